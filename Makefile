@@ -1,0 +1,66 @@
+# Every target sets up what it needs; on a fresh Debian or Ubuntu nothing has to be there but make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.authsrv
+
+APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime
+APT_TEST := $(APT_BASE) chromium
+APT_BENCH := $(APT_BASE) apache2 libapache2-mod-auth-gssapi
+
+# Installs what is missing, and only then asks for root.
+define apt
+	@missing=""; for package in $(1); do \
+	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; \
+	  as_root=""; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	  $$as_root apt-get -qq update && \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+.PHONY: help demo test check bench clean system-demo system-test system-bench
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+
+demo: system-demo $(STAMP) ## log in for real: a throw-away realm, the example server, curl, and four refusals
+	@$(BIN)/python examples/demo.py
+
+test: system-test $(STAMP) ## the whole test suite, against a real realm and real clients
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report= tests
+	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage report --fail-under=100 --skip-covered --include='authsrv/tokens/*,authsrv/handshake.py,authsrv/disposition.py,authsrv/http/*'
+
+check: $(STAMP) ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: system-bench $(STAMP) ## measure against Apache, a C loop and the obvious code; writes build/bench.json
+	@$(BIN)/python tests/bench/run.py
+
+clean: ## remove what the other targets made here
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+system-demo:
+	$(call apt,$(APT_BASE))
+
+system-test:
+	$(call apt,$(APT_TEST))
+
+system-bench:
+	$(call apt,$(APT_BENCH))
+
+$(STAMP): pyproject.toml | system-demo
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@

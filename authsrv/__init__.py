@@ -1,0 +1,62 @@
+"""authsrv: the acceptor side of Windows Integrated Authentication for asyncio.
+
+The names here are the ones that every integration shares. An aiohttp application needs only
+`authsrv.aiohttp`.
+"""
+
+from authsrv.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
+from authsrv.disposition import DISPOSITIONS, Disposition, disposition
+from authsrv.drive import Acceptor, AcceptorHandshake, Leg
+from authsrv.errors import AuthsrvError
+from authsrv.flags import AscReq, AscRet
+from authsrv.handshake import TRANSITIONS, Event, Handshake, State
+from authsrv.identity import DelegatedCredential, Identity
+from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.results import (
+    CompleteAndContinue,
+    CompleteNeeded,
+    Continue,
+    Established,
+    Incomplete,
+    Refused,
+    Result,
+)
+from authsrv.status import GSSCode, SecurityStatus, StatusReport, WindowsCode, from_gss, from_windows
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "DISPOSITIONS",
+    "TRANSITIONS",
+    "Acceptor",
+    "AcceptorHandshake",
+    "AscReq",
+    "AscRet",
+    "AuthsrvError",
+    "BindingPolicy",
+    "ChannelBindings",
+    "CompleteAndContinue",
+    "CompleteNeeded",
+    "Continue",
+    "DelegatedCredential",
+    "Disposition",
+    "Established",
+    "Event",
+    "GSSCode",
+    "Handshake",
+    "Identity",
+    "Incomplete",
+    "Leg",
+    "Limits",
+    "Refused",
+    "Result",
+    "SecurityStatus",
+    "State",
+    "StatusReport",
+    "WindowsCode",
+    "disposition",
+    "from_gss",
+    "from_windows",
+    "tls_server_end_point",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,50 @@
+"""Single sign-on for aiohttp applications.
+
+    from aiohttp import web
+    from authsrv.aiohttp import current_identity, run_app, setup
+
+    async def hello(request: web.Request) -> web.Response:
+        return web.Response(text=f"Hello, {current_identity(request).principal}")
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+    setup(app, keytab="/etc/http.keytab")
+    run_app(app, port=8080)
+"""
+
+from authsrv.aiohttp.connections import Persistence
+from authsrv.aiohttp.middleware import NegotiateAuth, setup
+from authsrv.aiohttp.requests import (
+    IDENTITY,
+    AuthenticationRequired,
+    current_identity,
+    optional_identity,
+)
+from authsrv.aiohttp.rules import (
+    AccessRules,
+    Preflight,
+    open_access,
+    optional_authentication,
+    require_authentication,
+)
+from authsrv.aiohttp.server import AppRunner, run_app, server_settings
+from authsrv.http.exchange import Requirement
+
+__all__ = [
+    "IDENTITY",
+    "AccessRules",
+    "AppRunner",
+    "AuthenticationRequired",
+    "NegotiateAuth",
+    "Persistence",
+    "Preflight",
+    "Requirement",
+    "current_identity",
+    "open_access",
+    "optional_authentication",
+    "optional_identity",
+    "require_authentication",
+    "run_app",
+    "server_settings",
+    "setup",
+]

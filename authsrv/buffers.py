@@ -1,0 +1,152 @@
+"""SecBuffer and SecBufferDesc: how SSPI calls pass their bytes.
+
+A call takes and gives a description: a sequence of buffers, each with a type that says what its
+bytes are. For SPNEGO, Kerberos and NTLM these are a TOKEN and, with channel bindings, one buffer of
+type CHANNEL_BINDINGS. Neither class shows a byte of its contents when printed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["ATTRIBUTE_MASK", "BufferAttribute", "BufferType", "SecBuffer", "SecBufferDesc"]
+
+#: The bits of a native buffer type that hold attributes; the rest is the type.
+ATTRIBUTE_MASK = 0xF000_0000
+
+
+class BufferType(enum.IntEnum):
+    """What the bytes of a buffer are: SECBUFFER_*.
+
+    Source: sspi.h, SecBuffer.
+    """
+
+    #: Nothing: a place to be filled.
+    EMPTY = 0
+    #: Bytes to be signed, encrypted or their reverse.
+    DATA = 1
+    #: A token of the handshake, or the trailer of a message.
+    TOKEN = 2
+    #: Parameters for the package.
+    PKG_PARAMS = 3
+    #: How many bytes of input are missing.
+    MISSING = 4
+    #: Bytes of input that were not used.
+    EXTRA = 5
+    #: The trailer of a stream's record.
+    STREAM_TRAILER = 6
+    #: The header of a stream's record.
+    STREAM_HEADER = 7
+    #: For the negotiating package alone.
+    NEGOTIATION_INFO = 8
+    #: Bytes that fill a message to the length of a block.
+    PADDING = 9
+    #: Bytes of an encrypted stream.
+    STREAM = 10
+    #: A list of mechanisms, for the negotiating package.
+    MECHLIST = 11
+    #: The signature over such a list.
+    MECHLIST_SIGNATURE = 12
+    #: The name of the target.
+    TARGET = 13
+    #: The client's channel, to be compared with what it sent.
+    CHANNEL_BINDINGS = 14
+    #: The answer to a change of password.
+    CHANGE_PASS_RESPONSE = 15
+    #: The host of the target.
+    TARGET_HOST = 16
+    #: A TLS alert.
+    ALERT = 17
+    #: Application protocols (ALPN).
+    APPLICATION_PROTOCOLS = 18
+    #: SRTP protection profiles.
+    SRTP_PROTECTION_PROFILES = 19
+    #: The identifier of an SRTP master key.
+    SRTP_MASTER_KEY_IDENTIFIER = 20
+    #: Token binding.
+    TOKEN_BINDING = 21
+    #: A key agreed on beforehand.
+    PRESHARED_KEY = 22
+    #: The identity of such a key.
+    PRESHARED_KEY_IDENTITY = 23
+    #: The largest DTLS datagram.
+    DTLS_MTU = 24
+    #: A TLS extension to be sent.
+    SEND_GENERIC_TLS_EXTENSION = 25
+    #: TLS extensions that the application wants to see.
+    SUBSCRIBE_GENERIC_TLS_EXTENSION = 26
+    #: Flags for the package.
+    FLAGS = 27
+    #: Traffic secrets of TLS.
+    TRAFFIC_SECRETS = 28
+
+
+class BufferAttribute(enum.IntFlag):
+    """What may be done with a buffer; joined to its type by a bitwise or in native structures.
+
+    Source: sspi.h, SECBUFFER_ATTRMASK.
+    """
+
+    #: The package must not change the bytes, and a signature covers them.
+    READONLY_WITH_CHECKSUM = 0x1000_0000
+    #: Reserved.
+    RESERVED = 0x6000_0000
+    #: The package must not change the bytes, and no signature covers them.
+    READONLY = 0x8000_0000
+
+
+@dataclass(slots=True, repr=False)
+class SecBuffer:
+    """Bytes with their type; changeable, because a call fills its output buffers in place.
+
+    Attributes:
+        type: What the bytes are.
+        data: The bytes; of input from the client, untrusted.
+
+    Source: sspi.h, SecBuffer.
+    """
+
+    type: BufferType
+    data: bytes = b""
+
+    def __repr__(self) -> str:
+        """Print the type and the length, never a byte: the data may be a token or a key."""
+        return f"SecBuffer({self.type.name}, {len(self.data)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class SecBufferDesc:
+    """The buffers that one call takes or gives, in their order.
+
+    Attributes:
+        buffers: The buffers.
+        version: The version of the structure; SSPI knows 0 alone.
+
+    Source: sspi.h, SecBufferDesc and SECBUFFER_VERSION.
+    """
+
+    buffers: tuple[SecBuffer, ...] = ()
+    version: int = 0
+
+    def __iter__(self) -> Iterator[SecBuffer]:
+        """Go through the buffers in their order."""
+        return iter(self.buffers)
+
+    def __len__(self) -> int:
+        """Count the buffers."""
+        return len(self.buffers)
+
+    def first(self, wanted: BufferType) -> SecBuffer | None:
+        """Answer the first buffer of a type.
+
+        Args:
+            wanted: The type to look for.
+
+        Returns:
+            The buffer itself, not a copy; None if there is none of this type.
+
+        Source: SSPI AcceptSecurityContext, pInput and pOutput.
+        """
+        return next((buffer for buffer in self.buffers if buffer.type is wanted), None)

@@ -1,0 +1,440 @@
+"""Every error of authsrv, sorted by whose fault it is.
+
+The tree::
+
+    AuthsrvError
+      LocalError                  we or the application erred; never caused by a client's bytes alone
+        ConfigError               a setting is wrong or missing; raised at start
+        StateError                a call that the state of the handshake does not allow
+        PackageFaultError         a security package broke its contract
+      UnavailableError            we cannot answer now; the client may be perfectly right
+        KeytabError               the keytab is missing, unreadable, empty or broken
+        DeadlineError             a security package did not answer in time
+        OverloadedError           more work is waiting than the limits allow
+        ReplayCacheError          the replay cache is full or cannot be used
+        AuthorityError            no authority could be asked
+      PeerError                   the client broke the protocol
+        InvalidHeaderError        the Authorization header is malformed
+        InvalidTokenError         the token is malformed
+        TokenTooLargeError        the token is larger than the limit
+        UnexpectedTokenError      a token arrived where none was expected
+        TooManyRoundsError        the handshake did not end within the limit
+      DeniedError                 the protocol was kept, the answer is no
+        LogonDeniedError          the credentials were refused
+        ReplayError               the token was used before
+        TicketExpiredError        the ticket's life is over, or has not begun
+        ClockSkewError            the clocks differ by more than is allowed
+        WrongServiceError         the ticket is for a service that is not ours
+        KeyVersionError           the ticket's key version is not in the keytab
+        EncryptionTypeError       the ticket's encryption type is not in the keytab
+        BadBindingsError          the channel bindings are wrong, or missing and required
+        MechanismError            the offered mechanism is not accepted here
+        HandshakeExpiredError     the handshake took longer than it may
+        ForbiddenError            known, but not allowed
+
+An error's text is its cause in words for the log. It is composed by authsrv alone, from names and
+numbers; the text of a native exception never enters it, nor does any byte of a token. A client
+never sees it: ``authsrv.http.reply`` has the fixed texts.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from authsrv.status import NativeCode, SecurityStatus
+
+__all__ = [
+    "AuthorityError",
+    "AuthsrvError",
+    "BadBindingsError",
+    "ClockSkewError",
+    "ConfigError",
+    "DeadlineError",
+    "DeniedError",
+    "EncryptionTypeError",
+    "ForbiddenError",
+    "HandshakeExpiredError",
+    "InvalidHeaderError",
+    "InvalidTokenError",
+    "KeyVersionError",
+    "KeytabError",
+    "LocalError",
+    "LogonDeniedError",
+    "MechanismError",
+    "OverloadedError",
+    "PackageFaultError",
+    "PeerError",
+    "ReplayCacheError",
+    "ReplayError",
+    "StateError",
+    "TicketExpiredError",
+    "TokenTooLargeError",
+    "TooManyRoundsError",
+    "UnavailableError",
+    "UnexpectedTokenError",
+    "WrongServiceError",
+]
+
+
+class AuthsrvError(Exception):
+    """The root of all errors that authsrv raises.
+
+    Args:
+        cause: The cause in words, for the log; trusted text without token bytes or secrets.
+        status: The SSPI code nearest to the cause; the class's own where it is not given.
+        native: The code as the security package gave it, if it gave one.
+
+    Source: authsrv design decision 5.
+    """
+
+    status: SecurityStatus = SecurityStatus.SEC_E_INTERNAL_ERROR
+    slug: ClassVar[str] = "error"
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        status: SecurityStatus | None = None,
+        native: NativeCode | None = None,
+    ) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.native = native
+        if status is not None:
+            self.status = status
+
+
+class LocalError(AuthsrvError):
+    """We or the application erred; no client causes this with bytes alone.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INTERNAL_ERROR
+    slug = "local-error"
+
+
+class ConfigError(LocalError):
+    """A setting is wrong or missing; raised at start, so that nothing runs half configured.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INVALID_PARAMETER
+    slug = "bad-configuration"
+
+
+class StateError(LocalError):
+    """A call was made that the state of the handshake does not allow.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
+    slug = "wrong-state"
+
+
+class PackageFaultError(LocalError):
+    """A security package broke its contract: it raised, or said OK and named nobody.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INTERNAL_ERROR
+    slug = "package-fault"
+
+
+class UnavailableError(AuthsrvError):
+    """We cannot answer now; the client may be perfectly right, so this is never a 401.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INTERNAL_ERROR
+    slug = "unavailable"
+
+
+class KeytabError(UnavailableError):
+    """The keytab is missing, unreadable, empty or broken.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_NO_CREDENTIALS
+    slug = "keytab"
+
+
+class DeadlineError(UnavailableError):
+    """A security package did not answer within its deadline.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INTERNAL_ERROR
+    slug = "deadline"
+
+
+class OverloadedError(UnavailableError):
+    """More work is waiting than the limits allow.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INSUFFICIENT_MEMORY
+    slug = "overloaded"
+
+
+class ReplayCacheError(UnavailableError):
+    """The replay cache is full or cannot be used; accepting without it would be unsafe.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INSUFFICIENT_MEMORY
+    slug = "replay-cache"
+
+
+class AuthorityError(UnavailableError):
+    """No authority could be asked: domain controller or KDC out of reach.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY
+    slug = "no-authority"
+
+
+class PeerError(AuthsrvError):
+    """The client broke the protocol.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INVALID_TOKEN
+    slug = "protocol-broken"
+
+
+class InvalidHeaderError(PeerError):
+    """The Authorization header is malformed: RFC 9110 section 11.6.2 was not kept.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INVALID_TOKEN
+    slug = "bad-header"
+
+
+class InvalidTokenError(PeerError):
+    """The token is malformed.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INVALID_TOKEN
+    slug = "bad-token"
+
+
+class TokenTooLargeError(PeerError):
+    """The token is larger than the limit.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_INVALID_TOKEN
+    slug = "token-too-large"
+
+
+class UnexpectedTokenError(PeerError):
+    """A token arrived where none was expected.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
+    slug = "unexpected-token"
+
+
+class TooManyRoundsError(PeerError):
+    """The handshake did not end within the limit of rounds.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
+    slug = "too-many-rounds"
+
+
+class DeniedError(AuthsrvError):
+    """The protocol was kept, and the answer is no.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_LOGON_DENIED
+    slug = "denied"
+
+
+class LogonDeniedError(DeniedError):
+    """The credentials were refused.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_LOGON_DENIED
+    slug = "logon-denied"
+
+
+class ReplayError(DeniedError):
+    """The token was used before.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_LOGON_DENIED
+    slug = "replay"
+
+
+class TicketExpiredError(DeniedError):
+    """The ticket's life is over, or has not begun.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
+    slug = "ticket-expired"
+
+
+class ClockSkewError(DeniedError):
+    """The clocks of client and server differ by more than is allowed.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_TIME_SKEW
+    slug = "clock-skew"
+
+
+class WrongServiceError(DeniedError):
+    """The ticket is for a service whose key is not ours to use.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_WRONG_PRINCIPAL
+    slug = "wrong-service"
+
+
+class KeyVersionError(DeniedError):
+    """The ticket was made with a key version that the keytab does not hold.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_NO_KERB_KEY
+    slug = "key-version"
+
+
+class EncryptionTypeError(DeniedError):
+    """The ticket's encryption type is not in the keytab.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_KDC_UNKNOWN_ETYPE
+    slug = "encryption-type"
+
+
+class BadBindingsError(DeniedError):
+    """The channel bindings are wrong, or are missing where they are required.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_BAD_BINDINGS
+    slug = "bad-bindings"
+
+
+class MechanismError(DeniedError):
+    """The client offered no mechanism that is accepted here.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_SECPKG_NOT_FOUND
+    slug = "mechanism"
+
+
+class HandshakeExpiredError(DeniedError):
+    """The handshake took longer than it may.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
+    slug = "handshake-expired"
+
+
+class ForbiddenError(DeniedError):
+    """The client is known, and is not allowed to do this.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_LOGON_DENIED
+    slug = "forbidden"

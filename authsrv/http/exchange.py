@@ -1,0 +1,143 @@
+"""The rules of one HTTP request: its Authorization field in, a decision out.
+
+Nothing here awaits or keeps state. An integration asks `decide` what to do with a request, drives
+the handshake where a token came, and asks `conclude` what the leg means for the response.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from authsrv.drive import Leg
+from authsrv.http.headers import build_challenge, parse_authorization
+from authsrv.http.reply import Reply, build_reply, challenge
+from authsrv.identity import Identity
+from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.results import Continue, Established, Incomplete
+
+__all__ = [
+    "Accepted",
+    "Ask",
+    "Pass",
+    "Requirement",
+    "Step",
+    "conclude",
+    "decide",
+]
+
+
+class Requirement(enum.Enum):
+    """What a request needs before it reaches its handler.
+
+    Source: RFC 9110 section 11.
+    """
+
+    OPEN = "open"
+    """Nothing; its Authorization field is not looked at."""
+    OPTIONAL = "optional"
+    """Nothing, but a token that is sent must be good."""
+    REQUIRED = "required"
+    """An authenticated client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The request goes on without an identity.
+
+    Source: RFC 9110 section 11.6.2.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The client is asked to authenticate.
+
+    Source: RFC 9110 section 15.5.2.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The request carries a token, which the handshake must take.
+
+    Args:
+        token: The token, from the client, untrusted.
+
+    Source: RFC 4559 section 4.2.
+    """
+
+    token: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The request goes on with an identity.
+
+    Args:
+        identity: The authenticated client.
+        challenge: The WWW-Authenticate field of the response, with the token by which the server
+            proves itself; None where the package made none.
+
+    Source: RFC 4559 section 5.
+    """
+
+    identity: Identity
+    challenge: str | None
+
+
+_PASS = Pass()
+_ASK = Ask()
+
+
+def decide(
+    authorization: Sequence[str], requirement: Requirement, *, limits: Limits = DEFAULT_LIMITS
+) -> Pass | Ask | Step:
+    """Decide what a request needs.
+
+    Args:
+        authorization: The values of its Authorization fields, from the client, untrusted.
+        requirement: What its handler requires.
+        limits: max_token_bytes is read.
+
+    Returns:
+        Pass, Ask or Step. Another scheme than Negotiate counts as no token.
+
+    Raises:
+        InvalidHeaderError: There are two fields, or one that is malformed.
+        TokenTooLargeError: The token is over its limit.
+
+    Source: RFC 9110 section 11.6.2; RFC 4559 section 4.2.
+    """
+    if requirement is Requirement.OPEN:
+        return _PASS
+    token = parse_authorization(authorization, max_token_bytes=limits.max_token_bytes)
+    if token is not None:
+        return Step(token)
+    return _ASK if requirement is Requirement.REQUIRED else _PASS
+
+
+def conclude(leg: Leg, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | Reply:
+    """Say what a leg of the handshake means for the response.
+
+    Args:
+        leg: The leg.
+        limits: retry_after_seconds is read.
+
+    Returns:
+        Accepted, or the answer that ends the request: a challenge with the next token, or a
+        refusal.
+
+    Source: RFC 4559 section 5; authsrv design section 4.
+    """
+    match leg.result:
+        case Established(identity=identity, token=token):
+            return Accepted(identity, build_challenge(token) if token else None)
+        case Continue(token=token):
+            return challenge(token)
+        case Incomplete():
+            # The client is to send the rest; there is nothing to tell it but "go on".
+            return challenge()
+        case refused:
+            return build_reply(refused.error, token=refused.token, limits=limits)

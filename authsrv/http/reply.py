@@ -1,0 +1,183 @@
+"""The one table from a fault to an HTTP answer.
+
+Errors know nothing of HTTP; this module does. Each class of error has a row, its own or that of its
+nearest ancestor, and a test walks the tree. The text that a client sees is fixed for each status:
+the cause goes to the log, and the reference in the answer finds it there.
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import MappingProxyType
+
+from authsrv.errors import (
+    AuthsrvError,
+    DeniedError,
+    ForbiddenError,
+    LocalError,
+    PeerError,
+    TokenTooLargeError,
+    UnavailableError,
+)
+from authsrv.http.headers import build_challenge
+from authsrv.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["ANSWERS", "Answer", "Invitation", "Reply", "answer_for", "build_reply", "challenge"]
+
+
+class Invitation(enum.Enum):
+    """Whether an answer invites the client to authenticate (again).
+
+    Source: RFC 9110 section 11.6.1.
+    """
+
+    CHALLENGE = "challenge"
+    """It carries `WWW-Authenticate: Negotiate`."""
+    SILENCE = "silence"
+    """It does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A row of the table: what a client gets for a kind of fault.
+
+    Args:
+        status: The HTTP status.
+        invitation: Whether the client is invited to try again.
+        text: The fixed text.
+
+    Source: RFC 9110 sections 15.5 and 15.6.
+    """
+
+    status: HTTPStatus
+    invitation: Invitation
+    text: str
+
+    @property
+    def retry_later(self) -> bool:
+        """Whether the answer carries Retry-After.
+
+        Source: RFC 9110 section 10.2.3.
+        """
+        return self.status is HTTPStatus.SERVICE_UNAVAILABLE
+
+
+ANSWERS: Mapping[type[AuthsrvError], Answer] = MappingProxyType(
+    {
+        AuthsrvError: Answer(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            Invitation.SILENCE,
+            "Authentication failed because of a fault of the server.",
+        ),
+        LocalError: Answer(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            Invitation.SILENCE,
+            "Authentication failed because of a fault of the server.",
+        ),
+        UnavailableError: Answer(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            Invitation.SILENCE,
+            "Authentication is not possible at the moment. Try again later.",
+        ),
+        PeerError: Answer(
+            HTTPStatus.BAD_REQUEST,
+            Invitation.SILENCE,
+            "The authentication data in the request could not be understood.",
+        ),
+        TokenTooLargeError: Answer(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Invitation.SILENCE,
+            "The authentication data in the request is too large.",
+        ),
+        DeniedError: Answer(
+            HTTPStatus.UNAUTHORIZED,
+            Invitation.CHALLENGE,
+            "Authentication failed.",
+        ),
+        ForbiddenError: Answer(
+            HTTPStatus.FORBIDDEN,
+            Invitation.SILENCE,
+            "Access is not allowed.",
+        ),
+    }
+)
+"""The rows. An error without a row of its own has that of its nearest ancestor."""
+
+_REQUIRED = "Authentication is required."
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer that ends a request: all that an integration needs to send it.
+
+    Args:
+        status: The HTTP status.
+        headers: The header fields, without those of the body.
+        text: The body, plain text.
+        reference: An opaque id that stands in the log beside the cause; empty where nothing is
+            to be looked up.
+
+    Source: RFC 9110 section 15.
+    """
+
+    status: HTTPStatus
+    headers: tuple[tuple[str, str], ...]
+    text: str
+    reference: str = field(default="")
+
+
+def answer_for(error: AuthsrvError) -> Answer:
+    """Find the row of an error.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The row of its class, or of the nearest ancestor that has one.
+
+    Source: authsrv ANSWERS.
+    """
+    return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+
+
+def build_reply(error: AuthsrvError, *, token: bytes = b"", limits: Limits = DEFAULT_LIMITS) -> Reply:
+    """Make the answer for an error.
+
+    Args:
+        error: The error; nothing of its text enters the answer.
+        token: The package's error token, sent along with a 401; empty for none.
+        limits: retry_after_seconds is read.
+
+    Returns:
+        The answer, with a fresh reference.
+
+    Source: RFC 9110 sections 10.2.3, 11.6.1 and 15; RFC 4559 section 5.
+    """
+    answer = answer_for(error)
+    reference = secrets.token_hex(6)
+    headers: list[tuple[str, str]] = [("Cache-Control", "no-store")]
+    if answer.invitation is Invitation.CHALLENGE:
+        headers.append(("WWW-Authenticate", build_challenge(token or None)))
+    if answer.retry_later:
+        headers.append(("Retry-After", str(limits.retry_after_seconds)))
+    text = f"{answer.text}\nReference: {reference}\n"
+    return Reply(answer.status, tuple(headers), text, reference)
+
+
+def challenge(token: bytes = b"") -> Reply:
+    """Make the 401 that asks for a token: the first one, or the next one of a handshake.
+
+    Args:
+        token: The output token for the client, or empty.
+
+    Returns:
+        The answer.
+
+    Source: RFC 4559 section 4.1.
+    """
+    headers = (("Cache-Control", "no-store"), ("WWW-Authenticate", build_challenge(token or None)))
+    return Reply(HTTPStatus.UNAUTHORIZED, headers, f"{_REQUIRED}\n")

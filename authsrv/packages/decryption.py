@@ -1,0 +1,145 @@
+"""What a ticket says inside, for the diagnosis of a refusal: decrypted with the service's own key.
+
+"Clock skew too great" helps nobody; "the client's clock is 420 seconds ahead" does. The client's
+time stands in the authenticator, under the session key, which stands in the ticket, under the
+service key. libkrb5 has the one function needed, krb5_c_decrypt, and no Python binding of it: it is
+called through ctypes in the library that python-gssapi has loaded already. Where that fails for any
+reason, the diagnosis goes without; nothing here decides whether anybody is let in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import datetime
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import krb5
+
+from authsrv.errors import InvalidTokenError
+from authsrv.packages.keytab import KeytabSnapshot
+from authsrv.tokens.kerberos import ApReq, parse_authenticator, parse_enc_ticket_part
+
+__all__ = ["TicketTimes", "read_times"]
+
+# RFC 4120 section 7.5.1, key usage numbers.
+_USAGE_TICKET = 2
+_USAGE_AUTHENTICATOR = 11
+
+
+class _Data(ctypes.Structure):
+    _fields_ = [  # noqa: RUF012 - ctypes reads it
+        ("magic", ctypes.c_int32),
+        ("length", ctypes.c_uint),
+        ("data", ctypes.c_void_p),
+    ]
+
+
+class _Keyblock(ctypes.Structure):
+    _fields_ = [  # noqa: RUF012 - ctypes reads it
+        ("magic", ctypes.c_int32),
+        ("enctype", ctypes.c_int32),
+        ("length", ctypes.c_uint),
+        ("contents", ctypes.c_void_p),
+    ]
+
+
+class _EncData(ctypes.Structure):
+    _fields_ = [  # noqa: RUF012 - ctypes reads it
+        ("magic", ctypes.c_int32),
+        ("enctype", ctypes.c_int32),
+        ("kvno", ctypes.c_uint),
+        ("ciphertext", _Data),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketTimes:
+    """The times in a ticket and its authenticator.
+
+    Args:
+        client_time: The client's clock when it made the authenticator, UTC; None if unreadable.
+        start_time: When the ticket's life begins, UTC.
+        end_time: When the ticket's life ends, UTC.
+
+    Source: RFC 4120 sections 5.3 and 5.5.1.
+    """
+
+    client_time: datetime.datetime | None
+    start_time: datetime.datetime | None
+    end_time: datetime.datetime
+
+
+def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
+    """Read the times of a ticket with the key from a keytab.
+
+    Args:
+        ap_req: The AP-REQ, from the client, untrusted.
+        snapshot: The keys to try.
+
+    Returns:
+        The times, or None where the ticket cannot be decrypted or read, for whatever reason.
+
+    Source: RFC 4120 section 3.2.3; MIT krb5, krb5_c_decrypt.
+    """
+    try:
+        key = _service_key(ap_req, snapshot)
+        plain = _decrypt(ap_req.ticket_enctype, key, _USAGE_TICKET, ap_req.ticket_cipher)
+        ticket = parse_enc_ticket_part(plain)
+    except (krb5.Krb5Error, InvalidTokenError, OSError, LookupError, AttributeError, TypeError):
+        return None
+    client_time = None
+    try:
+        plain = _decrypt(
+            ap_req.authenticator_enctype,
+            ticket.session_key,
+            _USAGE_AUTHENTICATOR,
+            ap_req.authenticator_cipher,
+        )
+        client_time = parse_authenticator(plain).client_time
+    except (InvalidTokenError, OSError, LookupError):
+        pass
+    return TicketTimes(client_time, ticket.start_time, ticket.end_time)
+
+
+def _service_key(ap_req: ApReq, snapshot: KeytabSnapshot) -> bytes:
+    context = krb5.init_context()
+    principal = krb5.parse_name_flags(context, f"{ap_req.service}@{ap_req.realm}".encode())
+    entry = krb5.kt_get_entry(
+        context, snapshot.keytab, principal, ap_req.ticket_kvno or 0, ap_req.ticket_enctype
+    )
+    key: bytes = entry.key.data
+    return key
+
+
+@functools.cache
+def _library() -> tuple[Any, ctypes.c_void_p]:
+    name = ctypes.util.find_library("krb5") or "libkrb5.so.3"
+    library = ctypes.CDLL(name)
+    context = ctypes.c_void_p()
+    if library.krb5_init_context(ctypes.byref(context)) != 0:
+        raise LookupError("libkrb5 gives no context")
+    return library, context
+
+
+def _decrypt(enctype: int, key: bytes, usage: int, cipher: bytes) -> bytes:
+    library, context = _library()
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    cipher_buffer = ctypes.create_string_buffer(cipher, len(cipher))
+    plain_buffer = ctypes.create_string_buffer(len(cipher))
+    keyblock = _Keyblock(0, enctype, len(key), ctypes.addressof(key_buffer))
+    enc_data = _EncData(0, enctype, 0, _Data(0, len(cipher), ctypes.addressof(cipher_buffer)))
+    plain = _Data(0, len(cipher), ctypes.addressof(plain_buffer))
+    code = library.krb5_c_decrypt(
+        context,
+        ctypes.byref(keyblock),
+        ctypes.c_int32(usage),
+        None,
+        ctypes.byref(enc_data),
+        ctypes.byref(plain),
+    )
+    if code != 0:
+        raise LookupError("the ciphertext does not decrypt")
+    return plain_buffer.raw[: plain.length]

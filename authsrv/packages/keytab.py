@@ -1,0 +1,232 @@
+"""A keytab file that may change while the server runs.
+
+MIT's acceptor reads a FILE keytab again for every ticket: it costs a fifth of the handshake, and
+meets whatever the file holds at that moment, half of it included. Here the file is read when it has
+changed, checked, and copied into a MEMORY keytab under a name of its own; the acceptor's credential
+holds on to that. A new file replaces the old keys only if it is whole. Until then the good ones
+stay in use, and the log says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import krb5
+
+from authsrv.errors import KeytabError
+
+__all__ = ["KeytabEntry", "KeytabFile", "KeytabSnapshot"]
+
+_LOG = logging.getLogger("authsrv.keytab")
+
+_NUMBERS = itertools.count(1)
+_MAX_BYTES = 16 * 1024 * 1024
+_VERSIONS = (b"\x05\x01", b"\x05\x02")
+
+
+@dataclass(frozen=True, slots=True)
+class KeytabEntry:
+    """What may be told of a key: all but the key.
+
+    Args:
+        principal: The principal with its realm, such as "HTTP/web.example.org@EXAMPLE.ORG".
+        kvno: The key's version number.
+        enctype: The key's encryption type, RFC 3961 number.
+
+    Source: MIT krb5, keytab file format.
+    """
+
+    principal: str
+    kvno: int
+    enctype: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeytabSnapshot:
+    """The keys of a keytab file as they were at one moment.
+
+    Args:
+        name: The MEMORY keytab that holds them, for a credential store.
+        entries: What is in it.
+        keytab: Keeps the MEMORY keytab alive.
+
+    Source: MIT krb5, keytab type MEMORY.
+    """
+
+    name: str
+    entries: tuple[KeytabEntry, ...]
+    keytab: Any = field(repr=False, compare=False)
+
+    @property
+    def principals(self) -> tuple[str, ...]:
+        """The principals that have keys, each once, in the order of the file.
+
+        Source: MIT krb5, keytab file format.
+        """
+        return tuple(dict.fromkeys(entry.principal for entry in self.entries))
+
+
+_Stamp = tuple[int, int, int]
+
+
+class KeytabFile:
+    """A keytab file and the newest good snapshot of it.
+
+    Args:
+        path: The file.
+        settle_seconds: How long a changed file must have been left alone before it replaces keys
+            that are in use; it spares us a file that is being written record by record.
+        clock: Seconds since the epoch, comparable with file times.
+
+    Source: MIT krb5, keytab type FILE.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        settle_seconds: float = 0.5,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = Path(path)
+        self._settle_seconds = settle_seconds
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._good: KeytabSnapshot | None = None
+        self._stamp: _Stamp | None = None
+        self._bad: tuple[_Stamp, KeytabError] | None = None
+        self._complained: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<KeytabFile {self.path}>"
+
+    def snapshot(self) -> KeytabSnapshot:
+        """The newest good keys of the file. It may block: it looks at the file.
+
+        Returns:
+            The snapshot; the same object as long as nothing changed.
+
+        Raises:
+            KeytabError: There never was a good one, and why.
+
+        Source: MIT krb5, keytab type FILE.
+        """
+        try:
+            stamp = _stamp(self.path)
+            if stamp == self._stamp and self._good is not None:
+                return self._good
+            with self._guard:
+                return self._refresh(stamp)
+        except KeytabError as error:
+            return self._fall_back(error)
+
+    def _refresh(self, stamp: _Stamp) -> KeytabSnapshot:
+        good = self._good
+        if good is not None and (stamp == self._stamp or not self._settled(stamp)):
+            return good
+        if self._bad is not None and self._bad[0] == stamp:
+            raise KeytabError(self._bad[1].cause)
+        try:
+            fresh = _load(self.path)
+        except KeytabError as error:
+            self._bad = stamp, error
+            raise
+        if _stamp(self.path) != stamp:
+            raise KeytabError(f"the keytab {self.path} changed while it was read")
+        if good is not None:
+            _LOG.info("the keytab %s was replaced: %d keys", self.path, len(fresh.entries))
+        self._good, self._stamp, self._complained = fresh, stamp, None
+        return fresh
+
+    def _settled(self, stamp: _Stamp) -> bool:
+        age = self._clock() - stamp[2] / 1e9
+        # A time in the future is a clock that was set, not a file that is being written.
+        return age < 0 or age >= self._settle_seconds
+
+    def _fall_back(self, error: KeytabError) -> KeytabSnapshot:
+        if self._good is None:
+            raise error
+        if self._complained != error.cause:
+            self._complained = error.cause
+            _LOG.error("%s; the keys read before stay in use", error.cause)
+        return self._good
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise KeytabError(f"the keytab {path} does not exist") from None
+    except OSError as error:
+        raise KeytabError(f"the keytab {path} cannot be read: {_reason(error)}") from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _load(path: Path) -> KeytabSnapshot:
+    records = _count_records(path, _read(path))
+    if not records:
+        raise KeytabError(f"the keytab {path} is empty")
+    context = krb5.init_context()
+    name = f"MEMORY:authsrv-{os.getpid()}-{next(_NUMBERS)}"
+    memory = krb5.kt_resolve(context, name.encode())
+    entries: list[KeytabEntry] = []
+    try:
+        for entry in krb5.kt_resolve(context, b"FILE:" + os.fsencode(path)):
+            krb5.kt_add_entry(
+                context, memory, copy(entry.principal), entry.kvno, entry.timestamp, entry.key
+            )
+            principal = krb5.unparse_name_flags(context, entry.principal).decode()
+            entries.append(KeytabEntry(principal, entry.kvno, entry.key.enctype))
+    except krb5.Krb5Error:
+        raise KeytabError(f"the keytab {path} cannot be read by libkrb5") from None
+    if len(entries) != records:
+        # libkrb5 takes a broken record for the end of the file.
+        raise KeytabError(f"the keytab {path} is broken: {len(entries)} of {records} keys readable")
+    return KeytabSnapshot(name, tuple(entries), memory)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with contextlib.closing(open(path, "rb", buffering=0)) as file:
+            content: bytes = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise KeytabError(f"the keytab {path} cannot be read: {_reason(error)}") from None
+    if len(content) > _MAX_BYTES:
+        raise KeytabError(f"the keytab {path} is larger than {_MAX_BYTES} bytes")
+    return content
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno or 0)
+
+
+def _count_records(path: Path, content: bytes) -> int:
+    """Count the records that are in use, and refuse a file that ends inside one."""
+    if not content:
+        return 0
+    if content[:2] not in _VERSIONS:
+        raise KeytabError(f"{path} is not a keytab")
+    form = ">i" if content[:2] == b"\x05\x02" else "=i"
+    position, records = 2, 0
+    while position < len(content):
+        if position + 4 > len(content):
+            raise KeytabError(f"the keytab {path} is truncated")
+        (size,) = struct.unpack_from(form, content, position)
+        if size == 0:
+            break
+        position += 4 + abs(size)
+        records += size > 0
+        if position > len(content):
+            raise KeytabError(f"the keytab {path} is truncated")
+    return records

@@ -1,0 +1,233 @@
+"""SPNEGO through pyspnego: the portable fallback, with guards around what its acceptor gets wrong.
+
+It works wherever pyspnego does: through python-gssapi where that is installed, through SSPI on
+Windows, and in pure Python for NTLM. It cannot choose a keytab or a replay cache; it uses those of
+the process (KRB5_KTNAME, KRB5RCACHENAME). Where MIT's libraries are at hand, `packages.gssapi` is
+the better choice.
+
+The guards, each for a behaviour of pyspnego 0.12 that was seen:
+
+- Its acceptor reports `complete` when the client says `accept_complete`, before anybody has
+  authenticated. Here the mechanism's own context must be complete too, a principal must be named,
+  and a first message must be one that begins a handshake.
+- Malformed tokens escape as struct.error, ValueError, IndexError, KeyError or StopIteration. They
+  are refused tokens here, not faults.
+- An unknown user and a wrong password raise different errors. They are one answer here.
+- NTLM version 1 is accepted unless the environment says LM_COMPAT_LEVEL=5, and it bypasses the
+  channel bindings. NTLM is off unless switched on, and then that setting is demanded.
+- It logs whole tokens at DEBUG. Its loggers are held at INFO.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import struct
+from typing import Any
+
+import spnego
+import spnego.channel_bindings
+import spnego.exceptions
+
+from authsrv.bindings import BindingPolicy, ChannelBindings
+from authsrv.errors import (
+    AuthsrvError,
+    BadBindingsError,
+    ConfigError,
+    InvalidTokenError,
+    KeytabError,
+    LogonDeniedError,
+    MechanismError,
+    StateError,
+)
+from authsrv.flags import asc_ret_from_gss
+from authsrv.identity import Identity
+from authsrv.packages.base import ContextRequest
+from authsrv.results import Continue, Established, Refused, Result
+from authsrv.tokens.peek import Mechanism, begins_handshake, peek
+
+__all__ = ["NTLMPolicy", "PyspnegoPackage"]
+
+_MALFORMED = (struct.error, ValueError, IndexError, KeyError, StopIteration, TypeError)
+_KNOWN_FLAGS = 0xFFFF
+
+
+class NTLMPolicy(enum.Enum):
+    """Whether NTLM is accepted.
+
+    Source: MS-NLMP section 5 (security considerations).
+    """
+
+    OFF = "off"
+    """NTLM is refused, and the refusal says so."""
+    ON = "on"
+    """NTLM version 2 is accepted, against the users of NTLM_USER_FILE."""
+
+
+class PyspnegoPackage:
+    """Accepts SPNEGO and Kerberos, and NTLM where it is switched on, through pyspnego.
+
+    Args:
+        ntlm: Whether NTLM is accepted.
+
+    Raises:
+        ConfigError: NTLM is switched on, and the environment would let version 1 in, or channel
+            bindings are to be required, which pyspnego cannot enforce for every mechanism.
+
+    Source: RFC 4178; pyspnego.
+    """
+
+    name = "pyspnego"
+
+    def __init__(self, *, ntlm: NTLMPolicy = NTLMPolicy.OFF) -> None:
+        if ntlm is NTLMPolicy.ON and os.environ.get("LM_COMPAT_LEVEL") != "5":
+            raise ConfigError("NTLM through pyspnego needs LM_COMPAT_LEVEL=5, to refuse version 1")
+        self.ntlm = ntlm
+        _silence()
+
+    def __repr__(self) -> str:
+        return f"<PyspnegoPackage NTLM {self.ntlm.value}>"
+
+    def create_context(self, request: ContextRequest) -> _Context:
+        """Begin a context; see SecurityPackage.
+
+        Args:
+            request: What is asked of the context.
+
+        Raises:
+            ConfigError: Channel bindings are required: pyspnego does not tell whether a Kerberos
+                client sent them, so this could not be kept.
+
+        Source: RFC 4178.
+        """
+        bindings = request.bindings
+        if bindings is not None and bindings.policy is BindingPolicy.REQUIRE:
+            raise ConfigError("the package 'pyspnego' cannot require channel bindings; 'gssapi' can")
+        return _Context(self.ntlm, bindings)
+
+    def check(self) -> None:
+        """Do nothing: pyspnego looks for credentials when a token comes; see SecurityPackage.
+
+        Source: pyspnego.
+        """
+
+
+class _Context:
+    """One acceptor context of pyspnego."""
+
+    __slots__ = ("_bindings", "_context", "_legs", "_ntlm")
+
+    def __init__(self, ntlm: NTLMPolicy, bindings: ChannelBindings | None) -> None:
+        self._ntlm = ntlm
+        self._bindings = bindings
+        self._context: Any = None
+        self._legs = 0
+
+    def step(self, token: bytes) -> Result:
+        try:
+            self._screen(token)
+            if self._context is None:
+                self._context = self._open()
+            self._legs += 1
+            answer = self._ask(token)
+            if not self._context.complete:
+                return self._go_on(answer)
+            return Established(self._identify(), answer or b"")
+        except AuthsrvError as error:
+            return Refused(error)
+
+    def complete(self) -> Result:
+        return Refused(StateError("pyspnego has no CompleteAuthToken"))
+
+    def delete(self) -> None:
+        self._context = None
+
+    def _screen(self, token: bytes) -> None:
+        """Refuse what pyspnego must not even see."""
+        if not token:
+            raise InvalidTokenError("the token is empty")
+        if self._context is None and not begins_handshake(token):
+            raise InvalidTokenError("the first token does not begin a handshake")
+        if self._ntlm is NTLMPolicy.OFF and peek(token).mechanism is Mechanism.NTLM:
+            raise MechanismError(
+                "the client sent NTLM, which is off here: it has no Kerberos ticket for this service"
+            )
+
+    def _open(self) -> Any:
+        try:
+            return spnego.server(protocol="negotiate", channel_bindings=self._native_bindings())
+        except spnego.exceptions.SpnegoError:
+            raise KeytabError("pyspnego finds no credential to accept with") from None
+
+    def _native_bindings(self) -> Any:
+        if self._bindings is None:
+            return None
+        return spnego.channel_bindings.GssChannelBindings(
+            application_data=self._bindings.application_data
+        )
+
+    def _ask(self, token: bytes) -> bytes | None:
+        try:
+            answer: bytes | None = self._context.step(token)
+        except spnego.exceptions.SpnegoError as failed:
+            raise self._cause(failed, token) from None
+        except _MALFORMED:
+            raise InvalidTokenError("the token is malformed") from None
+        return answer
+
+    def _cause(self, failed: Any, token: bytes) -> AuthsrvError:
+        if isinstance(failed, spnego.exceptions.BadBindingsError):
+            return BadBindingsError("the client's channel bindings name another channel")
+        if isinstance(failed, spnego.exceptions.BadMechanismError):
+            return MechanismError("the client offers no mechanism that is accepted here")
+        native = getattr(failed, "base_error", None)
+        if getattr(native, "maj_code", None) is not None:
+            return _by_gss(native, token)
+        if isinstance(failed, spnego.exceptions.NoCredentialError):
+            return KeytabError("pyspnego finds no credential to accept with")
+        if self._legs == 1:
+            return InvalidTokenError("the token is malformed")
+        # One answer for an unknown user, a wrong password and a broken message: which of them it
+        # was is nobody's business.
+        return LogonDeniedError("the credentials were refused")
+
+    def _go_on(self, answer: bytes | None) -> Result:
+        if not answer:
+            raise InvalidTokenError("the mechanism has no answer to this token")
+        return Continue(answer)
+
+    def _identify(self) -> Identity:
+        inner = self._inner()
+        try:
+            principal = inner.client_principal if inner is not None and inner.complete else None
+            protocol = inner.negotiated_protocol if principal else None
+        except (spnego.exceptions.SpnegoError, *_MALFORMED):
+            principal = protocol = None
+        if not principal or not protocol:
+            raise LogonDeniedError("the client claims to be done, and nobody has authenticated")
+        if protocol != "kerberos" and self._ntlm is NTLMPolicy.OFF:
+            raise MechanismError("the handshake ended in a mechanism that is not accepted here")
+        attributes = asc_ret_from_gss(int(self._context.context_attr) & _KNOWN_FLAGS)
+        return Identity(principal=str(principal), mechanism=str(protocol), attributes=attributes)
+
+    def _inner(self) -> Any:
+        """The context of the mechanism inside pyspnego's Negotiate context."""
+        try:
+            return self._context._context
+        except (AttributeError, *_MALFORMED):
+            return None
+
+
+def _by_gss(native: Any, token: bytes) -> AuthsrvError:
+    from authsrv.packages.diagnosis import Failure, diagnose  # needs the extra authsrv[kerberos]
+    from authsrv.packages.keytab import KeytabSnapshot
+
+    failure = Failure(native.maj_code, native.min_code, token, getattr(native, "token", None) or b"")
+    return diagnose(failure, KeytabSnapshot("", (), None), None)
+
+
+def _silence() -> None:
+    """Hold pyspnego's loggers above the level at which they write whole tokens."""
+    logger = logging.getLogger("spnego")
+    logger.setLevel(max(logging.INFO, logger.level))

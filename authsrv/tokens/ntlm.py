@@ -1,0 +1,51 @@
+"""NTLM tokens: which of the three messages it is, and nothing more."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from authsrv.errors import InvalidTokenError
+
+__all__ = ["NTLM_SIGNATURE", "NTLMMessageType", "parse_ntlm_header"]
+
+NTLM_SIGNATURE: Final = b"NTLMSSP\x00"
+"""How every message of NTLM begins: MS-NLMP section 2.2.1."""
+
+_TYPE_END = len(NTLM_SIGNATURE) + 4
+
+
+class NTLMMessageType(enum.Enum):
+    """The three messages of NTLM, in their order.
+
+    Source: MS-NLMP section 2.2.1.
+    """
+
+    NEGOTIATE = 1
+    CHALLENGE = 2
+    AUTHENTICATE = 3
+
+
+def parse_ntlm_header(token: bytes) -> NTLMMessageType:
+    """Tell which message of NTLM it is; what follows the header is not looked at.
+
+    Args:
+        token: A token, not in SPNEGO; from the client, untrusted; of any length.
+
+    Returns:
+        The message's type.
+
+    Raises:
+        InvalidTokenError: It is empty, cut off, not of NTLM, or has an unknown type.
+
+    Source: MS-NLMP section 2.2.1.
+    """
+    if not token:
+        raise InvalidTokenError("the token is empty")
+    if not token.startswith(NTLM_SIGNATURE) or len(token) < _TYPE_END:
+        raise InvalidTokenError("the token is not of NTLM")
+    number = int.from_bytes(token[len(NTLM_SIGNATURE) : _TYPE_END], "little")
+    try:
+        return NTLMMessageType(number)
+    except ValueError:
+        raise InvalidTokenError("the NTLM message has an unknown type") from None

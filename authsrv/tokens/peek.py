@@ -1,0 +1,215 @@
+"""What a token is: for logs, for the diagnosis, and for the replay cache.
+
+`peek` answers for any bytes, and what it answers decides nothing: the security package decides.
+`authenticator_ciphertext` does decide, so it refuses whatever it cannot read in exactly one way.
+Both see the same request in a token, or both see none.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Final
+
+from authsrv.errors import InvalidTokenError
+from authsrv.tokens import der
+from authsrv.tokens.der_types import read_oid
+from authsrv.tokens.kerberos import ApReq, KerberosMessage, parse_ap_req, parse_kerberos_header
+from authsrv.tokens.ntlm import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
+from authsrv.tokens.spnego import (
+    KERBEROS,
+    MS_KERBEROS,
+    NegState,
+    NegTokenInit,
+    carried_token,
+    is_spnego,
+    mechanism_name,
+    parse_spnego,
+    unwrap_spnego,
+)
+
+__all__ = [
+    "Framing",
+    "Mechanism",
+    "TokenForm",
+    "TokenPeek",
+    "authenticator_ciphertext",
+    "fingerprint",
+    "peek",
+]
+
+# MS-NEGOEX section 2.2.6.1: Signature, MESSAGE_SIGNATURE.
+_NEGOEX_SIGNATURE: Final = b"NEGOEXTS"
+_FINGERPRINT_DIGITS = 12
+
+
+class Mechanism(enum.Enum):
+    """What speaks in a token.
+
+    SPNEGO stands for a negotiation that carries no mechanism's token, and UNKNOWN for everything
+    that is malformed or not known here.
+
+    Attributes:
+        label: The name for people.
+
+    Source: RFC 4178, RFC 4121, MS-NLMP, MS-NEGOEX.
+    """
+
+    KERBEROS = "Kerberos"
+    NTLM = "NTLM"
+    SPNEGO = "SPNEGO"
+    NEGOEX = "NegoEx"
+    UNKNOWN = "unknown"
+
+    @property
+    def label(self) -> str:
+        """The name for people, such as "Kerberos".
+
+        Source: authsrv design decision 5.
+        """
+        return self.value
+
+
+class Framing(enum.Enum):
+    """Whether a mechanism's token stands in SPNEGO or by itself.
+
+    Source: RFC 4559 section 4.1 (SPNEGO), and what clients send all the same (raw).
+    """
+
+    SPNEGO = "spnego"
+    RAW = "raw"
+
+
+class TokenForm(enum.Enum):
+    """Whether all that was looked at could be read.
+
+    Source: authsrv design decision 5.
+    """
+
+    WELL_FORMED = "well-formed"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPeek:
+    """What can be told of a token without a key. Nothing in it is authenticated.
+
+    Args:
+        mechanism: What speaks in it; UNKNOWN whenever it is malformed.
+        framing: Whether that stands in SPNEGO. Of a malformed token, what it seems to be.
+        offered: Names of the mechanisms that it offers: the list of a NegTokenInit, or the one
+            that a raw token's GSS-API frame names; at most 32.
+        neg_state: The state that a NegTokenResp tells.
+        ap_req: The Kerberos request, if it is one.
+        ntlm_type: The type of the NTLM message, if it is one.
+        length: Bytes of the whole token.
+        form: Whether it could be read.
+
+    Source: authsrv design decision 7.
+    """
+
+    mechanism: Mechanism
+    framing: Framing = Framing.RAW
+    offered: tuple[str, ...] = ()
+    neg_state: NegState | None = None
+    ap_req: ApReq | None = None
+    ntlm_type: NTLMMessageType | None = None
+    length: int = 0
+    form: TokenForm = TokenForm.WELL_FORMED
+
+    @property
+    def wellformed(self) -> bool:
+        """Whether it could be read.
+
+        Source: authsrv design decision 5.
+        """
+        return self.form is TokenForm.WELL_FORMED
+
+
+_EMPTY: Final = TokenPeek(Mechanism.UNKNOWN, form=TokenForm.MALFORMED)
+
+
+def peek(token: bytes) -> TokenPeek:
+    """Tell what a token is. It never raises.
+
+    Args:
+        token: From the client, untrusted; of any length, and any bytes.
+
+    Returns:
+        What is known of it; for junk that is little.
+
+    Source: authsrv design decision 7.
+    """
+    if is_spnego(token):
+        return replace(_peek_spnego(token), framing=Framing.SPNEGO, length=len(token))
+    return replace(_peek_raw(token), length=len(token))
+
+
+def authenticator_ciphertext(token: bytes) -> bytes:
+    """Find the authenticator that makes a Kerberos request unlike every other: the replay key.
+
+    Whoever replays a request can put it into another shell, but cannot change this without the
+    session key. So the answer is the same however the request is wrapped, and where the wrapping
+    could be read in two ways there is none.
+
+    Args:
+        token: From the client, untrusted; of any length. The request may stand raw, in a
+            NegTokenInit or in a NegTokenResp.
+
+    Returns:
+        The ciphertext; at least one byte.
+
+    Raises:
+        InvalidTokenError: It is empty or malformed, or carries no request of Kerberos.
+
+    Source: RFC 4120 section 3.2.3 (replay cache).
+    """
+    return parse_ap_req(unwrap_spnego(token)).authenticator_cipher
+
+
+def fingerprint(token: bytes) -> str:
+    """Name a token in a log, so that two lines can be told to be about the same one.
+
+    Args:
+        token: Any bytes.
+
+    Returns:
+        The first 12 hexadecimal digits of its SHA-256.
+
+    Source: authsrv design decision 7.
+    """
+    return hashlib.sha256(token).hexdigest()[:_FINGERPRINT_DIGITS]
+
+
+def _peek_spnego(token: bytes) -> TokenPeek:
+    try:
+        message = parse_spnego(token)
+    except InvalidTokenError:
+        return _EMPTY
+    inner = carried_token(message)
+    found = _peek_raw(inner) if inner else TokenPeek(Mechanism.SPNEGO)
+    if isinstance(message, NegTokenInit):
+        return replace(found, offered=tuple(map(mechanism_name, message.mech_types)))
+    return replace(found, offered=(), neg_state=message.neg_state)
+
+
+def _peek_raw(token: bytes) -> TokenPeek:
+    if token.startswith(_NEGOEX_SIGNATURE):
+        return TokenPeek(Mechanism.NEGOEX)
+    try:
+        if token.startswith(NTLM_SIGNATURE):
+            return TokenPeek(Mechanism.NTLM, ntlm_type=parse_ntlm_header(token))
+        return _peek_frame(token)
+    except InvalidTokenError:
+        return _EMPTY
+
+
+def _peek_frame(token: bytes) -> TokenPeek:
+    oid = read_oid(der.open_frame(token))
+    offered = (mechanism_name(oid),)
+    if oid not in {KERBEROS, MS_KERBEROS}:
+        return TokenPeek(Mechanism.UNKNOWN, offered=offered)
+    is_request = parse_kerberos_header(token) is KerberosMessage.AP_REQ
+    ap_req = parse_ap_req(token) if is_request else None
+    return TokenPeek(Mechanism.KERBEROS, offered=offered, ap_req=ap_req)

@@ -1,0 +1,97 @@
+"""Measures what authsrv promises about speed, beside its peers, in one run on one machine.
+
+usage: python tests/bench/run.py [--quick]
+
+Prints a table, writes build/bench.json, and ends with 0 if every figure that must reach a bound
+reaches it, else with 1. Compare ratios: absolute times belong to the machine and the minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from faults import BenchError
+from floors import measure_floors
+from handshakes import measure_handshakes
+from imports import measure_imports
+from lags import measure_lags
+from memory import measure_memory
+from programs import compile_programs
+from realm import open_realm
+from table import Figure, all_reached, print_table, write_json
+from ways import measure_offloading, measure_replay_choices
+from workbench import FULL, QUICK, Plan, Workbench
+
+_BUILD = Path(__file__).resolve().parents[2] / "build"
+# Used where our own rate could not be measured.
+_GUESSED_RATE = 4_000.0
+
+
+def main() -> int:
+    """Run every measurement and answer the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a smoke run: little of everything")
+    plan = QUICK if parser.parse_args().quick else FULL
+    # A plain exit, so that servers are ended and folders removed on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    begun = time.monotonic()
+    try:
+        with _open_workbench() as bench:
+            figures = list(_measure_all(bench, plan))
+    except BenchError as error:
+        print(f"the bench cannot run: {error}", file=sys.stderr)
+        return 1
+    print_table(figures)
+    write_json(figures, _BUILD / "bench.json")
+    reached = all_reached(figures)
+    verdict = "every bound is kept" if reached else "NOT every bound is kept"
+    print(f"\n{verdict}; {time.monotonic() - begun:.0f} s; written to build/bench.json")
+    return 0 if reached else 1
+
+
+@contextmanager
+def _open_workbench() -> Iterator[Workbench]:
+    programs = compile_programs(_BUILD / "bench")
+    with tempfile.TemporaryDirectory(prefix="authsrv-bench-") as name:
+        scratch = Path(name)
+        scratch.chmod(0o711)  # Apache's children, another user, pass through it
+        with open_realm(scratch) as (environment, keytab):
+            yield Workbench(programs, environment, keytab, scratch)
+
+
+def _measure_all(bench: Workbench, plan: Plan) -> Iterator[Figure]:
+    rate = _GUESSED_RATE
+
+    def handshakes() -> list[Figure]:
+        nonlocal rate
+        measured = measure_handshakes(bench, plan)
+        rate = measured.per_second or rate
+        return measured.figures
+
+    parts: dict[str, Callable[[], list[Figure]]] = {
+        "kerberos_handshake_cpu": handshakes,
+        "loop_lag": lambda: measure_lags(bench, plan, rate),
+        "open_request_cpu": lambda: measure_floors(bench, plan),
+        "import_time": lambda: measure_imports(plan),
+        "pending_memory": lambda: measure_memory(bench, plan),
+        "offload_cpu": lambda: measure_offloading(bench, plan),
+        "replay_cpu": lambda: measure_replay_choices(bench, plan),
+    }
+    for name, measure in parts.items():
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        try:
+            yield from measure()
+        except (BenchError, OSError, subprocess.SubprocessError) as error:
+            yield Figure(name, None, "", note=f"{type(error).__name__}: {error}", needed=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

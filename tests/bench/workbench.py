@@ -1,0 +1,165 @@
+"""What every measurement stands on: a realm, fresh tokens, the load generator, a scratch folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults import BenchError
+from programs import Programs
+
+__all__ = ["FULL", "QUICK", "Load", "Plan", "Workbench"]
+
+_SERVICE = "HTTP@localhost"
+_NO_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured.
+
+    Args:
+        rounds: Rounds that take turns among the peers.
+        handshakes: Handshakes a peer and round.
+        requests: Requests without authentication a peer and round.
+        lag_seconds: How long connections shake hands without pause while the lag is taken.
+        slow_seconds: How long they do with a package that takes 200 ms a call.
+        imports: Fresh interpreters an import is timed in.
+        pending: Handshakes held at once while memory is taken.
+        accepts: Calls for each way of getting off the loop, a round.
+    """
+
+    rounds: int
+    handshakes: int
+    requests: int
+    lag_seconds: float
+    slow_seconds: float
+    imports: int
+    pending: int
+    accepts: int
+
+
+FULL = Plan(5, 3_000, 25_000, 10.0, 6.0, 15, 10_000, 2_000)
+QUICK = Plan(1, 800, 8_000, 2.0, 2.0, 5, 10_000, 500)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the load generator saw.
+
+    Args:
+        requests: Requests that were answered.
+        seconds: From the first request to the last answer.
+        statuses: Answers by status code.
+        mutual: Answers 200 that carried a token for the client.
+        dropped: Requests that were never answered.
+        exhausted: Whether the tokens ran out before the time was up.
+        p50_us: Median time of an answer.
+        p99_us: Its 99th percentile.
+        max_us: The slowest answer.
+    """
+
+    requests: int
+    seconds: float
+    statuses: Mapping[int, int]
+    mutual: int
+    dropped: int
+    exhausted: bool
+    p50_us: int
+    p99_us: int
+    max_us: int
+
+    def demand_all(self, status: int = 200) -> None:
+        """Raise BenchError unless every request was answered with one status."""
+        if self.requests == 0 or self.dropped or dict(self.statuses) != {status: self.requests}:
+            raise BenchError(f"answers {dict(self.statuses)}, {self.dropped} dropped")
+
+    def demand_mutual(self) -> None:
+        """Raise BenchError unless every answer proved the server to the client."""
+        self.demand_all()
+        if self.mutual != self.requests:
+            raise BenchError(f"only {self.mutual} of {self.requests} answers carry a server token")
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """The tools of all measurements.
+
+    Args:
+        programs: The compiled programs.
+        environment: Of the realm: KRB5_CONFIG, KRB5CCNAME with a ticket for a user, KRB5_KTNAME.
+        keytab: The keys of the service HTTP/localhost.
+        scratch: A folder that is removed at the end.
+    """
+
+    programs: Programs
+    environment: Mapping[str, str]
+    keytab: Path
+    scratch: Path
+
+    def make_tokens(self, count: int) -> Path:
+        """Make fresh tokens; they can be used for five minutes, each once.
+
+        Returns:
+            A file with one base64 token a line; it is written over by the next call.
+        """
+        path = self.scratch / "tokens"
+        command = [str(self.programs.tokens), _SERVICE, str(count), str(path)]
+        subprocess.run(command, env=self.environment, check=True, timeout=120)
+        return path
+
+    def server_environment(self, name: str) -> dict[str, str]:
+        """Answer the environment of a server: it knows its keys, has no ticket, and keeps its
+        replay cache of the default kind in a folder of its own, so that no peer pays for the
+        entries of another.
+        """
+        cache = self.scratch / f"rcache-{name}"
+        cache.mkdir(exist_ok=True)
+        cache.chmod(0o1777)
+        kept = {key: os.environ[key] for key in ("PATH", "LANG", "HOME") if key in os.environ}
+        return kept | {
+            "KRB5_CONFIG": self.environment["KRB5_CONFIG"],
+            "KRB5_KTNAME": f"FILE:{self.keytab}",
+            "KRB5RCACHEDIR": str(cache),
+        }
+
+    def run_load(
+        self,
+        port: int,
+        path: str,
+        *,
+        connections: int,
+        requests: int,
+        seconds: float = _NO_LIMIT_S,
+        tokens: Path | None = None,
+        reuse: bool = False,
+    ) -> Load:
+        """Send requests to a server on loopback over keep-alive connections.
+
+        Args:
+            port: The server's.
+            path: Of every request.
+            connections: Each has one request under way.
+            requests: At most so many.
+            seconds: After so long nothing new is sent.
+            tokens: One for each request; without it the requests carry none.
+            reuse: Begin again at the first token when they run out.
+
+        Raises:
+            BenchError: The load generator gave up.
+        """
+        command = [str(self.programs.load), str(port), path, str(connections), str(requests)]
+        command.append(str(seconds))
+        if tokens is not None:
+            command += [str(tokens), "cycle" if reuse else "once"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
+        if done.returncode != 0:
+            raise BenchError(done.stderr.strip())
+        seen = json.loads(done.stdout)
+        del seen["reconnects"]
+        seen["statuses"] = {int(code): count for code, count in seen["statuses"].items()}
+        return Load(**seen)

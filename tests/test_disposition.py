@@ -1,0 +1,133 @@
+"""The disposition table: total, never open by mistake, and of one mind with the error classes."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections import Counter
+
+import pytest
+
+import authsrv.disposition
+import authsrv.errors
+from authsrv.disposition import DISPOSITIONS, Disposition, disposition
+from authsrv.errors import (
+    AuthsrvError,
+    DeniedError,
+    LocalError,
+    PeerError,
+    StateError,
+    UnavailableError,
+)
+from authsrv.status import SecurityStatus
+
+S = SecurityStatus
+D = Disposition
+
+# The dispositions that the status of an error may have, by whose fault it is. UnavailableError
+# may be a FAULT where SSPI has only its general code to offer.
+FITTING: dict[type[AuthsrvError], set[Disposition]] = {
+    LocalError: {D.FAULT},
+    UnavailableError: {D.UNAVAILABLE},
+    PeerError: {D.BROKEN},
+    DeniedError: {D.DENIED},
+    # SSPI has one code for calls and for messages out of order. From a package it is the peer's
+    # doing; in a StateError it is ours, and the class of the error says so.
+    StateError: {D.FAULT, D.BROKEN},
+}
+
+ERRORS = [getattr(authsrv.errors, name) for name in authsrv.errors.__all__]
+
+
+def test_every_status_has_a_disposition() -> None:
+    assert set(DISPOSITIONS) == set(S)
+
+
+def test_no_status_has_two_rows_in_the_table() -> None:
+    tree = ast.parse(inspect.getsource(authsrv.disposition))
+    rows = Counter(
+        key.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Attribute)
+    )
+
+    assert rows == dict.fromkeys((status.name for status in S), 1)
+
+
+def test_the_table_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        DISPOSITIONS[S.SEC_E_LOGON_DENIED] = D.ESTABLISHED  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (S.SEC_E_OK, D.ESTABLISHED),
+        (S.SEC_I_CONTINUE_NEEDED, D.CONTINUE),
+        (S.SEC_I_COMPLETE_NEEDED, D.COMPLETE),
+        (S.SEC_I_COMPLETE_AND_CONTINUE, D.COMPLETE_AND_CONTINUE),
+        (S.SEC_E_INCOMPLETE_MESSAGE, D.INCOMPLETE),
+        (S.SEC_E_INVALID_TOKEN, D.BROKEN),
+        (S.SEC_E_LOGON_DENIED, D.DENIED),
+        (S.SEC_E_CONTEXT_EXPIRED, D.DENIED),
+        (S.SEC_E_TIME_SKEW, D.DENIED),
+        (S.SEC_E_NO_KERB_KEY, D.DENIED),
+        (S.SEC_E_MESSAGE_ALTERED, D.DENIED),
+        (S.SEC_E_SECPKG_NOT_FOUND, D.DENIED),
+        (S.SEC_E_BAD_BINDINGS, D.DENIED),
+        (S.SEC_E_NO_CREDENTIALS, D.UNAVAILABLE),
+        (S.SEC_E_INSUFFICIENT_MEMORY, D.UNAVAILABLE),
+        (S.SEC_E_NO_AUTHENTICATING_AUTHORITY, D.UNAVAILABLE),
+        (S.SEC_E_INTERNAL_ERROR, D.FAULT),
+        (S.SEC_E_INVALID_HANDLE, D.FAULT),
+        (S.SEC_E_UNSUPPORTED_FUNCTION, D.FAULT),
+        (S.SEC_E_SECURITY_QOS_FAILED, D.FAULT),
+    ],
+)
+def test_codes_of_accept_security_context_are_disposed_of_as_documented(
+    status: SecurityStatus, expected: Disposition
+) -> None:
+    assert disposition(status) is expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [
+        (D.ESTABLISHED, S.SEC_E_OK),
+        (D.CONTINUE, S.SEC_I_CONTINUE_NEEDED),
+        (D.COMPLETE, S.SEC_I_COMPLETE_NEEDED),
+        (D.COMPLETE_AND_CONTINUE, S.SEC_I_COMPLETE_AND_CONTINUE),
+        (D.INCOMPLETE, S.SEC_E_INCOMPLETE_MESSAGE),
+    ],
+)
+def test_only_one_status_lets_a_handshake_go_on_or_end_in_each_way(
+    wanted: Disposition, status: SecurityStatus
+) -> None:
+    assert [each for each in S if disposition(each) is wanted] == [status]
+
+
+def test_every_other_status_of_success_severity_is_a_fault() -> None:
+    legal = {
+        S.SEC_E_OK,
+        S.SEC_I_CONTINUE_NEEDED,
+        S.SEC_I_COMPLETE_NEEDED,
+        S.SEC_I_COMPLETE_AND_CONTINUE,
+    }
+    others = [status for status in S if not status.is_failure and status not in legal]
+
+    assert len(others) == 11
+    assert {disposition(status) for status in others} == {D.FAULT}
+
+
+def test_every_disposition_is_used() -> None:
+    assert set(DISPOSITIONS.values()) == set(D)
+
+
+@pytest.mark.parametrize("error", [each for each in ERRORS if each is not AuthsrvError])
+def test_the_status_of_every_error_fits_whose_fault_it_is(error: type[AuthsrvError]) -> None:
+    family = next(each for each in error.__mro__ if each in FITTING)
+    general = family is UnavailableError and error.status is S.SEC_E_INTERNAL_ERROR
+
+    assert general or disposition(error.status) in FITTING[family]
