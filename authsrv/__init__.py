@@ -21,7 +21,14 @@ from authsrv.results import (
     Refused,
     Result,
 )
-from authsrv.status import GSSCode, SecurityStatus, StatusReport, WindowsCode, from_gss, from_windows
+from authsrv.status import (
+    GSSCode,
+    SecurityStatus,
+    StatusReport,
+    WindowsCode,
+    from_gss,
+    from_windows,
+)
 
 __all__ = [
     "DEFAULT_LIMITS",

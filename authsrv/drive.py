@@ -401,4 +401,3 @@ class Acceptor:
         for handshake in tuple(self._open):
             handshake.close()
         self.pool.close()
-

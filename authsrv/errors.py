@@ -136,7 +136,7 @@ class StateError(LocalError):
     Source: authsrv design decision 5.
     """
 
-    status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
+    status = SecurityStatus.SEC_E_INVALID_HANDLE
     slug = "wrong-state"
 
 

@@ -136,7 +136,13 @@ class ConnectionIdentityEndedEvent:
     cause: str
 
 
-AuditEvent = ChallengedEvent | ContinuedEvent | EstablishedEvent | RefusedEvent | ConnectionIdentityEndedEvent
+AuditEvent = (
+    ChallengedEvent
+    | ContinuedEvent
+    | EstablishedEvent
+    | RefusedEvent
+    | ConnectionIdentityEndedEvent
+)
 """Anything that a sink is given."""
 
 AuditSink = Callable[[AuditEvent], None]

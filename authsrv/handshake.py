@@ -312,7 +312,9 @@ def draw_transitions() -> str:
     """
     lines = ["stateDiagram-v2", f"    [*] --> {State.AWAIT_TOKEN.name}"]
     for state, row in TRANSITIONS.items():
-        lines += [f"    {state.name} --> {after.name}: {event.name}" for event, after in row.items()]
+        lines += [
+            f"    {state.name} --> {after.name}: {event.name}" for event, after in row.items()
+        ]
         if not row:
             lines.append(f"    {state.name} --> [*]")
     return "\n".join(lines)

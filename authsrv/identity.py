@@ -13,6 +13,11 @@ from authsrv.flags import AscRet
 
 __all__ = ["DelegatedCredential", "Identity"]
 
+
+def _no_attributes() -> Mapping[str, tuple[bytes, ...]]:
+    return _NO_ATTRIBUTES
+
+
 _NO_ATTRIBUTES: Mapping[str, tuple[bytes, ...]] = MappingProxyType({})
 
 
@@ -61,7 +66,9 @@ class Identity:
     expires_at: datetime.datetime | None = None
     channel_bound: bool = False
     delegated: DelegatedCredential | None = None
-    name_attributes: Mapping[str, tuple[bytes, ...]] = field(default=_NO_ATTRIBUTES, repr=False)
+    name_attributes: Mapping[str, tuple[bytes, ...]] = field(
+        default_factory=_no_attributes, repr=False
+    )
 
     def __post_init__(self) -> None:
         for what, text in (("principal", self.principal), ("mechanism", self.mechanism)):

@@ -1,8 +1,8 @@
 """A small application with single sign-on.
 
-    python examples/hello.py --host localhost --port 8080 --keytab /etc/http.keytab
-    kinit alice
-    curl --negotiate -u : http://localhost:8080/
+python examples/hello.py --host localhost --port 8080 --keytab /etc/http.keytab
+kinit alice
+curl --negotiate -u : http://localhost:8080/
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--keytab", type=Path, required=True, help="the keys of HTTP/<host>")
-    parser.add_argument("--service", help="accept only tickets for this name, such as HTTP/localhost")
+    parser.add_argument(
+        "--service", help="accept only tickets for this name, such as HTTP/localhost"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -1,15 +1,15 @@
 """Single sign-on for aiohttp applications.
 
-    from aiohttp import web
-    from authsrv.aiohttp import current_identity, run_app, setup
+from aiohttp import web
+from authsrv.aiohttp import current_identity, run_app, setup
 
-    async def hello(request: web.Request) -> web.Response:
-        return web.Response(text=f"Hello, {current_identity(request).principal}")
+async def hello(request: web.Request) -> web.Response:
+    return web.Response(text=f"Hello, {current_identity(request).principal}")
 
-    app = web.Application()
-    app.router.add_get("/", hello)
-    setup(app, keytab="/etc/http.keytab")
-    run_app(app, port=8080)
+app = web.Application()
+app.router.add_get("/", hello)
+setup(app, keytab="/etc/http.keytab")
+run_app(app, port=8080)
 """
 
 from authsrv.aiohttp.connections import Persistence

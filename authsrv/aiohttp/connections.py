@@ -7,8 +7,11 @@ this has happened to proxies and servers alike. So persistence is off unless it 
 servers that clients reach directly, and even then it ends for good at the first sign that the
 connection is shared: another principal, other forwarding headers, a token that fails.
 
-State is found by the transport and goes with it: a weak reference closes what is pending when the
-connection has gone, and every pending handshake has its own deadline besides.
+State is found by the task with which aiohttp serves a connection, `request.task`, and goes with it:
+the task ends when the connection does, on every event loop and under TLS, and what is pending is
+closed then. (Weak references to the transport would not do: asyncio's lives in a cycle until the
+garbage collector comes, and uvloop's under TLS cannot be referenced weakly.) Every pending handshake
+has its own deadline besides.
 """
 
 from __future__ import annotations
@@ -16,17 +19,17 @@ from __future__ import annotations
 import asyncio
 import datetime
 import enum
-import weakref
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
 from authsrv.drive import AcceptorHandshake
 from authsrv.handshake import State
 from authsrv.identity import Identity
-from authsrv.tokens.peek import begins_handshake
+from authsrv.tokens.opening import begins_handshake
 
-__all__ = ["Connection", "Connections", "Persistence"]
+__all__ = ["Connection", "Connections", "Persistence", "Trust", "forwarding_of"]
 
 _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
@@ -61,32 +64,19 @@ class Connection:
 
     Args:
         handshake: The handshake that waits for the client's next token.
+        handshake_forwarding: The forwarding headers of the request that carried its last token.
         identity: The identity that is kept, if persistence is on.
-        forwarding: The forwarding headers of the request that it came from.
+        identity_forwarding: The forwarding headers of the request that it came from.
         trust: Whether it may carry an identity.
 
     Source: authsrv design decision 6.
     """
 
     handshake: AcceptorHandshake | None = None
+    handshake_forwarding: tuple[str, ...] = ()
     identity: Identity | None = None
-    forwarding: tuple[str, ...] = ()
+    identity_forwarding: tuple[str, ...] = ()
     trust: Trust = Trust.UNSHARED
-
-    def kept_identity(self, request: web.Request) -> Identity | None:
-        """The identity for a request that carries no token, if one is kept and is still good.
-
-        Args:
-            request: The request.
-
-        Returns:
-            The identity, or None.
-
-        Source: authsrv design decision 6.
-        """
-        if self.identity is None or self.distrust(request) is not None:
-            return None
-        return self.identity
 
     def distrust(self, request: web.Request) -> str | None:
         """Why the kept identity is not good for a request, in words; None if it is.
@@ -101,7 +91,7 @@ class Connection:
         """
         if self.identity is None:
             return None
-        if self.forwarding != forwarding_of(request):
+        if self.identity_forwarding != forwarding_of(request):
             return "the forwarding headers changed: the connection is shared by a proxy"
         expires_at = self.identity.expires_at
         if expires_at is not None and expires_at <= datetime.datetime.now(datetime.UTC):
@@ -118,7 +108,7 @@ class Connection:
         Source: authsrv design decision 6.
         """
         if self.trust is Trust.UNSHARED:
-            self.identity, self.forwarding = identity, forwarding_of(request)
+            self.identity, self.identity_forwarding = identity, forwarding_of(request)
 
     def end_identity(self) -> None:
         """Forget the identity and never keep one again.
@@ -138,7 +128,7 @@ class Connection:
         """
         if self.handshake is not None:
             self.handshake.close()
-        self.handshake, self.forwarding = handshake, forwarding_of(request)
+        self.handshake, self.handshake_forwarding = handshake, forwarding_of(request)
 
     def take_handshake(self, token: bytes, request: web.Request) -> AcceptorHandshake | None:
         """Take out the handshake that a token continues.
@@ -159,7 +149,7 @@ class Connection:
         if handshake is None or not handshake.is_open:
             return None
         fresh = handshake.state is State.AWAIT_TOKEN and begins_handshake(token)
-        if fresh or self.forwarding != forwarding_of(request):
+        if fresh or self.handshake_forwarding != forwarding_of(request):
             handshake.close()
             return None
         return handshake
@@ -187,49 +177,53 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self._connections: dict[weakref.ref[asyncio.BaseTransport], Connection] = {}
+        self._connections: dict[asyncio.Task[Any], Connection] = {}
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def find(self, transport: asyncio.BaseTransport | None) -> Connection | None:
-        """Find the state of a connection.
+    def find(self, request: web.Request) -> Connection | None:
+        """Find the state of the connection that a request came on.
 
         Args:
-            transport: The connection's transport, or None if it is closed.
+            request: The request.
 
         Returns:
             Its state, or None if it has none.
 
         Source: authsrv design decision 6.
         """
-        if transport is None or not self._connections:
-            return None
-        return self._connections.get(weakref.ref(transport))
+        return self._connections.get(request.task) if self._connections else None
 
-    def open(self, transport: asyncio.BaseTransport) -> Connection:
-        """Find the state of a connection, or make it.
+    def open(self, request: web.Request) -> Connection | None:
+        """Find the state of the connection that a request came on, or make it.
 
         Args:
-            transport: The connection's transport.
+            request: The request.
 
         Returns:
-            Its state.
+            Its state; None if the connection is closed already.
 
         Source: authsrv design decision 6.
         """
-        reference = weakref.ref(transport, self._gone)
-        return self._connections.setdefault(reference, Connection())
+        if request.transport is None:
+            return None
+        task = request.task
+        connection = self._connections.get(task)
+        if connection is None:
+            connection = self._connections[task] = Connection()
+            task.add_done_callback(self._gone)
+        return connection
 
     def close(self) -> None:
         """Close every handshake that is pending, and forget all.
 
         Source: authsrv design decision 6.
         """
-        for reference in tuple(self._connections):
-            self._gone(reference)
+        for task in tuple(self._connections):
+            self._gone(task)
 
-    def _gone(self, reference: weakref.ref[asyncio.BaseTransport]) -> None:
-        connection = self._connections.pop(reference, None)
+    def _gone(self, task: asyncio.Task[Any]) -> None:
+        connection = self._connections.pop(task, None)
         if connection is not None and connection.handshake is not None:
             connection.handshake.close()

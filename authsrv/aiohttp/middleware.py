@@ -41,14 +41,14 @@ from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.identity import Identity
 from authsrv.limits import DEFAULT_LIMITS, Limits
 from authsrv.packages.base import ContextRequest, SecurityPackage
-from authsrv.results import Continue, Incomplete, Refused
+from authsrv.results import Refused
 from authsrv.tokens.peek import peek
 
 __all__ = ["NegotiateAuth", "setup"]
 
 _LOG = logging.getLogger("authsrv")
 
-_AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth")  # type: ignore[type-arg]
+_AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth")
 _PROOF: web.RequestKey[str] = web.RequestKey("authsrv.proof", str)
 
 
@@ -141,7 +141,7 @@ class NegotiateAuth:
         return self._continue(request, handshake, answer, leg, token)
 
     def _handshake_for(self, request: web.Request, token: bytes) -> AcceptorHandshake:
-        connection = self._connections.find(request.transport)
+        connection = self._connections.find(request)
         handshake = None if connection is None else connection.take_handshake(token, request)
         return handshake or self.acceptor.begin()
 
@@ -155,16 +155,20 @@ class NegotiateAuth:
         self._emit(lambda: EstablishedEvent(_described(request), leg, identity))
 
     def _continue(
-        self, request: web.Request, handshake: AcceptorHandshake, answer: Reply, leg: Leg, token: bytes
+        self,
+        request: web.Request,
+        handshake: AcceptorHandshake,
+        answer: Reply,
+        leg: Leg,
+        token: bytes,
     ) -> web.Response:
-        transport = request.transport
-        if transport is None:
+        self._end_kept(request, "another handshake began on the connection")
+        connection = self._connections.open(request)
+        if connection is None:
             handshake.close()
         else:
-            self._connections.open(transport).await_token(handshake, request)
-        self._emit(
-            lambda: ContinuedEvent(_described(request), leg, peek(token).mechanism.label)
-        )
+            connection.await_token(handshake, request)
+        self._emit(lambda: ContinuedEvent(_described(request), leg, peek(token).mechanism.label))
         return _respond(answer)
 
     def _refuse(self, request: web.Request, error: AuthsrvError) -> web.Response:
@@ -190,7 +194,7 @@ class NegotiateAuth:
     def _recall(self, request: web.Request) -> bool:
         """Take the identity from the connection, where persistence is on and nothing speaks
         against it."""
-        connection = self._connections.find(request.transport)
+        connection = self._connections.find(request)
         if connection is None or connection.identity is None:
             return False
         cause = connection.distrust(request)
@@ -201,9 +205,9 @@ class NegotiateAuth:
         return True
 
     def _keep(self, request: web.Request, identity: Identity) -> None:
-        if request.transport is None:
+        connection = self._connections.open(request)
+        if connection is None:
             return
-        connection = self._connections.open(request.transport)
         cause = connection.distrust(request)
         if connection.identity is not None and connection.identity.principal != identity.principal:
             cause = "another user authenticated on the connection"
@@ -212,7 +216,7 @@ class NegotiateAuth:
         connection.keep(identity, request)
 
     def _end_kept(self, request: web.Request, cause: str) -> None:
-        connection = self._connections.find(request.transport)
+        connection = self._connections.find(request)
         if connection is None or connection.identity is None:
             return
         principal = connection.identity.principal

@@ -54,7 +54,7 @@ def current_identity(request: web.Request) -> Identity:
 
     Source: authsrv design decisions 1 and 7.
     """
-    identity = request.get(IDENTITY)
+    identity: Identity | None = request.get(IDENTITY)
     if identity is None:
         raise AuthenticationRequired
     return identity

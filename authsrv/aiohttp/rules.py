@@ -115,8 +115,6 @@ class AccessRules:
     preflight: Preflight = Preflight.PASS
 
     def __post_init__(self) -> None:
-        if isinstance(self.open_paths, str) or isinstance(self.optional_paths, str):
-            raise ConfigError("paths are given as a tuple")
         for path in (*self.open_paths, *self.optional_paths):
             if not path.startswith("/"):
                 raise ConfigError(f"the path {path!r} does not begin with /")

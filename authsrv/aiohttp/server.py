@@ -28,7 +28,7 @@ __all__ = ["AppRunner", "HeaderLimit", "header_limit", "run_app", "server_settin
 _LOG = logging.getLogger("authsrv")
 
 _SCHEME_ROOM = 256
-_LIMIT: web.AppKey[HeaderLimit] = web.AppKey("authsrv.header-limit")  # type: ignore[type-arg]
+_LIMIT: web.AppKey[HeaderLimit] = web.AppKey("authsrv.header-limit")
 
 
 class HeaderLimit(enum.Enum):
@@ -76,7 +76,7 @@ def server_settings(app: web.Application, *, limits: Limits = DEFAULT_LIMITS) ->
     return {"max_field_size": (limits.max_token_bytes + 2) // 3 * 4 + _SCHEME_ROOM}
 
 
-class _Handler(RequestHandler[Any]):
+class _Handler(RequestHandler):
     """A connection whose complaints about malformed requests quote nothing."""
 
     __slots__ = ()
@@ -101,10 +101,10 @@ class _Handler(RequestHandler[Any]):
         return response
 
 
-class _Server(web.Server[Any]):
+class _Server(web.Server):
     """Makes connections of the class above."""
 
-    def __call__(self) -> RequestHandler[Any]:
+    def __call__(self) -> RequestHandler:
         return _Handler(self, loop=self._loop, **self._kwargs)
 
 
@@ -124,7 +124,7 @@ class AppRunner(web.AppRunner):
     ) -> None:
         super().__init__(app, **{**server_settings(app, limits=limits), **settings})
 
-    async def _make_server(self) -> web.Server[Any]:
+    async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         # aiohttp makes its Server deep inside; this is the one place to exchange its protocol.
         server.__class__ = _Server

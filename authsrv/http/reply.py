@@ -144,7 +144,9 @@ def answer_for(error: AuthsrvError) -> Answer:
     return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
 
 
-def build_reply(error: AuthsrvError, *, token: bytes = b"", limits: Limits = DEFAULT_LIMITS) -> Reply:
+def build_reply(
+    error: AuthsrvError, *, token: bytes = b"", limits: Limits = DEFAULT_LIMITS
+) -> Reply:
     """Make the answer for an error.
 
     Args:

@@ -30,7 +30,7 @@ _USAGE_AUTHENTICATOR = 11
 
 
 class _Data(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 - ctypes reads it
+    _fields_ = [
         ("magic", ctypes.c_int32),
         ("length", ctypes.c_uint),
         ("data", ctypes.c_void_p),
@@ -38,7 +38,7 @@ class _Data(ctypes.Structure):
 
 
 class _Keyblock(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 - ctypes reads it
+    _fields_ = [
         ("magic", ctypes.c_int32),
         ("enctype", ctypes.c_int32),
         ("length", ctypes.c_uint),
@@ -47,7 +47,7 @@ class _Keyblock(ctypes.Structure):
 
 
 class _EncData(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 - ctypes reads it
+    _fields_ = [
         ("magic", ctypes.c_int32),
         ("enctype", ctypes.c_int32),
         ("kvno", ctypes.c_uint),

@@ -142,7 +142,10 @@ class GssapiPackage:
             entry.principal.rpartition("@")[0] == self.service for entry in snapshot.entries
         ):
             raise KeytabError(f"the keytab {self.keytab.path} has no key for {self.service}")
-        store = {b"keytab": snapshot.name.encode(), b"rcache": self.replay.residual}
+        store: dict[bytes | str, bytes | str] = {
+            b"keytab": snapshot.name.encode(),
+            b"rcache": self.replay.residual,
+        }
         try:
             credential = gss.acquire_cred_from(
                 store, self._name, mechs=[_KERBEROS, _SPNEGO], usage="accept"
@@ -185,7 +188,7 @@ class _Context:
             self._context = answer.context
             self._note_authenticator(token)
             if answer.more_steps:
-                return Continue(answer.token or b"")
+                return _go_on(answer.token)
             return Established(self._identify(answer), answer.token or b"")
         except AuthsrvError as error:
             return Refused(error, error_token)
@@ -252,6 +255,13 @@ class _Context:
             except gss.GSSError:
                 continue  # this issuer does not say it
         return values
+
+
+def _go_on(token: bytes | None) -> Continue:
+    if not token:
+        # MIT says "continue" to a lone AP-REP or KRB-ERROR, and has nothing to continue with.
+        raise InvalidTokenError("the token is none that a client begins with")
+    return Continue(token)
 
 
 def _service_name(service: str) -> Any:

@@ -45,7 +45,8 @@ from authsrv.flags import asc_ret_from_gss
 from authsrv.identity import Identity
 from authsrv.packages.base import ContextRequest
 from authsrv.results import Continue, Established, Refused, Result
-from authsrv.tokens.peek import Mechanism, begins_handshake, peek
+from authsrv.tokens.opening import begins_handshake
+from authsrv.tokens.peek import Mechanism, peek
 
 __all__ = ["NTLMPolicy", "PyspnegoPackage"]
 
@@ -103,7 +104,9 @@ class PyspnegoPackage:
         """
         bindings = request.bindings
         if bindings is not None and bindings.policy is BindingPolicy.REQUIRE:
-            raise ConfigError("the package 'pyspnego' cannot require channel bindings; 'gssapi' can")
+            raise ConfigError(
+                "the package 'pyspnego' cannot require channel bindings; 'gssapi' can"
+            )
         return _Context(self.ntlm, bindings)
 
     def check(self) -> None:
@@ -151,7 +154,8 @@ class _Context:
             raise InvalidTokenError("the first token does not begin a handshake")
         if self._ntlm is NTLMPolicy.OFF and peek(token).mechanism is Mechanism.NTLM:
             raise MechanismError(
-                "the client sent NTLM, which is off here: it has no Kerberos ticket for this service"
+                "the client sent NTLM, which is off here: "
+                "it has no Kerberos ticket for this service"
             )
 
     def _open(self) -> Any:
@@ -223,7 +227,9 @@ def _by_gss(native: Any, token: bytes) -> AuthsrvError:
     from authsrv.packages.diagnosis import Failure, diagnose  # needs the extra authsrv[kerberos]
     from authsrv.packages.keytab import KeytabSnapshot
 
-    failure = Failure(native.maj_code, native.min_code, token, getattr(native, "token", None) or b"")
+    failure = Failure(
+        native.maj_code, native.min_code, token, getattr(native, "token", None) or b""
+    )
     return diagnose(failure, KeytabSnapshot("", (), None), None)
 
 

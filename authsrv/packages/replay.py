@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Protocol
 
 from authsrv.errors import ConfigError, ReplayCacheError, ReplayError
-from authsrv.tokens.spnego import KERBEROS_OIDS, NegTokenInit, parse_spnego
+from authsrv.tokens.spnego import KERBEROS, MS_KERBEROS, NegTokenInit, parse_spnego
 
 __all__ = ["MITReplayCache", "ProcessReplayCache", "ReplayProtection", "kerberos_part"]
 
@@ -254,7 +254,7 @@ def kerberos_part(token: bytes) -> bytes | None:
     if not isinstance(message, NegTokenInit):
         return message.response_token
     # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
-    return message.mech_token if message.mech_types[0] in KERBEROS_OIDS else None
+    return message.mech_token if message.mech_types[0] in (KERBEROS, MS_KERBEROS) else None
 
 
 def _is_raw_kerberos(token: bytes) -> bool:

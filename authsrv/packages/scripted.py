@@ -65,7 +65,9 @@ class ScriptedPackage:
 
     name = "scripted"
 
-    def __init__(self, script: Sequence[Act] = (Established(ALICE),), *, fault: Exception | None = None) -> None:
+    def __init__(
+        self, script: Sequence[Act] = (Established(ALICE),), *, fault: Exception | None = None
+    ) -> None:
         self._script = tuple(script)
         self._fault = fault
         self._guard = threading.Lock()

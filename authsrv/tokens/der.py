@@ -52,7 +52,7 @@ FRAME: Final = 0x60
 
 _MAX_LENGTH_OCTETS = 4
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def field_tag(number: int) -> int:
@@ -126,12 +126,12 @@ class Reader:
         start = self._open(tag)
         return self._data[start : self._next]
 
-    def within(self, tag: int, read: Callable[[Reader], T]) -> T:
+    def within(self, tag: int, read: Callable[[Reader], _T]) -> _T:
         """Read the elements inside the next element, all of them.
 
         Args:
             tag: The identifier octet that the outer element must have.
-            read: Reads the content from the reader that it is given.
+            read: Reads the content from this reader, which ends where the content ends.
 
         Returns:
             What the function returned.
@@ -142,13 +142,17 @@ class Reader:
 
         Source: X.690 section 8.1.
         """
+        # The reader itself is narrowed to the element, and widened again: a token has dozens of
+        # elements, and a new reader for each would take longer than the reading. Where anything
+        # is malformed the reader is of no more use, as is the token.
         start = self._open(tag)
-        inner = Reader(self._data, start, self._next)
-        value = read(inner)
-        inner.finish()
+        outer_end, self._end, self._next = self._end, self._next, start
+        value = read(self)
+        self.finish()
+        self._end = outer_end
         return value
 
-    def field(self, number: int, read: Callable[[Reader], T]) -> T:
+    def field(self, number: int, read: Callable[[Reader], _T]) -> _T:
         """Read a field that must be there, `[number]` with explicit tagging.
 
         Args:
@@ -165,7 +169,7 @@ class Reader:
         """
         return self.within(0xA0 | number, read)
 
-    def optional_field(self, number: int, read: Callable[[Reader], T]) -> T | None:
+    def optional_field(self, number: int, read: Callable[[Reader], _T]) -> _T | None:
         """Read a field that may be missing, `[number] ... OPTIONAL`.
 
         Args:

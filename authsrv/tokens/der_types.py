@@ -39,7 +39,7 @@ __all__ = [
 _MAX_INTEGER_OCTETS = 8
 _MAX_OID_OCTETS = 64
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def read_integer(reader: Reader) -> int:
@@ -80,7 +80,7 @@ def _decode_integer(octets: bytes) -> int:
     if not 1 <= len(octets) <= _MAX_INTEGER_OCTETS:
         raise InvalidTokenError("DER: an integer is empty or too large")
     # X.690 section 8.3.2: the first nine bits are neither all ones nor all zero.
-    if len(octets) > 1 and (octets[0], octets[1] >> 7) in {(0x00, 0), (0xFF, 1)}:
+    if len(octets) > 1 and (octets[0] << 1 | octets[1] >> 7) in {0x000, 0x1FF}:
         raise InvalidTokenError("DER: an integer is not in its shortest form")
     return int.from_bytes(octets, "big", signed=True)
 
@@ -215,7 +215,7 @@ def read_time(reader: Reader) -> datetime:
         raise InvalidTokenError("DER: there is no such time") from None
 
 
-def read_sequence_of(reader: Reader, read: Callable[[Reader], T], limit: int) -> tuple[T, ...]:
+def read_sequence_of(reader: Reader, read: Callable[[Reader], _T], limit: int) -> tuple[_T, ...]:
     """Read a SEQUENCE OF with at least one element.
 
     Args:
@@ -232,8 +232,8 @@ def read_sequence_of(reader: Reader, read: Callable[[Reader], T], limit: int) ->
     Source: X.690 section 8.10.
     """
 
-    def read_all(inner: Reader) -> tuple[T, ...]:
-        values: list[T] = []
+    def read_all(inner: Reader) -> tuple[_T, ...]:
+        values: list[_T] = []
         while inner.next_tag is not None:
             if len(values) == limit:
                 raise InvalidTokenError(f"DER: a list has more than {limit} entries")

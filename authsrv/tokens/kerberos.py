@@ -18,7 +18,6 @@ from authsrv.tokens import der
 from authsrv.tokens.der import SEQUENCE, Reader
 from authsrv.tokens.der_types import (
     read_bits,
-    read_integer,
     read_octets,
     read_oid,
     read_text,
@@ -31,6 +30,7 @@ from authsrv.tokens.kerberos_types import (
     escape_realm,
     read_constant,
     read_encrypted_data,
+    read_int32,
     read_message,
     read_microseconds,
     read_principal_name,
@@ -62,7 +62,7 @@ _KRB_ERROR: Final = der.application_tag(_KRB_ERROR_TYPE)
 # RFC 4120 section 5.5.1: use-session-key is bit 1, mutual-required bit 2; bit 0 is the highest.
 _MUTUAL_REQUIRED = 0x20
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class KerberosMessage(enum.Enum):
@@ -76,6 +76,9 @@ class KerberosMessage(enum.Enum):
     KRB_ERROR = b"\x03\x00"
 
 
+_KINDS: Final = {kind.value: kind for kind in KerberosMessage}
+
+
 @dataclass(frozen=True, slots=True)
 class ApReq:
     """A client's request, as far as it is not encrypted. Nothing in it is authenticated.
@@ -83,7 +86,8 @@ class ApReq:
     Args:
         realm: The realm of the service that the ticket is for.
         service: That service without the realm, such as "HTTP/www.example.com".
-        ticket_kvno: The version of the key that the ticket is encrypted with, if the KDC said so.
+        ticket_kvno: The version of the key that the ticket is encrypted with, 0 to
+            2**32 - 1, if the KDC said so.
         ticket_enctype: The encryption type of that key.
         ticket_cipher: The encrypted part of the ticket.
         authenticator_enctype: The encryption type of the session key.
@@ -128,6 +132,14 @@ class KrbError:
     server_time: datetime
     realm: str
     service: str
+
+    @property
+    def principal(self) -> str:
+        """The service with its realm, "HTTP/www.example.com@EXAMPLE.COM".
+
+        Source: RFC 1964 section 2.1.1.
+        """
+        return f"{self.service}@{escape_realm(self.realm)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,13 +282,13 @@ def _open_frame(token: bytes) -> tuple[KerberosMessage, bytes]:
     if read_oid(reader) not in {KERBEROS, MS_KERBEROS}:
         raise InvalidTokenError("the token is not of Kerberos")
     content = reader.take_rest()
-    try:
-        return KerberosMessage(content[:2]), content[2:]
-    except ValueError:
-        raise InvalidTokenError("the Kerberos token is of an unknown kind") from None
+    kind = _KINDS.get(content[:2])
+    if kind is None:
+        raise InvalidTokenError("the Kerberos token is of an unknown kind")
+    return kind, content[2:]
 
 
-def _read_whole(reader: Reader, tag: int, read: Callable[[Reader], T]) -> T:
+def _read_whole(reader: Reader, tag: int, read: Callable[[Reader], _T]) -> _T:
     message = read_message(reader, tag, read)
     reader.finish()
     return message
@@ -313,10 +325,10 @@ def _read_krb_error(reader: Reader) -> KrbError:
     read_constant(reader, 0, VERSION)
     read_constant(reader, 1, _KRB_ERROR_TYPE)
     reader.optional_field(2, read_time)
-    reader.optional_field(3, read_integer)
+    reader.optional_field(3, read_microseconds)
     server_time = reader.field(4, read_time)
     microseconds = reader.field(5, read_microseconds)
-    error_code = reader.field(6, read_integer)
+    error_code = reader.field(6, read_int32)
     reader.optional_field(7, read_text)
     reader.optional_field(8, read_principal_name)
     realm = reader.field(9, read_text)
@@ -333,7 +345,7 @@ def _read_enc_ticket_part(reader: Reader) -> EncTicketPart:
     name = reader.field(3, read_principal_name)
     reader.field(4, der.skip_element)
     auth_time = reader.field(5, read_time)
-    # RFC 4120 section 5.3: if starttime "is absent [...] authtime is used in its place".
+    # RFC 4120 section 5.3: without a starttime, the authtime takes its place.
     start_time = reader.optional_field(6, read_time) or auth_time
     end_time = reader.field(7, read_time)
     reader.take_rest()
@@ -348,7 +360,7 @@ def _read_enc_ticket_part(reader: Reader) -> EncTicketPart:
 
 def _read_encryption_key(reader: Reader) -> tuple[int, bytes]:
     return reader.within(
-        SEQUENCE, lambda inner: (inner.field(0, read_integer), inner.field(1, read_octets))
+        SEQUENCE, lambda inner: (inner.field(0, read_int32), inner.field(1, read_octets))
     )
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "escape_realm",
     "read_constant",
     "read_encrypted_data",
+    "read_int32",
     "read_message",
     "read_microseconds",
     "read_principal_name",
@@ -29,6 +30,9 @@ VERSION: Final = 5
 # Two are usual and three common with Active Directory; each costs time before anybody is known.
 _MAX_COMPONENTS = 16
 _MICROSECONDS_PER_SECOND = 1_000_000
+_INT32_MIN = -(2**31)
+_INT32_MAX = 2**31 - 1
+_UINT32_MAX = 2**32 - 1
 
 _ENCTYPES: Final = {
     1: "des-cbc-crc",
@@ -45,7 +49,7 @@ _ENCTYPES: Final = {
     26: "camellia256-cts-cmac",
 }
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class EncryptedData:
     """A ciphertext, and the key that opens it.
 
     Args:
-        enctype: The encryption type.
-        kvno: The version of the key, if the sender said so.
+        enctype: The encryption type, -2**31 to 2**31 - 1.
+        kvno: The version of the key, 0 to 2**32 - 1, if the sender said so.
         cipher: The ciphertext; at least one byte.
 
     Source: RFC 4120 section 5.2.9.
@@ -93,7 +97,7 @@ def escape_realm(realm: str) -> str:
     return _escape(realm, "@")
 
 
-def read_message(reader: Reader, tag: int, read: Callable[[Reader], T]) -> T:
+def read_message(reader: Reader, tag: int, read: Callable[[Reader], _T]) -> _T:
     """Read an application type around a sequence, the shape of every message of Kerberos.
 
     Args:
@@ -164,6 +168,26 @@ def read_principal_name(reader: Reader) -> str:
     return reader.within(SEQUENCE, _read_name_fields)
 
 
+def read_int32(reader: Reader) -> int:
+    """Read a number of the size that all numbers of Kerberos have.
+
+    Args:
+        reader: Stands before it; untrusted.
+
+    Returns:
+        The number, -2**31 to 2**31 - 1.
+
+    Raises:
+        InvalidTokenError: There is none, it is malformed, or does not fit.
+
+    Source: RFC 4120 section 5.2.4, Int32.
+    """
+    number = read_integer(reader)
+    if not _INT32_MIN <= number <= _INT32_MAX:
+        raise InvalidTokenError("the Kerberos message holds a number that is too large")
+    return number
+
+
 def read_microseconds(reader: Reader) -> timedelta:
     """Read the fraction of a second that Kerberos keeps beside its times.
 
@@ -184,9 +208,18 @@ def read_microseconds(reader: Reader) -> timedelta:
     return timedelta(microseconds=count)
 
 
+def _read_kvno(reader: Reader) -> int:
+    number = read_integer(reader)
+    if not _INT32_MIN <= number <= _UINT32_MAX:
+        raise InvalidTokenError("the Kerberos message holds a key version that is too large")
+    # A read-only domain controller keeps its own number in the upper half, and Windows writes the
+    # whole as a signed number: MS-KILE section 3.1.5.8.
+    return number & _UINT32_MAX
+
+
 def _read_encrypted_fields(reader: Reader) -> EncryptedData:
-    enctype = reader.field(0, read_integer)
-    kvno = reader.optional_field(1, read_integer)
+    enctype = reader.field(0, read_int32)
+    kvno = reader.optional_field(1, _read_kvno)
     cipher = reader.field(2, read_octets)
     if not cipher:
         raise InvalidTokenError("the Kerberos message holds an empty ciphertext")
@@ -194,7 +227,7 @@ def _read_encrypted_fields(reader: Reader) -> EncryptedData:
 
 
 def _read_name_fields(reader: Reader) -> str:
-    reader.field(0, read_integer)
+    reader.field(0, read_int32)
     components = reader.field(1, _read_components)
     return "/".join(_escape(component, "/@") for component in components)
 

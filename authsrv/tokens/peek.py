@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from authsrv.errors import InvalidTokenError
 from authsrv.tokens import der
@@ -39,7 +39,7 @@ __all__ = [
     "peek",
 ]
 
-# MS-NEGOEX section 2.2.6.1: Signature, MESSAGE_SIGNATURE.
+# MS-NEGOEX section 2.2.6: every message begins with this signature.
 _NEGOEX_SIGNATURE: Final = b"NEGOEXTS"
 _FINGERPRINT_DIGITS = 12
 
@@ -127,7 +127,18 @@ class TokenPeek:
         return self.form is TokenForm.WELL_FORMED
 
 
-_EMPTY: Final = TokenPeek(Mechanism.UNKNOWN, form=TokenForm.MALFORMED)
+class _Content(NamedTuple):
+    """What speaks in a token, once SPNEGO is off."""
+
+    mechanism: Mechanism
+    form: TokenForm = TokenForm.WELL_FORMED
+    ap_req: ApReq | None = None
+    ntlm_type: NTLMMessageType | None = None
+    offered: tuple[str, ...] = ()
+
+
+_MALFORMED: Final = _Content(Mechanism.UNKNOWN, TokenForm.MALFORMED)
+_NEGOTIATION: Final = _Content(Mechanism.SPNEGO)
 
 
 def peek(token: bytes) -> TokenPeek:
@@ -142,8 +153,9 @@ def peek(token: bytes) -> TokenPeek:
     Source: authsrv design decision 7.
     """
     if is_spnego(token):
-        return replace(_peek_spnego(token), framing=Framing.SPNEGO, length=len(token))
-    return replace(_peek_raw(token), length=len(token))
+        return _peek_spnego(token)
+    content = _look_inside(token)
+    return _build(Framing.RAW, content, content.offered, None, len(token))
 
 
 def authenticator_ciphertext(token: bytes) -> bytes:
@@ -186,30 +198,50 @@ def _peek_spnego(token: bytes) -> TokenPeek:
     try:
         message = parse_spnego(token)
     except InvalidTokenError:
-        return _EMPTY
+        return _build(Framing.SPNEGO, _MALFORMED, (), None, len(token))
     inner = carried_token(message)
-    found = _peek_raw(inner) if inner else TokenPeek(Mechanism.SPNEGO)
+    content = _look_inside(inner) if inner else _NEGOTIATION
     if isinstance(message, NegTokenInit):
-        return replace(found, offered=tuple(map(mechanism_name, message.mech_types)))
-    return replace(found, offered=(), neg_state=message.neg_state)
+        offered = tuple(map(mechanism_name, message.mech_types))
+        return _build(Framing.SPNEGO, content, offered, None, len(token))
+    return _build(Framing.SPNEGO, content, (), message.neg_state, len(token))
 
 
-def _peek_raw(token: bytes) -> TokenPeek:
+def _build(
+    framing: Framing,
+    content: _Content,
+    offered: tuple[str, ...],
+    neg_state: NegState | None,
+    length: int,
+) -> TokenPeek:
+    return TokenPeek(
+        mechanism=content.mechanism,
+        framing=framing,
+        offered=offered,
+        neg_state=neg_state,
+        ap_req=content.ap_req,
+        ntlm_type=content.ntlm_type,
+        length=length,
+        form=content.form,
+    )
+
+
+def _look_inside(token: bytes) -> _Content:
     if token.startswith(_NEGOEX_SIGNATURE):
-        return TokenPeek(Mechanism.NEGOEX)
+        return _Content(Mechanism.NEGOEX)
     try:
         if token.startswith(NTLM_SIGNATURE):
-            return TokenPeek(Mechanism.NTLM, ntlm_type=parse_ntlm_header(token))
-        return _peek_frame(token)
+            return _Content(Mechanism.NTLM, ntlm_type=parse_ntlm_header(token))
+        return _look_inside_frame(token)
     except InvalidTokenError:
-        return _EMPTY
+        return _MALFORMED
 
 
-def _peek_frame(token: bytes) -> TokenPeek:
+def _look_inside_frame(token: bytes) -> _Content:
     oid = read_oid(der.open_frame(token))
     offered = (mechanism_name(oid),)
     if oid not in {KERBEROS, MS_KERBEROS}:
-        return TokenPeek(Mechanism.UNKNOWN, offered=offered)
+        return _Content(Mechanism.UNKNOWN, offered=offered)
     is_request = parse_kerberos_header(token) is KerberosMessage.AP_REQ
     ap_req = parse_ap_req(token) if is_request else None
-    return TokenPeek(Mechanism.KERBEROS, offered=offered, ap_req=ap_req)
+    return _Content(Mechanism.KERBEROS, ap_req=ap_req, offered=offered)

@@ -44,8 +44,8 @@ SPNEGO: Final = "1.3.6.1.5.5.2"
 KERBEROS: Final = "1.2.840.113554.1.2.2"
 """Kerberos 5: RFC 4121 section 4.1."""
 MS_KERBEROS: Final = "1.2.840.48018.1.2.2"
-"""Kerberos 5 as Windows 2000 wrote it, one bit lost; Windows offers it first to this day: MS-SPNG
-section 1.9."""
+"""Kerberos 5 by the wrong OID of Windows 2000, which Windows offers first to this day: RFC 4178
+appendix C."""
 NTLM: Final = "1.3.6.1.4.1.311.2.2.10"
 """NTLM: MS-NLMP section 1.9."""
 NEGOEX: Final = "1.3.6.1.4.1.311.2.2.30"
@@ -146,7 +146,7 @@ def mechanism_name(oid: str) -> str:
     Returns:
         Such as "Kerberos", or "OID 1.2.3" for one that is not known here.
 
-    Source: RFC 4178 section 2, MS-SPNG section 1.9.
+    Source: RFC 4178 section 4.1.
     """
     return _NAMES.get(oid) or f"OID {oid}"
 
@@ -244,7 +244,7 @@ def _read_whole(reader: Reader) -> NegTokenInit | NegTokenResp:
 
 def _read_init(reader: Reader) -> NegTokenInit:
     mech_types = reader.field(0, _read_mech_types)
-    # RFC 4178 section 4.2.1: reqFlags "should be omitted", and are not protected; so not used.
+    # RFC 4178 section 4.2.1: reqFlags are not protected by anything, so they must not be relied on.
     reader.optional_field(1, lambda flags: flags.read(der.BIT_STRING))
     mech_token = reader.optional_field(2, read_octets)
     mic = reader.optional_field(3, _read_mic_or_hints)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,26 +17,23 @@ _PROC = Path("/proc")
 def cpu_seconds(pid: int) -> float:
     """Answer the user and system time that a process tree has used so far.
 
+    Each living process is asked for its own clock, which counts nanoseconds and ended threads too.
     Children that have ended count as soon as their parent has waited for them.
 
     Args:
         pid: The root of the tree.
 
     Returns:
-        Seconds, in steps of a clock tick (1/100 s) a process.
+        Seconds.
 
     Raises:
         ProcessLookupError: There is no such process.
 
-    Source: proc(5), /proc/PID/stat, fields 14 to 17.
+    Source: clock_getcpuclockid(3); proc(5), /proc/PID/stat, fields 16 and 17.
     """
     if not (_PROC / str(pid)).exists():
         raise ProcessLookupError(pid)
-    ticks = 0
-    for member in _tree(pid):
-        fields = _stat_fields(member)
-        ticks += sum(int(field) for field in fields[11:15])
-    return ticks / _TICKS_PER_SECOND
+    return sum(_own_seconds(member) + _ended_seconds(member) for member in _tree(pid))
 
 
 def resident_bytes(pid: int) -> int:
@@ -63,7 +61,13 @@ def _tree(pid: int) -> Iterator[int]:
             yield from _tree(int(child))
 
 
-def _stat_fields(pid: int) -> list[str]:
+def _own_seconds(pid: int) -> float:
+    # The number that clock_getcpuclockid makes for another process on Linux: its id, inverted, and
+    # the kind of clock in the last three bits, where 2 is the scheduler's.
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def _ended_seconds(pid: int) -> float:
     # The second field is the program's name in parentheses and may hold blanks.
-    text = (_PROC / str(pid) / "stat").read_text()
-    return text.rpartition(")")[2].split()
+    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / _TICKS_PER_SECOND

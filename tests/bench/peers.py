@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ def serve_apache(bench: Workbench) -> Iterator[Server]:
         raise MissingPeerError("apache2 is missing (Debian package apache2)")
     if not (_APACHE_MODULES / "mod_auth_gssapi.so").exists():
         raise MissingPeerError("mod_auth_gssapi is missing (Debian: libapache2-mod-auth-gssapi)")
-    root, port = bench.scratch / "apache", _free_port()
+    root, port = Path(tempfile.mkdtemp(prefix="apache-", dir=bench.scratch)), _free_port()
     environment = bench.server_environment("apache")
     user = "www-data" if os.geteuid() == 0 else None
     environment["KRB5_CONFIG"] = _fill_apache_root(root, bench.keytab, environment, user)
@@ -126,7 +127,7 @@ def _fill_apache_root(
 ) -> str:
     """Lay out Apache's folder; its children run as another user and must be able to read it."""
     for folder in (root, root / "htdocs", root / "run"):
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
     for page in ("public", "private"):
         (root / "htdocs" / page).write_text("hello\n")

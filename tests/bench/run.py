@@ -25,10 +25,11 @@ from imports import measure_imports
 from lags import measure_lags
 from memory import measure_memory
 from programs import compile_programs
-from realm import open_realm
 from table import Figure, all_reached, print_table, write_json
 from ways import measure_offloading, measure_replay_choices
 from workbench import FULL, QUICK, Plan, Workbench
+
+from authsrv.devrealm import Realm, RealmError
 
 _BUILD = Path(__file__).resolve().parents[2] / "build"
 # Used where our own rate could not be measured.
@@ -46,7 +47,7 @@ def main() -> int:
     try:
         with _open_workbench() as bench:
             figures = list(_measure_all(bench, plan))
-    except BenchError as error:
+    except (BenchError, RealmError) as error:
         print(f"the bench cannot run: {error}", file=sys.stderr)
         return 1
     print_table(figures)
@@ -63,8 +64,9 @@ def _open_workbench() -> Iterator[Workbench]:
     with tempfile.TemporaryDirectory(prefix="authsrv-bench-") as name:
         scratch = Path(name)
         scratch.chmod(0o711)  # Apache's children, another user, pass through it
-        with open_realm(scratch) as (environment, keytab):
-            yield Workbench(programs, environment, keytab, scratch)
+        with Realm(services=("HTTP/localhost",), users=("alice",)) as realm:
+            realm.login("alice")
+            yield Workbench(programs, realm.environment("alice"), realm.keytab, scratch)
 
 
 def _measure_all(bench: Workbench, plan: Plan) -> Iterator[Figure]:

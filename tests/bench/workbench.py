@@ -43,8 +43,8 @@ class Plan:
     accepts: int
 
 
-FULL = Plan(5, 3_000, 25_000, 10.0, 6.0, 15, 10_000, 2_000)
-QUICK = Plan(1, 800, 8_000, 2.0, 2.0, 5, 10_000, 500)
+FULL = Plan(15, 1_000, 6_000, 10.0, 6.0, 15, 10_000, 1_000)
+QUICK = Plan(2, 500, 3_000, 2.0, 2.0, 5, 10_000, 500)
 
 
 @dataclass(frozen=True, slots=True)

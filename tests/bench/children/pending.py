@@ -19,6 +19,7 @@ from authsrv.drive import Acceptor, AcceptorHandshake
 from authsrv.limits import DEFAULT_LIMITS
 from authsrv.packages.base import SecurityPackage
 from authsrv.packages.gssapi import GssapiPackage
+from authsrv.packages.scripted import ScriptedPackage
 from authsrv.results import Continue
 
 _WARM_UP = 100
@@ -31,7 +32,7 @@ def make_package(kind: str, keytab: str) -> tuple[SecurityPackage, bytes]:
     """Make a package, and a token that it answers with CONTINUE_NEEDED."""
     if kind == "gssapi":
         return GssapiPackage(keytab), _NO_MECH_TOKEN
-    raise SystemExit("later")
+    return ScriptedPackage([Continue(b"more")]), b"first"
 
 
 def resident_bytes() -> int:

@@ -1,54 +1,66 @@
-"""provisional"""
+"""An aiohttp application with single sign-on by authsrv, as its README says to write it.
 
-import argparse, base64, sys
+`GET /private` needs authentication and answers the principal, `GET /public` is open. With `--lag`,
+`GET /lag` tells how late the event loop was.
+"""
+
+from __future__ import annotations
+
+import argparse
+
 from aiohttp import web
-import uvloop, asyncio
 from lag import add_lag_routes
-from authsrv.drive import Acceptor
+
+from authsrv.aiohttp import AccessRules, current_identity, run_app, setup
+from authsrv.packages.scripted import ALICE, Delay, ScriptedPackage
 from authsrv.results import Established
-from authsrv.packages.gssapi import GssapiPackage
 
-p = argparse.ArgumentParser()
-p.add_argument("--port", type=int)
-p.add_argument("--keytab")
-p.add_argument("--middleware", default="on")
-p.add_argument("--package", default="gssapi")
-p.add_argument("--delay", type=float)
-p.add_argument("--lag", action="store_true")
-a = p.parse_args()
+_OPEN_PATHS = ("/public", "/lag")
 
 
-async def private(r):
-    return web.Response(text=r["who"])
+async def answer_private(request: web.Request) -> web.Response:
+    """Answer the client's name."""
+    return web.Response(text=f"{current_identity(request).principal}\n")
 
 
-async def public(r):
+async def answer_public(request: web.Request) -> web.Response:
+    """Answer anybody."""
     return web.Response(text="hello\n")
 
 
-acc = Acceptor(GssapiPackage(a.keytab))
+def main() -> None:
+    """Serve on loopback until ended."""
+    options = _read_options()
+    app = web.Application()
+    app.router.add_get("/private", answer_private)
+    app.router.add_get("/public", answer_public)
+    if options.lag:
+        add_lag_routes(app)
+    _set_up(app, options)
+    run_app(app, host="127.0.0.1", port=options.port, print=None)
 
 
-@web.middleware
-async def mw(r, h):
-    if r.path in ("/public", "/lag"):
-        return await handler(r)
-    t = r.headers.get("Authorization")
-    if not t:
-        return web.Response(status=401)
-    hs = acc.begin()
-    leg = await hs.advance(base64.b64decode(t[10:]))
-    if not isinstance(leg.result, Established):
-        return web.Response(status=401, text=repr(leg.result))
-    r["who"] = leg.result.identity.principal
-    resp = await handler(r)
-    resp.headers["WWW-Authenticate"] = "Negotiate " + base64.b64encode(leg.result.token).decode()
-    return resp
+def _set_up(app: web.Application, options: argparse.Namespace) -> None:
+    rules = AccessRules(open_paths=_OPEN_PATHS)
+    if options.middleware == "off":
+        return
+    if options.package == "gssapi":
+        setup(app, keytab=options.keytab, rules=rules)
+    else:
+        script = [Delay(options.delay, Established(ALICE, b"done"))]
+        setup(app, package=ScriptedPackage(script), rules=rules)
 
 
-app = web.Application(middlewares=[mw] if a.middleware == "on" else [])
-app.router.add_get("/private", private)
-app.router.add_get("/public", public)
-if a.lag:
-    add_lag_routes(app)
-web.run_app(app, host="127.0.0.1", port=a.port, print=None, loop=uvloop.new_event_loop())
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--keytab", required=True)
+    parser.add_argument("--middleware", choices=("on", "off"), default="on")
+    parser.add_argument("--package", choices=("gssapi", "scripted"), default="gssapi")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds a call of the script")
+    parser.add_argument("--lag", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+from authsrv.cli import main
+
+raise SystemExit(main())

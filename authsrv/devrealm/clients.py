@@ -1,0 +1,83 @@
+"""A user's side of the realm: getting tickets, with kinit and kvno."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from authsrv.devrealm.programs import run_program
+
+__all__ = ["Clock", "fetch_ticket", "log_in"]
+
+_KVNO = re.compile(r"kvno = (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A KDC, and what time it believes it is.
+
+    Args:
+        offset_s: By how many seconds its clock is ahead; negative for behind.
+        environment: Variables that make clients ask it.
+
+    Source: authsrv design.
+    """
+
+    offset_s: int
+    environment: Mapping[str, str] = field(repr=False)
+
+
+def log_in(
+    clock: Clock,
+    cache: Path,
+    user: str,
+    password: str,
+    *,
+    lifetime_s: int | None = None,
+    forwardable: bool = False,
+) -> None:
+    """Get a user a fresh ticket-granting ticket.
+
+    Args:
+        clock: The KDC to ask.
+        cache: The credential cache; what is in it is lost.
+        user: The user's name without the realm.
+        password: The user's password.
+        lifetime_s: How long the ticket is to live; as long as the KDC allows if it is not given.
+        forwardable: Whether the ticket can be delegated.
+
+    Raises:
+        MissingProgramError: kinit is not installed.
+        ProgramError: The KDC refused.
+
+    Source: MIT krb5, kinit(1).
+    """
+    options = ["-f" if forwardable else "-F", "-c", f"FILE:{cache}"]
+    if lifetime_s is not None:
+        # kinit names the end of the life by the machine's clock, and refuses a 0.
+        options += ["-l", f"{lifetime_s + clock.offset_s or 1}s"]
+    typed = f"{password}\n"
+    run_program("kinit", *options, user, environment=clock.environment, typed=typed)
+
+
+def fetch_ticket(clock: Clock, cache: Path, service: str) -> int:
+    """Get a ticket for a service.
+
+    Args:
+        clock: The KDC to ask.
+        cache: The credential cache of a user who is logged in.
+        service: The service as "class/host".
+
+    Returns:
+        The version of the key that the ticket is encrypted with.
+
+    Raises:
+        MissingProgramError: kvno is not installed.
+        ProgramError: The user is not logged in, or there is no such service.
+
+    Source: MIT krb5, kvno(1).
+    """
+    done = run_program("kvno", "-c", f"FILE:{cache}", service, environment=clock.environment)
+    return int(_KVNO.findall(done.stdout)[0])

@@ -1,0 +1,138 @@
+"""The realm's principals and their keys, by way of kdb5_util and kadmin.local."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from authsrv.devrealm.errors import ProgramError, RealmError
+from authsrv.devrealm.keytab import EncryptionType
+from authsrv.devrealm.programs import run_program
+
+__all__ = ["Database", "check_principal"]
+
+_PRINCIPAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._$-]*(/[A-Za-z0-9][A-Za-z0-9._$-]*)?")
+_KEY = re.compile(r"^Key: vno (\d+)", re.MULTILINE)
+
+
+def check_principal(name: str) -> str:
+    """Make sure that a name can stand in a command of kadmin.local and in krb5.conf.
+
+    Args:
+        name: A user ("alice") or a service ("HTTP/localhost"), without the realm.
+
+    Returns:
+        The name.
+
+    Raises:
+        RealmError: It cannot.
+
+    Source: MIT krb5, kadmin(1).
+    """
+    if not _PRINCIPAL.fullmatch(name):
+        raise RealmError(f"{name!r} is no name for a user or a service of a development realm")
+    return name
+
+
+class Database:
+    """The KDC's database.
+
+    Args:
+        environment: Variables that make the programs find the realm's configuration.
+
+    Source: MIT krb5, kadmin(1) and kdb5_util(8).
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def create(self) -> None:
+        """Create the database.
+
+        Raises:
+            MissingProgramError: kdb5_util is not installed.
+            ProgramError: It failed.
+
+        Source: MIT krb5, kdb5_util(8).
+        """
+        master = secrets.token_hex(16)
+        typed = f"{master}\n{master}\n"
+        run_program("kdb5_util", "create", "-s", environment=self._environment, typed=typed)
+
+    def add(self, users: Mapping[str, str], services: Iterable[str]) -> None:
+        """Add users and services.
+
+        Args:
+            users: The users' names and passwords.
+            services: The services; they get random keys.
+
+        Raises:
+            MissingProgramError: kadmin.local is not installed.
+            ProgramError: One of them exists already.
+            RealmError: A name or a password is not of a form that can be passed on.
+
+        Source: MIT krb5, kadmin(1), add_principal.
+        """
+        add = "add_principal -clearpolicy"
+        people = [f"{add} -pw {_quote(users[user])} {check_principal(user)}" for user in users]
+        things = [f"{add} -randkey {check_principal(service)}" for service in services]
+        self._execute(*people, *things)
+
+    def rotate(self, service: str, enctypes: Collection[EncryptionType]) -> int:
+        """Give a service new keys beside the old ones, as an administrator does.
+
+        Args:
+            service: A service of the realm.
+            enctypes: The types of the new keys; if there are none, the types that are usual.
+
+        Returns:
+            The new keys' version.
+
+        Raises:
+            MissingProgramError: kadmin.local is not installed.
+            ProgramError: There is no such service.
+
+        Source: MIT krb5, kadmin(1), change_password.
+        """
+        types = f" -e {','.join(f'{enctype}:normal' for enctype in enctypes)}" if enctypes else ""
+        principal = check_principal(service)
+        output = self._execute(
+            f"change_password -randkey -keepold{types} {principal}", f"get_principal {principal}"
+        )
+        return max(int(number) for number in _KEY.findall(output))
+
+    def export_keys(self, services: Iterable[str], path: Path) -> None:
+        """Write the services' keys to a keytab; they stay as they are.
+
+        Args:
+            services: Services of the realm.
+            path: A file that does not exist.
+
+        Raises:
+            MissingProgramError: kadmin.local is not installed.
+            ProgramError: There is no such service, or the file cannot be written.
+            RealmError: The path has a character that kadmin.local cannot read.
+
+        Source: MIT krb5, kadmin(1), ktadd.
+        """
+        names = " ".join(check_principal(service) for service in services)
+        self._execute(f"ktadd -norandkey -k {_quote(str(path))} {names}")
+
+    def _execute(self, *commands: str) -> str:
+        # On its standard input, not as arguments, which other users can see: passwords are in it.
+        done = run_program(
+            "kadmin.local", environment=self._environment, typed="\n".join([*commands, ""])
+        )
+        # It ends with 0 whatever its commands met, but keeps quiet about those that went well.
+        if done.stderr:
+            raise ProgramError("kadmin.local", done.stderr.strip())
+        return done.stdout
+
+
+def _quote(text: str) -> str:
+    if not text.isprintable():
+        raise RealmError("a password or path for kadmin.local has a control character in it")
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'

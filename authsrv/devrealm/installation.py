@@ -1,0 +1,170 @@
+"""All that there is of a realm while it runs: folder, database, KDC, and those KDCs beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from authsrv.devrealm.clients import Clock
+from authsrv.devrealm.database import Database
+from authsrv.devrealm.guard import Guard
+from authsrv.devrealm.kdc import run_kdc
+from authsrv.devrealm.keytab import Key, select_keys
+from authsrv.devrealm.profiles import Layout, write_profiles
+from authsrv.devrealm.programs import PACKAGES, find_program
+
+__all__ = ["Installation", "install"]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A realm that runs.
+
+    Args:
+        name: The realm's name.
+        layout: Where its files are.
+        guard: What cleans up if we cannot.
+        database: Its principals.
+        port: Where its KDC listens.
+        clock: Its KDC, as clients see it.
+
+    Source: authsrv design.
+    """
+
+    name: str
+    layout: Layout
+    guard: Guard
+    database: Database
+    port: int
+    clock: Clock
+
+    def serve_hosts(self, services: Iterable[str]) -> None:
+        """Tell clients which hosts belong to the realm.
+
+        Args:
+            services: The services, as "class/host".
+
+        Source: MIT krb5, krb5.conf(5), domain_realm.
+        """
+        write_profiles(self.layout, self.layout.folder, self.name, self.port, services)
+
+    def write_keytab(
+        self, path: Path, services: Iterable[str], wanted: Callable[[Key], bool]
+    ) -> None:
+        """Write keys of services to a keytab; a file that is there is replaced, by renaming.
+
+        Args:
+            path: The file.
+            services: Services of the realm, as "class/host".
+            wanted: Tells which of their keys to write.
+
+        Raises:
+            ProgramError: There is no such service, or the file cannot be written.
+            RealmError: No key is wanted.
+
+        Source: MIT krb5, kadmin(1), ktadd.
+        """
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".authsrv-") as folder:
+            fresh = Path(folder, "keytab")
+            self.database.export_keys(services, fresh)
+            fresh.write_bytes(select_keys(fresh.read_bytes(), wanted))
+            os.replace(fresh, path)
+
+    @contextlib.contextmanager
+    def run_clock(self, offset_s: int, services: Iterable[str]) -> Iterator[Clock]:
+        """Have a KDC with a certain clock: that of the realm if it is right, or one more.
+
+        Args:
+            offset_s: By how many seconds its clock is ahead; negative for behind.
+            services: The services, as "class/host".
+
+        Yields:
+            The KDC; one that was started for it ends with the block.
+
+        Raises:
+            MissingProgramError: libfaketime is needed, and not installed.
+            ProgramError: The KDC does not start.
+
+        Source: MIT krb5, krb5kdc(8).
+        """
+        if offset_s == self.clock.offset_s:
+            yield self.clock
+            return
+        with tempfile.TemporaryDirectory(dir=self.layout.folder) as name:
+            folder = Path(name)
+            with _run_kdc(self.name, self.layout, self.guard, folder, services, offset_s) as (
+                _,
+                clock,
+            ):
+                yield clock
+
+
+@contextlib.contextmanager
+def install(
+    name: str, services: Iterable[str], passwords: Mapping[str, str], clock_offset_s: int
+) -> Iterator[Installation]:
+    """Run a realm as long as the block lasts.
+
+    Args:
+        name: The realm's name.
+        services: Its services, as "class/host".
+        passwords: Its users and their passwords.
+        clock_offset_s: By how many seconds the KDC's clock is ahead; negative for behind.
+
+    Yields:
+        The realm.
+
+    Raises:
+        MissingProgramError: Something is not installed.
+        ProgramError: Something does not start.
+
+    Source: MIT krb5, krb5kdc(8).
+    """
+    # All that is missing is told before anything is made.
+    for program in PACKAGES:
+        find_program(program)
+    with _make_folder() as folder, Guard(folder) as guard:
+        layout = Layout(folder)
+        database = _fill_database(name, layout, services, passwords)
+        with _run_kdc(name, layout, guard, folder, services, clock_offset_s) as (port, clock):
+            yield Installation(name, layout, guard, database, port, clock)
+
+
+@contextlib.contextmanager
+def _make_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="authsrv-realm-"))
+    try:
+        yield folder
+    finally:
+        # Programs of the user may still be writing into it, or removing files of their own.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill_database(
+    name: str, layout: Layout, services: Iterable[str], passwords: Mapping[str, str]
+) -> Database:
+    # There is no KDC yet, and the database needs none: any port does.
+    database = Database(write_profiles(layout, layout.folder, name, 0, services))
+    database.create()
+    database.add(passwords, services)
+    layout.replay_caches.mkdir()
+    if services:
+        database.export_keys(services, layout.keytab)
+    return database
+
+
+@contextlib.contextmanager
+def _run_kdc(
+    name: str, layout: Layout, guard: Guard, folder: Path, services: Iterable[str], offset_s: int
+) -> Iterator[tuple[int, Clock]]:
+    def configure(port: int) -> Mapping[str, str]:
+        return write_profiles(layout, folder, name, port, services)
+
+    log = folder / "kdc.log"
+    with run_kdc(configure, log=log, guard=guard, clock_offset_s=offset_s) as port:
+        yield port, Clock(offset_s, configure(port))

@@ -1,0 +1,154 @@
+"""The files of a realm: where each one is, and the text of those that configure MIT krb5."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Layout", "client_profile", "kdc_profile", "write_profiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the files of a realm are.
+
+    Args:
+        folder: The folder of the realm.
+
+    Source: authsrv design.
+    """
+
+    folder: Path
+
+    @property
+    def keytab(self) -> Path:
+        """The services' keytab.
+
+        Source: MIT krb5, kerberos(7), KRB5_KTNAME.
+        """
+        return self.folder / "keytab"
+
+    @property
+    def nothing(self) -> Path:
+        """A file that never exists, for defaults that must not be those of the machine.
+
+        Source: authsrv design.
+        """
+        return self.folder / "nothing"
+
+    @property
+    def replay_caches(self) -> Path:
+        """The folder of the acceptors' replay caches.
+
+        Source: MIT krb5, replay cache type dfl, KRB5RCACHEDIR.
+        """
+        return self.folder / "replay"
+
+    def credential_cache(self, user: str) -> Path:
+        """Name a user's credential cache.
+
+        Args:
+            user: The user's name without the realm.
+
+        Returns:
+            The file; it exists once the user has logged in.
+
+        Source: MIT krb5, credential cache type FILE.
+        """
+        return self.folder / f"ccache.{user.replace('/', '+')}"
+
+
+def client_profile(name: str, port: int, hosts: Iterable[str], layout: Layout) -> str:
+    """Write the krb5.conf of a realm. Its clients and its acceptors ask neither DNS nor /etc.
+
+    Args:
+        name: The realm.
+        port: Where its KDC listens on 127.0.0.1.
+        hosts: The hosts whose services belong to the realm.
+        layout: Where its files are.
+
+    Returns:
+        The text of the file.
+
+    Source: MIT krb5, krb5.conf(5).
+    """
+    belonging = "\n".join(f" {host} = {name}" for host in sorted({"localhost", *hosts}))
+    return f"""\
+[libdefaults]
+ default_realm = {name}
+ dns_lookup_kdc = false
+ dns_lookup_realm = false
+ dns_canonicalize_hostname = false
+ rdns = false
+ qualify_shortname = ""
+ kdc_timesync = 1
+ default_ccache_name = FILE:{layout.nothing}
+ default_keytab_name = FILE:{layout.keytab}
+ default_client_keytab_name = FILE:{layout.nothing}
+[realms]
+ {name} = {{
+  kdc = 127.0.0.1:{port}
+ }}
+[domain_realm]
+{belonging}
+"""
+
+
+def kdc_profile(name: str, port: int, layout: Layout) -> str:
+    """Write the kdc.conf of a realm.
+
+    Args:
+        name: The realm.
+        port: Where the KDC is to listen on 127.0.0.1, UDP and TCP.
+        layout: Where the realm's files are.
+
+    Returns:
+        The text of the file.
+
+    Source: MIT krb5, kdc.conf(5).
+    """
+    return f"""\
+[realms]
+ {name} = {{
+  database_name = {layout.folder}/principal
+  key_stash_file = {layout.folder}/stash
+  kdc_listen = 127.0.0.1:{port}
+  kdc_tcp_listen = 127.0.0.1:{port}
+  max_life = 1d
+ }}
+[logging]
+ kdc = STDERR
+"""
+
+
+def write_profiles(
+    layout: Layout, folder: Path, name: str, port: int, services: Iterable[str]
+) -> Mapping[str, str]:
+    """Write krb5.conf and kdc.conf.
+
+    Args:
+        layout: Where the realm's files are.
+        folder: Where the two files go; that of the realm, or one for another KDC.
+        name: The realm.
+        port: The KDC's port.
+        services: The realm's services, as "class/host".
+
+    Returns:
+        The variables that make MIT krb5 read these files.
+
+    Source: MIT krb5, kerberos(7), KRB5_CONFIG and KRB5_KDC_PROFILE.
+    """
+    hosts = [service.partition("/")[2] for service in services]
+    client, kdc = folder / "krb5.conf", folder / "kdc.conf"
+    _replace(client, client_profile(name, port, hosts, layout))
+    _replace(kdc, kdc_profile(name, port, layout))
+    return {"KRB5_CONFIG": str(client), "KRB5_KDC_PROFILE": str(kdc)}
+
+
+def _replace(file: Path, text: str) -> None:
+    # Renamed into place: some client may be reading the file.
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, file)

@@ -1,0 +1,25 @@
+"""Whether a token opens a handshake or goes on with one: told from its first bytes."""
+
+from __future__ import annotations
+
+__all__ = ["begins_handshake"]
+
+# RFC 2743 section 3.1: the frame of an initial token; RFC 4178 section 4.2: a NegTokenInit without
+# it. A NegTokenResp begins with 0xA1.
+_INITIAL_TAGS = (0x60, 0xA0)
+_NTLM_NEGOTIATE = b"NTLMSSP\x00\x01\x00\x00\x00"
+
+
+def begins_handshake(token: bytes) -> bool:
+    """Tell whether a token opens a handshake.
+
+    Args:
+        token: The token, from the client, untrusted; of any length.
+
+    Returns:
+        True for an initial token of GSS-API or SPNEGO and for NTLM's NEGOTIATE_MESSAGE; False for
+        all else, tokens that cannot be read included.
+
+    Source: RFC 2743 section 3.1; RFC 4178 section 4.2; MS-NLMP section 2.2.1.1.
+    """
+    return token[:1] != b"" and (token[0] in _INITIAL_TAGS or token.startswith(_NTLM_NEGOTIATE))

@@ -1,0 +1,17 @@
+"""What every test has: a loop that must not block, and a real realm for those that ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+pytest_plugins = ["authsrv.testing.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail any test in which code of authsrv blocks the event loop."""
+    with blockbuster_ctx("authsrv") as guard:
+        yield guard

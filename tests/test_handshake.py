@@ -1,0 +1,229 @@
+"""The table, alone: every pair of state and event, every limit, and the picture in the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from authsrv.disposition import Disposition, disposition
+from authsrv.errors import (
+    AuthsrvError,
+    HandshakeExpiredError,
+    InvalidTokenError,
+    LogonDeniedError,
+    PackageFaultError,
+    StateError,
+    TokenTooLargeError,
+    TooManyRoundsError,
+    UnexpectedTokenError,
+)
+from authsrv.handshake import TRANSITIONS, Event, Handshake, State, draw_transitions, event_of
+from authsrv.limits import Limits
+from authsrv.packages.scripted import ALICE
+from authsrv.results import (
+    CompleteAndContinue,
+    CompleteNeeded,
+    Continue,
+    Established,
+    Incomplete,
+    Refused,
+    Result,
+)
+from authsrv.status import SecurityStatus
+
+REFUSED = Refused(LogonDeniedError("no"))
+
+RESULTS: dict[Event, Result] = {
+    Event.OK: Established(ALICE, b"proof"),
+    Event.CONTINUE: Continue(b"next"),
+    Event.COMPLETE: CompleteNeeded(b"out"),
+    Event.COMPLETE_AND_CONTINUE: CompleteAndContinue(b"out"),
+    Event.INCOMPLETE: Incomplete(missing=3),
+    Event.FATAL: REFUSED,
+}
+
+# How a handshake gets into each state, told apart from TRANSITIONS on purpose.
+ROADS: dict[State, tuple[Event, ...]] = {
+    State.AWAIT_TOKEN: (),
+    State.ACCEPTING: (Event.TOKEN,),
+    State.AWAIT_MORE: (Event.TOKEN, Event.INCOMPLETE),
+    State.COMPLETING: (Event.TOKEN, Event.COMPLETE),
+    State.COMPLETING_LEG: (Event.TOKEN, Event.COMPLETE_AND_CONTINUE),
+    State.ESTABLISHED: (Event.TOKEN, Event.OK),
+    State.FAILED: (Event.ABANDON,),
+}
+
+# The whole contract once more, by hand: what is not here must fail.
+LEGAL: dict[tuple[State, Event], State] = {
+    (State.AWAIT_TOKEN, Event.TOKEN): State.ACCEPTING,
+    (State.AWAIT_MORE, Event.TOKEN): State.ACCEPTING,
+    (State.ACCEPTING, Event.OK): State.ESTABLISHED,
+    (State.ACCEPTING, Event.CONTINUE): State.AWAIT_TOKEN,
+    (State.ACCEPTING, Event.COMPLETE): State.COMPLETING,
+    (State.ACCEPTING, Event.COMPLETE_AND_CONTINUE): State.COMPLETING_LEG,
+    (State.ACCEPTING, Event.INCOMPLETE): State.AWAIT_MORE,
+    (State.ACCEPTING, Event.FATAL): State.FAILED,
+    (State.COMPLETING, Event.OK): State.ESTABLISHED,
+    (State.COMPLETING, Event.FATAL): State.FAILED,
+    (State.COMPLETING_LEG, Event.CONTINUE): State.AWAIT_TOKEN,
+    (State.COMPLETING_LEG, Event.FATAL): State.FAILED,
+}
+
+
+def fire(handshake: Handshake, event: Event) -> None:
+    if event is Event.TOKEN:
+        handshake.receive_token(b"token")
+    elif event is Event.ABANDON:
+        handshake.abandon()
+    else:
+        handshake.receive_result(RESULTS[event])
+
+
+def brought_to(state: State, limits: Limits | None = None) -> Handshake:
+    handshake = Handshake(limits or Limits())
+    for event in ROADS[state]:
+        fire(handshake, event)
+    assert handshake.state is state
+    return handshake
+
+
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("state", State)
+def test_every_pair_of_state_and_event_goes_where_the_contract_says(
+    state: State, event: Event
+) -> None:
+    handshake = brought_to(state)
+    if event is Event.ABANDON:
+        fire(handshake, event)
+        ended = state in (State.ESTABLISHED, State.FAILED)
+        assert handshake.state is (state if ended else State.FAILED)
+    elif (state, event) in LEGAL:
+        fire(handshake, event)
+        assert handshake.state is LEGAL[state, event]
+    else:
+        expected = UnexpectedTokenError if event is Event.TOKEN else PackageFaultError
+        with pytest.raises(expected):
+            fire(handshake, event)
+        assert handshake.state is State.FAILED
+
+
+@pytest.mark.parametrize("state", State)
+def test_an_identity_is_told_in_the_established_state_only(state: State) -> None:
+    handshake = brought_to(state)
+    if state is State.ESTABLISHED:
+        assert handshake.identity is ALICE
+        return
+    with pytest.raises(StateError):
+        _ = handshake.identity
+
+
+def test_an_unexpected_token_takes_an_established_identity_away() -> None:
+    handshake = brought_to(State.ESTABLISHED)
+    with pytest.raises(UnexpectedTokenError):
+        handshake.receive_token(b"again")
+    with pytest.raises(StateError):
+        _ = handshake.identity
+
+
+def test_every_result_is_the_event_of_its_status() -> None:
+    for event, result in RESULTS.items():
+        assert event_of(result) is event
+        fatal = disposition(result.status) not in {
+            Disposition.ESTABLISHED,
+            Disposition.CONTINUE,
+            Disposition.COMPLETE,
+            Disposition.COMPLETE_AND_CONTINUE,
+            Disposition.INCOMPLETE,
+        }
+        assert fatal == (event is Event.FATAL)
+
+
+def test_a_refusal_that_carries_a_success_code_is_fatal() -> None:
+    error = AuthsrvError("odd", status=SecurityStatus.SEC_E_OK)
+    assert event_of(Refused(error)) is Event.FATAL
+
+
+def test_the_transitions_know_every_state() -> None:
+    assert set(TRANSITIONS) == set(State)
+
+
+def test_no_transition_leads_out_of_an_end() -> None:
+    assert not TRANSITIONS[State.ESTABLISHED]
+    assert not TRANSITIONS[State.FAILED]
+
+
+def test_too_many_rounds_fail() -> None:
+    handshake = Handshake(Limits(max_rounds=2))
+    for _ in range(2):
+        handshake.receive_token(b"token")
+        handshake.receive_result(Continue(b"next"))
+    with pytest.raises(TooManyRoundsError):
+        handshake.receive_token(b"token")
+    assert handshake.state is State.FAILED
+    assert handshake.rounds == 2
+
+
+def test_a_token_at_the_limit_passes_and_one_above_fails() -> None:
+    limits = Limits(max_token_bytes=4)
+    assert Handshake(limits).receive_token(b"1234") == b"1234"
+    with pytest.raises(TokenTooLargeError, match="5 bytes"):
+        Handshake(limits).receive_token(b"12345")
+
+
+def test_an_empty_token_fails() -> None:
+    with pytest.raises(InvalidTokenError):
+        Handshake().receive_token(b"")
+
+
+def test_a_handshake_ends_when_its_time_is_over() -> None:
+    limits = Limits(handshake_seconds=30)
+    handshake = Handshake(limits, started_at=100.0)
+    assert handshake.deadline == 130.0
+    handshake.receive_token(b"token", now=130.0)
+    late = Handshake(limits, started_at=100.0)
+    with pytest.raises(HandshakeExpiredError):
+        late.receive_token(b"token", now=130.1)
+
+
+def test_an_incomplete_token_is_kept_and_put_before_the_rest() -> None:
+    handshake = Handshake()
+    handshake.receive_token(b"abc")
+    handshake.receive_result(Incomplete())
+    assert handshake.receive_token(b"def") == b"abcdef"
+    handshake.receive_result(Incomplete(missing=1))
+    assert handshake.receive_token(b"g") == b"abcdefg"
+    handshake.receive_result(Continue(b"next"))
+    assert handshake.receive_token(b"new") == b"new"
+
+
+def test_an_incomplete_token_over_its_limit_fails() -> None:
+    handshake = Handshake(Limits(max_incomplete_bytes=5))
+    handshake.receive_token(b"abc")
+    handshake.receive_result(Incomplete())
+    with pytest.raises(TokenTooLargeError):
+        handshake.receive_token(b"def")
+
+
+def test_an_incomplete_token_that_could_never_fit_fails_at_once() -> None:
+    handshake = Handshake(Limits(max_incomplete_bytes=5))
+    handshake.receive_token(b"abc")
+    with pytest.raises(TokenTooLargeError):
+        handshake.receive_result(Incomplete(missing=3))
+    assert handshake.state is State.FAILED
+
+
+def test_the_repr_shows_state_and_round_and_no_token() -> None:
+    handshake = brought_to(State.AWAIT_MORE)
+    assert repr(handshake) == "<Handshake await-more, round 1>"
+
+
+def test_the_picture_in_the_readme_is_the_table() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    assert f"```mermaid\n{draw_transitions()}\n```" in readme
+
+
+def test_the_picture_has_a_line_for_every_transition() -> None:
+    picture = draw_transitions()
+    arrows = sum(len(row) for row in TRANSITIONS.values())
+    assert picture.count("-->") == arrows + 1 + 2
