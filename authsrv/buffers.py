@@ -101,7 +101,7 @@ class BufferAttribute(enum.IntFlag):
 class SecBuffer:
     """Bytes with their type; changeable, because a call fills its output buffers in place.
 
-    Attributes:
+    Args:
         type: What the bytes are.
         data: The bytes; of input from the client, untrusted.
 
@@ -120,7 +120,7 @@ class SecBuffer:
 class SecBufferDesc:
     """The buffers that one call takes or gives, in their order.
 
-    Attributes:
+    Args:
         buffers: The buffers.
         version: The version of the structure; SSPI knows 0 alone.
 

@@ -10,6 +10,7 @@ as it returns.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,8 @@ from authsrv.status import SecurityStatus
 from authsrv.workers import WorkerPool
 
 __all__ = ["Acceptor", "AcceptorHandshake", "Leg"]
+
+_LOG = logging.getLogger("authsrv")
 
 _Ending = Established | Continue | Incomplete | Refused
 
@@ -123,8 +126,13 @@ class _Lease:
     def delete(self) -> None:
         with self._guard:
             context, self._context = self._context, None
-        if context is not None:
+        if context is None:
+            return
+        try:
             context.delete()
+        except BaseException as error:
+            # Nobody could do anything about it: the leg is over, and its client is not at fault.
+            _LOG.error("the security package raised %s in delete", type(error).__name__)
 
 
 def _step(context: AcceptorContext, token: bytes) -> list[Result]:
@@ -136,7 +144,8 @@ def _step(context: AcceptorContext, token: bytes) -> list[Result]:
             results.append(_checked(context.complete()))
     except AuthsrvError as error:
         results.append(Refused(error))
-    except Exception as error:
+    except BaseException as error:
+        # On this thread even a SystemExit is no more than a package that broke.
         # Its type is a name from somebody's code; its text could hold anything, a token included.
         fault = PackageFaultError(f"the security package raised {type(error).__name__}")
         results.append(Refused(fault))
@@ -146,11 +155,19 @@ def _step(context: AcceptorContext, token: bytes) -> list[Result]:
 def _checked(result: object) -> Result:
     if not isinstance(result, _RESULT_TYPES):
         raise PackageFaultError(f"the security package answered a {type(result).__name__}")
+    if not isinstance(getattr(result, "token", b""), bytes):
+        raise PackageFaultError("the security package made a token that is no bytes")
+    if isinstance(result, Refused) and not isinstance(result.error, AuthsrvError):
+        raise PackageFaultError("the security package refused without a cause")
     return result
 
 
 class AcceptorHandshake:
     """One handshake with one client, driven token by token. Acceptor.begin makes it.
+
+    Args:
+        acceptor: Whose limits and threads it keeps to.
+        lease: Its security context.
 
     Source: SSPI AcceptSecurityContext; authsrv design decision 3.
     """

@@ -7,6 +7,7 @@ only. So they are two types. ``asc_ret_from_gss`` translates the flags of a GSS-
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -206,6 +207,7 @@ _FROM_GSS: Mapping[int, AscRet] = MappingProxyType(
 )
 
 
+@functools.lru_cache(maxsize=256)  # on the path of every handshake, and always the same few
 def asc_ret_from_gss(flags: int) -> AscRet:
     """Answer which flags of AscRet a GSS-API context has.
 

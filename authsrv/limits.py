@@ -43,7 +43,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            if getattr(self, entry.name) <= 0:
+            # Not "<= 0": that lets not-a-number through.
+            if not getattr(self, entry.name) > 0:
                 raise ConfigError(f"the limit {entry.name} must be greater than zero")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from authsrv.errors import AuthsrvError
+from authsrv.errors import AuthsrvError, PackageFaultError
 from authsrv.identity import Identity
 from authsrv.status import SecurityStatus
 
@@ -32,12 +32,19 @@ class Established:
         identity: The authenticated client.
         token: The output token for the client, or empty where there is none.
 
-    Source: SSPI AcceptSecurityContext, SEC_E_OK.
+    Raises:
+        PackageFaultError: The identity is none: a security package said OK and named nobody.
+
+    Source: SSPI AcceptSecurityContext, SEC_E_OK; authsrv design decision 1.
     """
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_OK
     identity: Identity
     token: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.identity, Identity):
+            raise PackageFaultError("the security package said OK and named nobody")
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class SecurityStatus(enum.IntEnum):
 class WindowsCode:
     """A code as Windows gave it: HRESULT or NTSTATUS.
 
-    Attributes:
+    Args:
         value: The code, 0 to 0xFFFFFFFF.
 
     Source: MS-ERREF 2.1 and 2.3.
@@ -200,7 +200,7 @@ class WindowsCode:
 class GSSCode:
     """The pair of codes that a GSS-API call gave.
 
-    Attributes:
+    Args:
         major: The major code, 0 to 0xFFFFFFFF.
         minor: The minor code, 0 to 0xFFFFFFFF; its meaning belongs to the mechanism.
 
@@ -223,7 +223,7 @@ NativeCode: TypeAlias = WindowsCode | GSSCode
 class StatusReport:
     """A foreign code with its translation.
 
-    Attributes:
+    Args:
         status: The SSPI code nearest to the foreign one.
         native: The foreign code, unchanged but for being unsigned.
 

@@ -10,8 +10,8 @@ connection is shared: another principal, other forwarding headers, a token that 
 State is found by the task with which aiohttp serves a connection, `request.task`, and goes with it:
 the task ends when the connection does, on every event loop and under TLS, and what is pending is
 closed then. (Weak references to the transport would not do: asyncio's lives in a cycle until the
-garbage collector comes, and uvloop's under TLS cannot be referenced weakly.) Every pending handshake
-has its own deadline besides.
+garbage collector comes, and uvloop's under TLS cannot be referenced weakly.) What is pending has
+a deadline of its own besides.
 """
 
 from __future__ import annotations

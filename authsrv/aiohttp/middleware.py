@@ -198,6 +198,8 @@ class NegotiateAuth:
         if connection is None or connection.identity is None:
             return False
         cause = connection.distrust(request)
+        if hdrs.AUTHORIZATION in request.headers:
+            cause = "credentials of another scheme came on the connection"
         if cause is not None:
             self._end_kept(request, cause)
             return False
@@ -246,8 +248,8 @@ class NegotiateAuth:
         if header_limit(app) is HeaderLimit.UNKNOWN:
             _LOG.warning(
                 "the server's header limits are not known: aiohttp's own default of 8,190 bytes "
-                "refuses the tokens of users with many groups. Start with "
-                "authsrv.aiohttp.run_app, or pass authsrv.aiohttp.server_settings(app) to the runner"
+                "refuses the tokens of users with many groups. Start with authsrv.aiohttp.run_app, "
+                "or pass authsrv.aiohttp.server_settings(app) to the runner"
             )
 
     async def stop(self, app: web.Application) -> None:

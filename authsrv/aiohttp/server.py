@@ -131,6 +131,11 @@ class AppRunner(web.AppRunner):
         return server
 
 
+def _announce(line: str) -> None:
+    # Whoever waits for the line reads a pipe, which Python would fill before it lets go of it.
+    print(line, flush=True)
+
+
 def run_app(
     app: web.Application,
     *,
@@ -140,7 +145,7 @@ def run_app(
     sock: socket.socket | None = None,
     ssl_context: ssl.SSLContext | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    print: Callable[[str], None] | None = print,
+    print: Callable[[str], None] | None = _announce,
     **settings: Any,
 ) -> None:
     """Run an application until SIGINT or SIGTERM; on uvloop, where that is installed.

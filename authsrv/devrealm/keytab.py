@@ -25,10 +25,15 @@ class EncryptionType(enum.StrEnum):
     """
 
     AES128_SHA1 = "aes128-cts-hmac-sha1-96"
+    """AES with 128 bits; RFC 3962."""
     AES256_SHA1 = "aes256-cts-hmac-sha1-96"
+    """AES with 256 bits, what Active Directory uses where it may; RFC 3962."""
     AES128_SHA256 = "aes128-cts-hmac-sha256-128"
+    """AES with 128 bits and SHA-2; RFC 8009."""
     AES256_SHA384 = "aes256-cts-hmac-sha384-192"
+    """AES with 256 bits and SHA-2; RFC 8009."""
     RC4 = "arcfour-hmac"
+    """RC4, weak, and found in old domains; RFC 4757."""
 
     @property
     def number(self) -> int:

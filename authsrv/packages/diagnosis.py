@@ -36,7 +36,13 @@ from authsrv.packages.keytab import KeytabSnapshot
 from authsrv.status import GSSCode, from_gss
 from authsrv.tokens.kerberos import ApReq, KrbError, enctype_name, parse_krb_error
 from authsrv.tokens.peek import Mechanism, TokenPeek, peek
-from authsrv.tokens.spnego import NegTokenResp, parse_spnego
+from authsrv.tokens.spnego import (
+    KERBEROS,
+    MS_KERBEROS,
+    NegTokenResp,
+    mechanism_name,
+    parse_spnego,
+)
 
 __all__ = ["Failure", "diagnose"]
 
@@ -55,6 +61,8 @@ _SKEW = 37
 _GENERIC = 60
 _UNREADABLE_CODES = frozenset({39, 40})  # BADVERSION, MSG_TYPE
 _KEY_CODES = frozenset({14, 31, 35, 36, 41, 44, 45})
+
+_KERBEROS_NAMES = frozenset(map(mechanism_name, (KERBEROS, MS_KERBEROS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +142,10 @@ def _refuse_mechanism(seen: TokenPeek) -> AuthsrvError:
         return MechanismError(
             "the client sent NTLM, which is off here: it has no Kerberos ticket for this service"
         )
-    if seen.mechanism is Mechanism.KERBEROS:
+    if seen.mechanism is Mechanism.KERBEROS or _KERBEROS_NAMES.intersection(seen.offered):
         return InvalidTokenError("the Kerberos token is malformed")
+    if not seen.wellformed and not seen.offered:
+        return InvalidTokenError("the token is malformed")
     offered = ", ".join(seen.offered) or seen.mechanism.label
     return MechanismError(f"the client offers {offered}; only Kerberos is accepted here")
 
@@ -157,9 +167,7 @@ def _by_ticket(
     if code in _UNREADABLE_CODES:
         return InvalidTokenError("the Kerberos token is malformed")
     if code == _GENERIC:
-        return ReplayCacheError(
-            "libkrb5 could not check the ticket: is the replay cache's folder writable and not full?"
-        )
+        return _unchecked(read_times(ap_req, snapshot))
     return LogonDeniedError(f"Kerberos error {code}")
 
 
@@ -205,6 +213,15 @@ def _skewed(times: TicketTimes | None) -> AuthsrvError:
     ahead = times.client_time - _now()
     direction = "ahead of" if ahead > datetime.timedelta(0) else "behind"
     return ClockSkewError(f"the client's clock is {_seconds(abs(ahead))} {direction} ours")
+
+
+def _unchecked(times: TicketTimes | None) -> AuthsrvError:
+    """Tell a token that libkrb5 could not read from a replay cache that it could not use."""
+    if times is not None and times.client_time is None:
+        return LogonDeniedError("the ticket's authenticator was altered")
+    return ReplayCacheError(
+        "libkrb5 could not check the ticket: is the replay cache's folder writable and not full?"
+    )
 
 
 _TIMED: MappingProxyType[int, Callable[[TicketTimes | None], AuthsrvError]] = MappingProxyType(

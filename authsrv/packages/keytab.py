@@ -10,6 +10,7 @@ stay in use, and the log says why.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -52,7 +53,7 @@ class KeytabEntry:
     enctype: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KeytabSnapshot:
     """The keys of a keytab file as they were at one moment.
 
@@ -67,6 +68,14 @@ class KeytabSnapshot:
     name: str
     entries: tuple[KeytabEntry, ...]
     keytab: Any = field(repr=False, compare=False)
+
+    @functools.cached_property
+    def services(self) -> tuple[str, ...]:
+        """The service principal names that have keys, without their realms, each once.
+
+        Source: MIT krb5, keytab file format.
+        """
+        return tuple(dict.fromkeys(name.rpartition("@")[0] for name in self.principals))
 
     @property
     def principals(self) -> tuple[str, ...]:

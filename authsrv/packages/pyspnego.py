@@ -40,6 +40,7 @@ from authsrv.errors import (
     LogonDeniedError,
     MechanismError,
     StateError,
+    UnexpectedTokenError,
 )
 from authsrv.flags import asc_ret_from_gss
 from authsrv.identity import Identity
@@ -119,15 +120,20 @@ class PyspnegoPackage:
 class _Context:
     """One acceptor context of pyspnego."""
 
-    __slots__ = ("_bindings", "_context", "_legs", "_ntlm")
+    __slots__ = ("_bindings", "_context", "_ended", "_legs", "_ntlm")
 
     def __init__(self, ntlm: NTLMPolicy, bindings: ChannelBindings | None) -> None:
         self._ntlm = ntlm
         self._bindings = bindings
         self._context: Any = None
+        self._ended = False
         self._legs = 0
 
     def step(self, token: bytes) -> Result:
+        if self._ended:
+            return Refused(UnexpectedTokenError("a token came after the end of the context"))
+        # Whatever happens now ends it, unless it is to go on.
+        self._ended = True
         try:
             self._screen(token)
             if self._context is None:
@@ -135,7 +141,9 @@ class _Context:
             self._legs += 1
             answer = self._ask(token)
             if not self._context.complete:
-                return self._go_on(answer)
+                going_on = _go_on(answer)
+                self._ended = False
+                return going_on
             return Established(self._identify(), answer or b"")
         except AuthsrvError as error:
             return Refused(error)
@@ -144,6 +152,7 @@ class _Context:
         return Refused(StateError("pyspnego has no CompleteAuthToken"))
 
     def delete(self) -> None:
+        self._ended = True
         self._context = None
 
     def _screen(self, token: bytes) -> None:
@@ -196,11 +205,6 @@ class _Context:
         # was is nobody's business.
         return LogonDeniedError("the credentials were refused")
 
-    def _go_on(self, answer: bytes | None) -> Result:
-        if not answer:
-            raise InvalidTokenError("the mechanism has no answer to this token")
-        return Continue(answer)
-
     def _identify(self) -> Identity:
         inner = self._inner()
         try:
@@ -221,6 +225,12 @@ class _Context:
             return self._context._context
         except (AttributeError, *_MALFORMED):
             return None
+
+
+def _go_on(answer: bytes | None) -> Continue:
+    if not answer:
+        raise InvalidTokenError("the mechanism has no answer to this token")
+    return Continue(answer)
 
 
 def _by_gss(native: Any, token: bytes) -> AuthsrvError:

@@ -1,168 +1,146 @@
 """The conformance kit: what every security package must do, as plain functions.
 
-A package's author writes a `Case`, which says how to make the package and how to play its client,
+A package's author writes a `Case`, which says how to make the package and how to play its clients,
 and calls `check_package`. Each check is a function of its own, listed in CHECKS, so that a test
 suite can run and name them one by one. A check raises AssertionError with what is wrong.
+
+The checks block. One of them lets every logger speak at DEBUG, and listens for tokens.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
 
-from authsrv.errors import AuthsrvError, DeniedError, PeerError
-from authsrv.packages.base import AcceptorContext, ContextRequest, SecurityPackage
-from authsrv.results import (
-    CompleteAndContinue,
-    CompleteNeeded,
-    Continue,
-    Established,
-    Incomplete,
-    Refused,
-    Result,
+from authsrv.errors import DeniedError, PeerError
+from authsrv.packages.base import AcceptorContext, ContextRequest
+from authsrv.results import Continue, Established, Incomplete, Refused, Result
+from authsrv.testing.handshakes import (
+    Case,
+    Client,
+    ClientGaveUpError,
+    Recorder,
+    count_legs,
+    establish,
+    open_context,
+    play,
+    take_step,
+)
+from authsrv.testing.leaks import find_leak
+
+__all__ = ["CHECKS", "Case", "Client", "check_package", "establish"]
+
+_MANY = 200
+_POSITIONS = 48
+
+# NegTokenResp(accept-completed), bare and with supportedMech = Kerberos: RFC 4178 section 4.2.2.
+_CLAIMS = (
+    bytes.fromhex("a1073005a0030a0100"),
+    bytes.fromhex("a1143012a0030a0100a10b06092a864886f712010202"),
 )
 
-__all__ = [
-    "CHECKS",
-    "Case",
-    "Client",
-    "check_claimed_completion",
-    "check_creates_contexts_cheaply",
-    "check_deletes_twice",
-    "check_keeps_tokens_to_itself",
-    "check_names_the_client",
-    "check_package",
-    "check_refuses_after_deletion",
-    "check_refuses_completion_unasked",
-    "check_refuses_garbage",
-    "check_works_in_parallel",
-    "establish",
-]
 
-_RESULTS = (Established, Continue, CompleteNeeded, CompleteAndContinue, Incomplete, Refused)
-_MANY = 200
+def check_describes_itself(case: Case) -> None:
+    """The package has a name for logs, and with all in place its `check` finds nothing.
 
-
-class Client(Protocol):
-    """An initiator that plays the client's part of one handshake.
-
-    Source: RFC 2743 section 2.2.1 (GSS_Init_sec_context).
+    Source: SSPI SecPkgInfo, Name; authsrv design decision 7.
     """
-
-    def step(self, token: bytes | None) -> bytes | None:
-        """Give the client a token of the server, or None to begin, and take its answer.
-
-        Args:
-            token: The server's token.
-
-        Returns:
-            The client's token, or None where it has nothing more to say.
-
-        Source: RFC 2743 section 2.2.1.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A package under test, and the client that belongs to it.
-
-    Args:
-        make_package: Makes a package.
-        make_client: Makes a client that is entitled to get in.
-        principal: Whom the package must name then.
-
-    Source: authsrv design section 3 (testing).
-    """
-
-    make_package: Callable[[], SecurityPackage]
-    make_client: Callable[[], Client]
-    principal: str
-
-
-def establish(context: AcceptorContext, client: Client) -> Established:
-    """Take a handshake between a context and a client to its end.
-
-    Args:
-        context: A new context.
-        client: A new client.
-
-    Returns:
-        The result that ended it.
-
-    Raises:
-        AssertionError: It did not end in Established.
-
-    Source: RFC 2743 section 2.2.
-    """
-    token = client.step(None)
-    for _ in range(10):
-        assert token, "the client has nothing to say, and the handshake is not done"
-        result = _completed(context, context.step(token))
-        assert not isinstance(result, Refused), f"refused: {result.error!r}"
-        if isinstance(result, Established):
-            if result.token:
-                client.step(result.token)
-            return result
-        assert isinstance(result, Continue), f"unexpected {result!r}"
-        token = client.step(result.token)
-    raise AssertionError("the handshake does not end")
-
-
-def _completed(context: AcceptorContext, result: Result) -> Result:
-    if isinstance(result, CompleteNeeded | CompleteAndContinue):
-        return context.complete()
-    return result
+    package = case.make_package()
+    assert package.name, "the package has no name"
+    assert package.name.isprintable(), "the package's name is not printable"
+    try:
+        package.check()
+    except Exception as error:
+        raise AssertionError(f"check raised {error!r} although all is in place") from error
 
 
 def check_names_the_client(case: Case) -> None:
-    """An entitled client gets in and is named.
+    """An entitled client gets in and is named, and takes the server's proof for good.
 
     Source: authsrv design decision 1.
     """
-    context = case.make_package().create_context(ContextRequest())
-    result = establish(context, case.make_client())
-    context.delete()
-    assert result.identity.principal == case.principal, result.identity.principal
-    assert result.identity.mechanism
+    with open_context(case.make_package()) as context:
+        result = establish(context, case.make_client())
+    _demand_name(case, result)
+    assert result.identity.mechanism, "the identity has no mechanism"
+
+
+def check_refuses_strangers(case: Case) -> None:
+    """A client that keeps the protocol and is not entitled is denied.
+
+    Source: SSPI SEC_E_LOGON_DENIED.
+    """
+    with open_context(case.make_package()) as context:
+        result = play(context, case.make_stranger())
+    assert isinstance(result, Refused), f"a stranger got in: {result!r}"
+    assert isinstance(result.error, DeniedError), f"a stranger is told {result.error!r}"
 
 
 def check_creates_contexts_cheaply(case: Case) -> None:
-    """Contexts can be made and deleted without a step, many of them.
+    """Contexts can be made and deleted without a step, many of them at once.
 
     Source: SSPI DeleteSecurityContext.
     """
     package = case.make_package()
-    contexts = [package.create_context(ContextRequest()) for _ in range(_MANY)]
-    for context in contexts:
-        context.delete()
+    try:
+        contexts = [package.create_context(ContextRequest()) for _ in range(_MANY)]
+        for context in contexts:
+            context.delete()
+    except Exception as error:
+        raise AssertionError(f"{_MANY} contexts: raised {type(error).__name__}") from error
 
 
 def check_deletes_twice(case: Case) -> None:
-    """A second deletion does nothing, before and after a step.
+    """A second deletion does nothing: before a step, after a refusal, after success.
 
     Source: SSPI DeleteSecurityContext.
     """
     package = case.make_package()
-    unused, used = (package.create_context(ContextRequest()) for _ in range(2))
-    used.step(b"no token")
-    for context in (unused, unused, used, used):
-        context.delete()
+    unused, refused, done = (package.create_context(ContextRequest()) for _ in range(3))
+    take_step(refused, b"no token")
+    establish(done, case.make_client())
+    for context in (unused, refused, done):
+        try:
+            context.delete()
+            context.delete()
+        except Exception as error:
+            raise AssertionError(f"a deletion raised {type(error).__name__}") from error
 
 
 def check_refuses_after_deletion(case: Case) -> None:
-    """A deleted context lets nobody in.
+    """A deleted context lets nobody in, be it unused or half-way.
 
     Source: SSPI DeleteSecurityContext.
     """
-    context = case.make_package().create_context(ContextRequest())
-    context.delete()
-    result = _safely(context, b"no token")
-    assert isinstance(result, Refused), result
+    package = case.make_package()
+    for leg in range(count_legs(case)):
+        with open_context(package) as context:
+            result = _play_changed(context, case, leg, _deleting(context))
+        assert isinstance(result, Refused), f"deleted before leg {leg + 1}: {result!r}"
+
+
+def _deleting(context: AcceptorContext) -> Callable[[bytes], bytes]:
+    def delete_and_pass_on(token: bytes) -> bytes:
+        context.delete()
+        return token
+
+    return delete_and_pass_on
+
+
+def check_ends_when_established(case: Case) -> None:
+    """An established context takes no further token.
+
+    Source: SSPI AcceptSecurityContext, remarks on SEC_E_OK.
+    """
+    with open_context(case.make_package()) as context:
+        establish(context, case.make_client())
+        result = take_step(context, _first_token(case))
+    assert isinstance(result, Refused), f"after the end: {result!r}"
 
 
 def check_refuses_garbage(case: Case) -> None:
@@ -171,28 +149,110 @@ def check_refuses_garbage(case: Case) -> None:
     Source: SSPI SEC_E_INVALID_TOKEN.
     """
     package = case.make_package()
-    for token in _garbage(case):
-        context = package.create_context(ContextRequest())
-        result = _safely(context, token)
-        context.delete()
-        assert isinstance(result, Refused), f"{len(token)} bytes of garbage: {result!r}"
-        assert isinstance(result.error, PeerError | DeniedError), result.error
+    garbage = (b"\x00", b"no token", os.urandom(100), b"\x60\x82\xff\xff", b"\xff" * 65_536)
+    for token in garbage:
+        with open_context(package) as context:
+            _demand_refusal(take_step(context, token), f"{len(token)} bytes of garbage")
+
+
+def check_refuses_truncated_tokens(case: Case) -> None:
+    """The beginning of a token is refused, or the rest of it is asked for.
+
+    Source: SSPI SEC_E_INVALID_TOKEN, SEC_E_INCOMPLETE_MESSAGE.
+    """
+    package = case.make_package()
+    token = _first_token(case)
+    lengths = {len(token) * part // _POSITIONS for part in range(_POSITIONS)}
+    for length in {*lengths, len(token) - 1} - {0}:
+        with open_context(package) as context:
+            result = take_step(context, token[:length])
+        if not isinstance(result, Incomplete):
+            _demand_refusal(result, f"the first {length} of {len(token)} bytes")
+
+
+def check_withstands_altered_tokens(case: Case) -> None:
+    """A changed byte, in whatever leg, makes nobody anybody else, and is no fault of the server.
+
+    Bytes that nothing protects may change without effect.
+
+    Source: SSPI SEC_E_MESSAGE_ALTERED.
+    """
+    package = case.make_package()
+    for leg in range(count_legs(case)):
+        for part in range(_POSITIONS):
+            with open_context(package) as context:
+                result = _play_changed(context, case, leg, _flipping(part / _POSITIONS))
+            if isinstance(result, Established):
+                _demand_name(case, result)
+            elif isinstance(result, Refused):
+                _demand_refusal(result, f"leg {leg + 1}, altered at {part}/{_POSITIONS}")
+
+
+def _flipping(where: float) -> Callable[[bytes], bytes]:
+    def flip(token: bytes) -> bytes:
+        at = int(where * len(token))
+        return token[:at] + bytes((token[at] ^ 0x01,)) + token[at + 1 :]
+
+    return flip
+
+
+def check_refuses_replays(case: Case) -> None:
+    """A recorded handshake lets nobody in when it is played again.
+
+    Source: RFC 4120 section 3.2.3 (replay cache); MS-NLMP section 3.1.5 (server challenge).
+    """
+    recorder = Recorder(case.make_client())
+    package = case.make_package()
+    with open_context(package) as context:
+        establish(context, recorder)
+    with open_context(package) as context:
+        result: Result = Continue()
+        for token in recorder.tokens:
+            if isinstance(result, Continue):
+                result = take_step(context, token)
+    _demand_refusal(result, "a replay")
 
 
 def check_keeps_tokens_to_itself(case: Case) -> None:
-    """No refusal shows a byte of the token, in its text or in its repr.
+    """No token, nor a piece of one, shows in the log, or in a repr or an error's text.
 
     Source: authsrv design decision 7.
     """
     package = case.make_package()
-    secret = b"SECRETSECRETSECRET"
-    for token in (secret, b"\x60\x20" + secret, b"NTLMSSP\x00\x01\x00\x00\x00" + secret):
-        context = package.create_context(ContextRequest())
-        result = _safely(context, token)
-        context.delete()
-        shown = f"{result!r} {getattr(result, 'error', '')}"
-        assert "SECRET" not in shown, shown
-        assert secret.hex() not in shown, shown
+    secret = bytes(range(0x81, 0xA1))
+    recorder = Recorder(case.make_client())
+    shown: list[str] = []
+    with _listening(shown), open_context(package) as context:
+        for token in (secret, b"\x60\x22" + secret, b"NTLMSSP\x00\x01\x00\x00\x00" + secret):
+            with open_context(package) as other:
+                refused = take_step(other, token)
+                shown += [repr(other), repr(refused), str(getattr(refused, "error", ""))]
+        result = establish(context, recorder)
+        shown += [repr(context), repr(package), repr(result)]
+    for token in (secret, *recorder.tokens, result.token):
+        leak = find_leak("\n".join(shown), token)
+        assert leak is None, f"a token of {len(token)} bytes shows: {leak}"
+
+
+@contextlib.contextmanager
+def _listening(shown: list[str]) -> Iterator[None]:
+    """Note all that is logged, at every level that loggers let through."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            shown.append(f"{record.getMessage()} {vars(record)}")
+            if record.exc_info:
+                shown.extend(traceback.format_exception(*record.exc_info))
+
+    root, listener = logging.getLogger(), Listener(logging.DEBUG)
+    level = root.level
+    root.addHandler(listener)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(listener)
 
 
 def check_refuses_completion_unasked(case: Case) -> None:
@@ -200,28 +260,50 @@ def check_refuses_completion_unasked(case: Case) -> None:
 
     Source: SSPI CompleteAuthToken.
     """
-    context = case.make_package().create_context(ContextRequest())
-    result = context.complete()
-    context.delete()
+    with open_context(case.make_package()) as context:
+        try:
+            result = context.complete()
+        except Exception as error:
+            raise AssertionError(f"complete raised {type(error).__name__}") from error
     assert isinstance(result, Refused), result
 
 
 def check_claimed_completion(case: Case) -> None:
-    """A client that only says "accept-complete" does not get in, first or second.
+    """A client that only says "accept-completed" does not get in, in whatever leg it says so.
 
     Source: RFC 4178 section 4.2.2 (negState).
     """
-    claim = bytes.fromhex("a1073005a0030a0100")
-    context = case.make_package().create_context(ContextRequest())
-    assert isinstance(_safely(context, claim), Refused)
-    context.delete()
-    context = case.make_package().create_context(ContextRequest())
-    first = case.make_client().step(None)
-    assert first is not None
-    result = _completed(context, context.step(first))
-    if not isinstance(result, Established):
-        assert isinstance(_safely(context, claim), Refused)
-    context.delete()
+    package = case.make_package()
+    for leg in range(count_legs(case)):
+        for claim in _CLAIMS:
+            with open_context(package) as context:
+                result = _play_changed(context, case, leg, _replacing(claim))
+            assert result is not None, "the client has given up"
+            _demand_refusal(result, f"a claim in leg {leg + 1}")
+
+
+def _replacing(claim: bytes) -> Callable[[bytes], bytes]:
+    return lambda token: claim
+
+
+def check_keeps_contexts_apart(case: Case) -> None:
+    """Two handshakes that take turns both come to their end.
+
+    Source: SSPI AcceptSecurityContext, phContext.
+    """
+    package = case.make_package()
+    clients = [case.make_client() for _ in range(2)]
+    tokens = [client.step(None) for client in clients]
+    with open_context(package) as one, open_context(package) as other:
+        for _ in range(count_legs(case)):
+            results = [take_step(one, tokens[0] or b""), take_step(other, tokens[1] or b"")]
+            tokens = [
+                client.step(result.token) if isinstance(result, Continue) else None
+                for client, result in zip(clients, results, strict=True)
+            ]
+    for result in results:
+        assert isinstance(result, Established), f"two that take turns: {result!r}"
+        _demand_name(case, result)
 
 
 def check_works_in_parallel(case: Case) -> None:
@@ -231,29 +313,33 @@ def check_works_in_parallel(case: Case) -> None:
     """
     package = case.make_package()
 
-    def one(_: int) -> str:
-        context = package.create_context(ContextRequest())
-        try:
-            return establish(context, case.make_client()).identity.principal
-        finally:
-            context.delete()
+    def one(_: int) -> None:
+        with open_context(package) as context:
+            _demand_name(case, establish(context, case.make_client()))
 
     with ThreadPoolExecutor(4) as threads:
-        assert set(threads.map(one, range(16))) == {case.principal}
+        list(threads.map(one, range(16)))
 
 
 CHECKS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
     {
         check.__name__: check
         for check in (
+            check_describes_itself,
             check_names_the_client,
+            check_refuses_strangers,
             check_creates_contexts_cheaply,
             check_deletes_twice,
             check_refuses_after_deletion,
+            check_ends_when_established,
             check_refuses_garbage,
+            check_refuses_truncated_tokens,
+            check_withstands_altered_tokens,
+            check_refuses_replays,
             check_keeps_tokens_to_itself,
             check_refuses_completion_unasked,
             check_claimed_completion,
+            check_keeps_contexts_apart,
             check_works_in_parallel,
         )
     }
@@ -265,7 +351,7 @@ def check_package(case: Case) -> None:
     """Run all checks on a package.
 
     Args:
-        case: The package and its client.
+        case: The package and its clients.
 
     Raises:
         AssertionError: What is wrong.
@@ -276,19 +362,32 @@ def check_package(case: Case) -> None:
         check(case)
 
 
-def _garbage(case: Case) -> Iterator[bytes]:
-    first = case.make_client().step(None) or b""
-    yield from (b"\x00", b"no token", os.urandom(100), b"\x60\x82\xff\xff", b"\xff" * 65_536)
-    yield first[: len(first) // 2]
-    yield first[:-1]
-
-
-def _safely(context: AcceptorContext, token: bytes) -> Result:
+def _play_changed(
+    context: AcceptorContext, case: Case, leg: int, change: Callable[[bytes], bytes]
+) -> Result | None:
+    """Play a handshake whose one token is changed; None where the client gave it up after that."""
+    client = Recorder(
+        case.make_client(), lambda number, token: change(token) if number == leg else token
+    )
     try:
-        result = _completed(context, context.step(token))
-    except AuthsrvError as error:
-        raise AssertionError(f"raised {error!r} where a Refused belongs") from error
-    except Exception as error:
-        raise AssertionError(f"raised {type(error).__name__} for a client's bytes") from error
-    assert isinstance(result, _RESULTS), result
-    return result
+        return play(context, client)
+    except ClientGaveUpError:
+        if len(client.tokens) <= leg:
+            raise
+        return None
+
+
+def _first_token(case: Case) -> bytes:
+    token = case.make_client().step(None)
+    assert token, "the client has nothing to say"
+    return token
+
+
+def _demand_name(case: Case, result: Established) -> None:
+    principal = result.identity.principal
+    assert principal == case.principal, f"{principal} instead of {case.principal}"
+
+
+def _demand_refusal(result: Result, what: str) -> None:
+    assert isinstance(result, Refused), f"{what}: {result!r}"
+    assert isinstance(result.error, PeerError | DeniedError), f"{what}: {result.error!r}"

@@ -72,8 +72,11 @@ class KerberosMessage(enum.Enum):
     """
 
     AP_REQ = b"\x01\x00"
+    """The client's ticket and authenticator."""
     AP_REP = b"\x02\x00"
+    """The acceptor's proof that it could read them."""
     KRB_ERROR = b"\x03\x00"
+    """A refusal, with its code."""
 
 
 _KINDS: Final = {kind.value: kind for kind in KerberosMessage}

@@ -22,8 +22,11 @@ class NTLMMessageType(enum.Enum):
     """
 
     NEGOTIATE = 1
+    """The client offers what it can."""
     CHALLENGE = 2
+    """The server asks for proof."""
     AUTHENTICATE = 3
+    """The client gives a name and the proof."""
 
 
 def parse_ntlm_header(token: bytes) -> NTLMMessageType:

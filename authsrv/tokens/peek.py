@@ -57,10 +57,15 @@ class Mechanism(enum.Enum):
     """
 
     KERBEROS = "Kerberos"
+    """A Kerberos token, raw or in SPNEGO."""
     NTLM = "NTLM"
+    """An NTLM message, raw or in SPNEGO."""
     SPNEGO = "SPNEGO"
+    """A negotiation alone."""
     NEGOEX = "NegoEx"
+    """Microsoft's extension of the negotiation."""
     UNKNOWN = "unknown"
+    """Malformed, or not known here."""
 
     @property
     def label(self) -> str:
@@ -78,7 +83,9 @@ class Framing(enum.Enum):
     """
 
     SPNEGO = "spnego"
+    """It stands in SPNEGO."""
     RAW = "raw"
+    """It stands by itself."""
 
 
 class TokenForm(enum.Enum):
@@ -88,7 +95,9 @@ class TokenForm(enum.Enum):
     """
 
     WELL_FORMED = "well-formed"
+    """It could."""
     MALFORMED = "malformed"
+    """It could not, so what is told of the token may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)

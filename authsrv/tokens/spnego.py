@@ -76,9 +76,13 @@ class NegState(enum.Enum):
     """
 
     ACCEPT_COMPLETED = 0
+    """No further token is needed."""
     ACCEPT_INCOMPLETE = 1
+    """At least one more token is needed."""
     REJECT = 2
+    """The negotiation has failed."""
     REQUEST_MIC = 3
+    """The acceptor chose another mechanism than the preferred one: the lists must be checked."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,4 +1,4 @@
-"""Processor time and memory of other processes, read from the kernel's own books."""
+"""Processor time of other processes, and how figures that were taken in turns are compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "median_ratio", "resident_bytes"]
+__all__ = ["cpu_seconds", "median_ratio"]
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
@@ -34,15 +34,6 @@ def cpu_seconds(pid: int) -> float:
     if not (_PROC / str(pid)).exists():
         raise ProcessLookupError(pid)
     return sum(_own_seconds(member) + _ended_seconds(member) for member in _tree(pid))
-
-
-def resident_bytes(pid: int) -> int:
-    """Answer the resident memory of one process, its children not included.
-
-    Source: proc(5), /proc/PID/statm, field 2.
-    """
-    pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -18,10 +18,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from faults import BenchError, MissingPeerError, last_line
-from measure import cpu_seconds, resident_bytes
+from measure import cpu_seconds
 from workbench import Workbench
 
-__all__ = ["Server", "serve_apache", "serve_authsrv", "serve_to_thread"]
+__all__ = ["Server", "serve_apache", "serve_authsrv", "serve_offloading", "serve_to_thread"]
 
 _SERVERS = Path(__file__).parent / "servers"
 _APACHE_MODULES = Path("/usr/lib/apache2/modules")
@@ -46,10 +46,6 @@ class Server:
     def cpu_seconds(self) -> float:
         """Answer the processor time of its whole process tree so far."""
         return cpu_seconds(self.pid)
-
-    def resident_bytes(self) -> int:
-        """Answer the resident memory of its main process."""
-        return resident_bytes(self.pid)
 
     def ask(self, path: str, token: str | None = None) -> tuple[int, bytes]:
         """Send one request on a connection of its own.
@@ -93,6 +89,17 @@ def serve_to_thread(bench: Workbench) -> Iterator[Server]:
     command = [sys.executable, str(_SERVERS / "to_thread_server.py"), str(port)]
     environment = bench.server_environment("to_thread")
     with _serve("to_thread", port, command, environment, bench.scratch) as server:
+        yield server
+
+
+@contextmanager
+def serve_offloading(bench: Workbench, way: str) -> Iterator[Server]:
+    """Run plain aiohttp with one of the ways of servers/offload_server.py."""
+    port = _free_port()
+    script = [sys.executable, str(_SERVERS / "offload_server.py")]
+    command = [*script, str(port), str(bench.keytab), way]
+    environment = bench.server_environment(f"offload-{way}")
+    with _serve(way, port, command, environment, bench.scratch) as server:
         yield server
 
 

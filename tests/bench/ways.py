@@ -5,65 +5,99 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+from exercise import (
+    Lag,
+    measure_handshake_cost,
+    shake_hands_without_pause,
+    take_lag,
+    warm_up,
+)
 from faults import BenchError, last_line
 from measure import median_ratio
+from peers import Server, serve_offloading
 from table import Figure
 from workbench import Plan, Workbench
 
 __all__ = ["measure_offloading", "measure_replay_choices"]
 
-_CHILDREN = Path(__file__).parent / "children"
+_REPLAY_CHILD = Path(__file__).parent / "children" / "replay.py"
 _MEMORY_BACKED = Path("/dev/shm")
+_UNIT = "us"
 _OFFLOADING = ("inline", "run_in_executor", "to_thread", "authsrv_workers")
 _REPLAY = ("mit_default_file", "mit_file_in_memory", "in_process")
+# More than any way has ever taken in a second.
+_TOKENS_PER_SECOND = 9_000
 
 
 def measure_offloading(bench: Workbench, plan: Plan) -> list[Figure]:
-    """Measure the same accept on the loop and by three ways off it.
+    """Measure the same accept on the loop and by three ways off it, behind a real socket.
 
     Raises:
         BenchError: A way failed.
     """
-    script = str(_CHILDREN / "offload.py")
     costs: dict[str, list[float]] = {way: [] for way in _OFFLOADING}
-    for _ in range(plan.rounds):
-        for way in _OFFLOADING:
-            tokens = str(bench.make_tokens(plan.accepts))
-            costs[way].append(_run(bench, way, [script, way, str(bench.keytab), tokens]))
-    return [_figure("offload_cpu", way, costs[way], "inline", costs["inline"]) for way in costs]
+    with ExitStack() as stack:
+        servers = {way: stack.enter_context(serve_offloading(bench, way)) for way in _OFFLOADING}
+        for server in servers.values():
+            warm_up(bench, server)
+        for _ in range(plan.rounds):
+            for way, server in servers.items():
+                cost = measure_handshake_cost(bench, server, plan.accepts)
+                costs[way].append(cost.cpu_us)
+        lags = {way: _lag(bench, server, plan) for way, server in servers.items()}
+    notes = {way: f"loop lag p99.9 {lag.p999_ms:.1f} ms" for way, lag in lags.items()}
+    return _compare("offload_cpu", costs, notes)
 
 
 def measure_replay_choices(bench: Workbench, plan: Plan) -> list[Figure]:
-    """Measure the gssapi package with each replay cache; each is shown to refuse a replay.
+    """Measure the gssapi package alone with each replay cache; each is shown to refuse a replay.
 
     Raises:
         BenchError: A fresh token was refused, or a replay accepted.
     """
-    script, base = str(_CHILDREN / "replay.py"), "mit_default_file"
     costs: dict[str, list[float]] = {choice: [] for choice in _REPLAY}
     with tempfile.TemporaryDirectory(dir=_MEMORY_BACKED) as folder:
         for _ in range(plan.rounds):
             for choice in _REPLAY:
-                tokens = str(bench.make_tokens(plan.accepts))
-                command = [script, choice, str(bench.keytab), tokens, folder]
-                costs[choice].append(_run(bench, choice, command))
-    return [_figure("replay_cpu", choice, costs[choice], base, costs[base]) for choice in costs]
+                costs[choice].append(_replay_cost(bench, choice, plan.accepts, folder))
+    return _compare("replay_cpu", costs, {})
 
 
-def _figure(
-    name: str, kind: str, ours: Sequence[float], base: str, theirs: Sequence[float]
-) -> Figure:
-    return Figure(f"{name}.{kind}", median(ours), "us", base, median_ratio(ours, theirs))
+def _lag(bench: Workbench, server: Server, plan: Plan) -> Lag:
+    tokens = bench.make_tokens(int(_TOKENS_PER_SECOND * plan.offload_seconds))
+    take_lag(server)
+    shake_hands_without_pause(bench, server, plan.offload_seconds, tokens)
+    return take_lag(server)
 
 
-def _run(bench: Workbench, name: str, arguments: Sequence[str]) -> float:
-    command = [sys.executable, *arguments]
-    environment = bench.server_environment(name)
+def _compare(
+    name: str, costs: Mapping[str, Sequence[float]], notes: Mapping[str, str]
+) -> list[Figure]:
+    """Compare all with the first."""
+    base, *_ = costs
+    return [
+        Figure(
+            f"{name}.{kind}",
+            median(taken),
+            _UNIT,
+            base,
+            median_ratio(taken, costs[base]),
+            note=notes.get(kind, ""),
+        )
+        for kind, taken in costs.items()
+    ]
+
+
+def _replay_cost(bench: Workbench, choice: str, accepts: int, folder: str) -> float:
+    tokens = str(bench.make_tokens(accepts))
+    command = [sys.executable, str(_REPLAY_CHILD), choice, str(bench.keytab), tokens, folder]
+    environment = bench.server_environment(choice)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
-        raise BenchError(f"{name}: {last_line(done.stderr)}")
+        raise BenchError(f"{choice}: {last_line(done.stderr)}")
     return float(done.stdout)

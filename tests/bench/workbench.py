@@ -30,7 +30,8 @@ class Plan:
         slow_seconds: How long they do with a package that takes 200 ms a call.
         imports: Fresh interpreters an import is timed in.
         pending: Handshakes held at once while memory is taken.
-        accepts: Calls for each way of getting off the loop, a round.
+        accepts: Calls for each way of getting off the loop, and for each replay cache, a round.
+        offload_seconds: How long the loop's lag is taken with each way.
     """
 
     rounds: int
@@ -41,10 +42,11 @@ class Plan:
     imports: int
     pending: int
     accepts: int
+    offload_seconds: float
 
 
-FULL = Plan(15, 1_000, 6_000, 10.0, 6.0, 15, 10_000, 1_000)
-QUICK = Plan(2, 500, 3_000, 2.0, 2.0, 5, 10_000, 500)
+FULL = Plan(21, 1_000, 6_000, 10.0, 6.0, 15, 10_000, 800, 3.0)
+QUICK = Plan(3, 500, 3_000, 2.0, 2.0, 5, 10_000, 400, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

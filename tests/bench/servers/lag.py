@@ -12,7 +12,6 @@ from aiohttp import web
 __all__ = ["add_lag_routes"]
 
 _NAP_S = 0.001
-_KEY = web.AppKey("lag", "LagWatch")
 
 
 class LagWatch:
@@ -39,6 +38,9 @@ class LagWatch:
             "p999_ms": excess[len(excess) * 999 // 1000] * 1e3,
             "max_ms": excess[-1] * 1e3,
         }
+
+
+_KEY = web.AppKey("lag", LagWatch)
 
 
 def add_lag_routes(app: web.Application) -> None:

@@ -1,0 +1,247 @@
+"""Playing handshakes between a security package and a client, leg by leg and in memory.
+
+What the conformance kit is made of. A `Case` says how to make a package and its clients, `play`
+takes a handshake as far as it goes, and a `Recorder` stands between the two: it notes the client's
+tokens, or changes them on their way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from authsrv.errors import AuthsrvError
+from authsrv.packages.base import AcceptorContext, ContextRequest, SecurityPackage
+from authsrv.results import (
+    CompleteAndContinue,
+    CompleteNeeded,
+    Continue,
+    Established,
+    Incomplete,
+    Refused,
+    Result,
+)
+
+__all__ = [
+    "Case",
+    "Client",
+    "ClientGaveUpError",
+    "Recorder",
+    "count_legs",
+    "establish",
+    "open_context",
+    "play",
+    "take_step",
+]
+
+_RESULTS = (Established, Continue, CompleteNeeded, CompleteAndContinue, Incomplete, Refused)
+_MAX_LEGS = 10
+
+
+class Client(Protocol):
+    """An initiator that plays the client's part of one handshake.
+
+    Source: RFC 2743 section 2.2.1 (GSS_Init_sec_context).
+    """
+
+    def step(self, token: bytes | None) -> bytes | None:
+        """Give the client a token of the server, or None to begin, and take its answer.
+
+        Args:
+            token: The server's token.
+
+        Returns:
+            The client's token, or None where it has nothing more to say.
+
+        Raises:
+            Exception: Anything, where the server's token does not convince the client.
+
+        Source: RFC 2743 section 2.2.1.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A package under test, and the clients that belong to it.
+
+    Args:
+        make_package: Makes a package. Packages that are made one after the other share what has to
+            outlive a process, such as a replay cache on disk.
+        make_client: Makes a client that is entitled to get in.
+        make_stranger: Makes a client that keeps the protocol and is not entitled: it has another
+            password, or a ticket for another service.
+        principal: Whom the package must name for the entitled one.
+
+    Source: authsrv design section 3 (testing).
+    """
+
+    make_package: Callable[[], SecurityPackage]
+    make_client: Callable[[], Client]
+    make_stranger: Callable[[], Client]
+    principal: str
+
+
+class ClientGaveUpError(AssertionError):
+    """The client had nothing to say although the package asked, or did not take its token.
+
+    Source: authsrv design section 3 (testing).
+    """
+
+
+@dataclass(slots=True)
+class Recorder:
+    """A client whose tokens are noted, and may be changed on their way.
+
+    Args:
+        client: The client.
+        disturb: Takes the number of the leg, from 0, and the client's token, and answers what is
+            sent in its place.
+        tokens: What was sent so far.
+
+    Source: authsrv design section 3 (testing).
+    """
+
+    client: Client
+    disturb: Callable[[int, bytes], bytes] = lambda leg, token: token
+    tokens: list[bytes] = field(default_factory=list, repr=False)
+
+    def step(self, token: bytes | None) -> bytes | None:
+        """Take a step; see Client.
+
+        Source: RFC 2743 section 2.2.1.
+        """
+        answer = self.client.step(token)
+        if not answer:
+            return None
+        self.tokens.append(self.disturb(len(self.tokens), answer))
+        return self.tokens[-1]
+
+
+@contextlib.contextmanager
+def open_context(package: SecurityPackage) -> Iterator[AcceptorContext]:
+    """Make a context that is deleted at the end of the block.
+
+    Args:
+        package: The package.
+
+    Yields:
+        The context.
+
+    Source: SSPI DeleteSecurityContext.
+    """
+    context = package.create_context(ContextRequest())
+    try:
+        yield context
+    finally:
+        context.delete()
+
+
+def take_step(context: AcceptorContext, token: bytes) -> Result:
+    """Take one step, CompleteAuthToken included.
+
+    Args:
+        context: The context.
+        token: The client's token.
+
+    Returns:
+        The result, of CompleteAuthToken where the step asked for it.
+
+    Raises:
+        AssertionError: The package raised, or answered what is no result.
+
+    Source: SSPI AcceptSecurityContext, CompleteAuthToken.
+    """
+    try:
+        result: object = context.step(token)
+        if isinstance(result, CompleteNeeded | CompleteAndContinue):
+            result = context.complete()
+    except AuthsrvError as error:
+        raise AssertionError(f"raised {error!r} where a Refused belongs") from error
+    except Exception as error:
+        raise AssertionError(f"raised {type(error).__name__} for a client's bytes") from error
+    assert isinstance(result, _RESULTS), f"a {type(result).__name__} is no result"
+    return result
+
+
+def play(context: AcceptorContext, client: Client) -> Result:
+    """Take a handshake as far as it goes.
+
+    Args:
+        context: A new context.
+        client: A new client.
+
+    Returns:
+        The first result that is no Continue.
+
+    Raises:
+        ClientGaveUpError: The client ended it.
+        AssertionError: The package raised, or the handshake does not end.
+
+    Source: RFC 2743 section 2.2.
+    """
+    token = _answer(client, None)
+    for _ in range(_MAX_LEGS):
+        result = take_step(context, token)
+        if not isinstance(result, Continue):
+            return result
+        token = _answer(client, result.token)
+    raise AssertionError("the handshake does not end")
+
+
+def _answer(client: Client, token: bytes | None) -> bytes:
+    try:
+        answer = client.step(token)
+    except Exception as error:
+        raise ClientGaveUpError(f"the client raised {type(error).__name__}") from error
+    if not answer:
+        raise ClientGaveUpError("the client has nothing to say, and the handshake is not done")
+    return answer
+
+
+def establish(context: AcceptorContext, client: Client) -> Established:
+    """Take a handshake between a context and a client to its good end.
+
+    Args:
+        context: A new context.
+        client: A new client.
+
+    Returns:
+        The result that ended it; the client has taken its token for good.
+
+    Raises:
+        AssertionError: It did not end in Established.
+
+    Source: RFC 2743 section 2.2.
+    """
+    result = play(context, client)
+    assert not isinstance(result, Refused), f"refused: {result.error!r}"
+    assert isinstance(result, Established), f"unexpected {result!r}"
+    if result.token:
+        try:
+            client.step(result.token)
+        except Exception as error:
+            raise AssertionError("the client does not take the server's proof") from error
+    return result
+
+
+def count_legs(case: Case) -> int:
+    """Count the tokens that an entitled client sends.
+
+    Args:
+        case: The package and its clients.
+
+    Returns:
+        How many, 1 at least.
+
+    Raises:
+        AssertionError: An entitled client does not get in.
+
+    Source: RFC 2743 section 2.2.
+    """
+    recorder = Recorder(case.make_client())
+    with open_context(case.make_package()) as context:
+        establish(context, recorder)
+    return len(recorder.tokens)

@@ -1,0 +1,720 @@
+"""The coroutine around the table: every outcome of a leg, every fault of a package, every end."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+import authsrv.errors
+from authsrv.disposition import Disposition, disposition
+from authsrv.drive import Acceptor, AcceptorHandshake, Leg
+from authsrv.errors import (
+    AuthsrvError,
+    DeadlineError,
+    HandshakeExpiredError,
+    InvalidTokenError,
+    KeytabError,
+    LogonDeniedError,
+    OverloadedError,
+    PackageFaultError,
+    StateError,
+    TokenTooLargeError,
+    TooManyRoundsError,
+    UnexpectedTokenError,
+)
+from authsrv.handshake import State
+from authsrv.limits import Limits
+from authsrv.packages.base import AcceptorContext, ContextRequest
+from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
+from authsrv.results import (
+    CompleteAndContinue,
+    CompleteNeeded,
+    Continue,
+    Established,
+    Incomplete,
+    Refused,
+    Result,
+)
+from authsrv.status import SecurityStatus
+from authsrv.workers import WorkerPool
+
+SECRET = "SECRETSECRET"
+FATAL = (Disposition.BROKEN, Disposition.DENIED, Disposition.UNAVAILABLE, Disposition.FAULT)
+ERRORS = [
+    kind
+    for _, kind in inspect.getmembers(authsrv.errors, inspect.isclass)
+    if kind.__module__ == AuthsrvError.__module__ and issubclass(kind, AuthsrvError)
+]
+S, Status = State, SecurityStatus
+
+
+def acceptor_of(*script: Act, **bounds: Any) -> tuple[Acceptor, ScriptedPackage]:
+    package = ScriptedPackage(script)
+    return Acceptor(package, limits=Limits(**bounds)), package
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
+    """Wait for threads; what is waited for is a fact, the time is only the patience."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        await asyncio.sleep(0.001)
+
+
+async def ended(acceptor: Acceptor, package: ScriptedPackage, *, contexts: int = 1) -> None:
+    """Nothing is pending, and each context was deleted."""
+    assert acceptor.pending == 0
+    await until(lambda: package.deleted == contexts)
+    assert package.created == contexts
+    acceptor.close()
+
+
+def error_of(leg: Leg) -> AuthsrvError:
+    assert isinstance(leg.result, Refused), leg.result
+    return leg.result.error
+
+
+# Every outcome of a leg.
+
+
+async def test_ok_establishes_the_client_and_deletes_the_context() -> None:
+    acceptor, package = acceptor_of(Established(ALICE, b"proof"))
+    handshake = acceptor.begin()
+    leg = await handshake.advance(b"token")
+    assert leg.result == Established(ALICE, b"proof")
+    assert leg.status is Status.SEC_E_OK
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.ESTABLISHED)
+    assert (leg.round, leg.token_bytes) == (1, 5)
+    assert leg.seconds > 0
+    assert handshake.state is S.ESTABLISHED
+    assert not handshake.is_open
+    await ended(acceptor, package)
+
+
+async def test_continue_waits_for_the_next_token_with_the_context_alive() -> None:
+    acceptor, package = acceptor_of(Continue(b"next"), Established(ALICE))
+    handshake = acceptor.begin()
+    leg = await handshake.advance(b"one")
+    assert leg.result == Continue(b"next")
+    assert leg.status is Status.SEC_I_CONTINUE_NEEDED
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.AWAIT_TOKEN)
+    assert handshake.is_open
+    assert (acceptor.pending, package.open_contexts) == (1, 1)
+    leg = await handshake.advance(b"two")
+    assert isinstance(leg.result, Established)
+    assert leg.round == 2
+    await ended(acceptor, package)
+
+
+async def test_complete_needed_calls_complete_and_then_the_client_is_known() -> None:
+    acceptor, package = acceptor_of(CompleteNeeded(b"out"), Established(ALICE, b"proof"))
+    leg = await acceptor.begin().advance(b"token")
+    assert leg.result == Established(ALICE, b"proof")
+    assert leg.status is Status.SEC_I_COMPLETE_NEEDED
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.COMPLETING, S.ESTABLISHED)
+    await ended(acceptor, package)
+
+
+async def test_complete_needed_may_still_deny_the_logon() -> None:
+    acceptor, package = acceptor_of(CompleteNeeded(b"out"), Refused(LogonDeniedError("no")))
+    handshake = acceptor.begin()
+    leg = await handshake.advance(b"token")
+    assert error_of(leg).status is Status.SEC_E_LOGON_DENIED
+    assert leg.status is Status.SEC_I_COMPLETE_NEEDED
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.COMPLETING, S.FAILED)
+    assert handshake.state is S.FAILED
+    await ended(acceptor, package)
+
+
+async def test_complete_and_continue_completes_and_waits_for_the_next_token() -> None:
+    script = (CompleteAndContinue(b"out"), Continue(b"completed"), Established(ALICE))
+    acceptor, package = acceptor_of(*script)
+    handshake = acceptor.begin()
+    leg = await handshake.advance(b"one")
+    assert leg.result == Continue(b"completed")
+    assert leg.status is Status.SEC_I_COMPLETE_AND_CONTINUE
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.COMPLETING_LEG, S.AWAIT_TOKEN)
+    assert isinstance((await handshake.advance(b"two")).result, Established)
+    await ended(acceptor, package)
+
+
+async def test_an_incomplete_token_is_stepped_again_as_a_whole() -> None:
+    seen: list[bytes] = []
+
+    def look(token: bytes) -> Result:
+        seen.append(token)
+        return Incomplete(missing=3) if len(token) < 6 else Established(ALICE)
+
+    acceptor, package = acceptor_of(look, look)
+    handshake = acceptor.begin()
+    leg = await handshake.advance(b"abc")
+    assert leg.result == Incomplete(missing=3)
+    assert leg.status is Status.SEC_E_INCOMPLETE_MESSAGE
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.AWAIT_MORE)
+    leg = await handshake.advance(b"def")
+    assert leg.states == (S.AWAIT_MORE, S.ACCEPTING, S.ESTABLISHED)
+    assert (leg.round, leg.token_bytes) == (2, 3)
+    assert seen == [b"abc", b"abcdef"]
+    await ended(acceptor, package)
+
+
+@pytest.mark.parametrize(
+    "status", [s for s in Status if disposition(s) in FATAL], ids=lambda s: s.name
+)
+async def test_every_fatal_code_fails_the_handshake(status: SecurityStatus) -> None:
+    error = AuthsrvError("no", status=status)
+    acceptor, package = acceptor_of(Refused(error, b"error token"))
+    handshake = acceptor.begin()
+    leg = await handshake.advance(b"token")
+    assert leg.result == Refused(error, b"error token")
+    assert leg.status is status
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.FAILED)
+    assert not handshake.is_open
+    await ended(acceptor, package)
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+async def test_every_error_comes_through_as_it_is(kind: type[AuthsrvError]) -> None:
+    error = kind("no")
+    acceptor, package = acceptor_of(Refused(error))
+    leg = await acceptor.begin().advance(b"token")
+    assert error_of(leg) is error
+    assert leg.status is kind.status
+    await ended(acceptor, package)
+
+
+# What a client may do wrong.
+
+
+@pytest.mark.parametrize(
+    ("tokens", "kind"),
+    [
+        ([b""], InvalidTokenError),
+        ([b"x" * 9], TokenTooLargeError),
+        ([b"1", b"2", b"3"], TooManyRoundsError),
+    ],
+)
+async def test_a_token_over_a_limit_is_refused_without_asking_the_package(
+    tokens: Sequence[bytes], kind: type[AuthsrvError]
+) -> None:
+    acceptor, package = acceptor_of(*[Continue(b"next")] * 9, max_rounds=2, max_token_bytes=8)
+    handshake = acceptor.begin()
+    for token in tokens:
+        leg = await handshake.advance(token)
+    assert isinstance(error_of(leg), kind)
+    assert leg.status is kind.status
+    assert leg.states == (S.AWAIT_TOKEN, S.FAILED)
+    assert leg.round == len(tokens) - 1
+    await ended(acceptor, package)
+
+
+async def test_a_token_after_the_end_is_refused() -> None:
+    acceptor, package = acceptor_of(Established(ALICE), Established(ALICE))
+    handshake = acceptor.begin()
+    await handshake.advance(b"token")
+    leg = await handshake.advance(b"token")
+    assert isinstance(error_of(leg), UnexpectedTokenError)
+    assert leg.states == (S.ESTABLISHED, S.FAILED)
+    await ended(acceptor, package)
+
+
+async def test_a_token_after_the_time_of_the_handshake_is_refused() -> None:
+    acceptor, package = acceptor_of(Established(ALICE), handshake_seconds=0.001)
+    handshake = acceptor.begin()
+    await asyncio.sleep(0.01)
+    assert isinstance(error_of(await handshake.advance(b"token")), HandshakeExpiredError)
+    await ended(acceptor, package)
+
+
+# What a package may do wrong.
+
+
+def raising(error: BaseException) -> Callable[[bytes], Act]:
+    def act(token: bytes) -> Act:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(SECRET),
+        StopIteration(SECRET),
+        MemoryError(SECRET),
+        TimeoutError(SECRET),
+        SystemExit(SECRET),
+        KeyboardInterrupt(SECRET),
+        GeneratorExit(SECRET),
+        asyncio.CancelledError(SECRET),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_a_package_raises_is_its_fault_and_its_text_is_dropped(
+    error: BaseException,
+) -> None:
+    acceptor, package = acceptor_of(raising(error))
+    leg = await acceptor.begin().advance(b"token")
+    fault = error_of(leg)
+    assert type(fault) is PackageFaultError
+    assert fault.cause == f"the security package raised {type(error).__name__}"
+    assert fault.__context__ is None
+    assert leg.status is Status.SEC_E_INTERNAL_ERROR
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.FAILED)
+    await ended(acceptor, package)
+
+
+async def test_an_exception_in_complete_is_the_packages_fault_too() -> None:
+    acceptor, package = acceptor_of(CompleteNeeded(), ValueError(SECRET))
+    leg = await acceptor.begin().advance(b"token")
+    assert isinstance(error_of(leg), PackageFaultError)
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.COMPLETING, S.FAILED)
+    await ended(acceptor, package)
+
+
+async def test_an_error_of_ours_that_a_package_raises_keeps_its_cause() -> None:
+    error = KeytabError("the keytab is missing")
+    acceptor, package = acceptor_of(error)
+    assert error_of(await acceptor.begin().advance(b"token")) is error
+    await ended(acceptor, package)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None,
+        True,
+        0,
+        "established",
+        b"token",
+        ALICE,
+        Established,
+        Status.SEC_E_OK,
+        Continue(None),  # type: ignore[arg-type]
+        Established(ALICE, SECRET),  # type: ignore[arg-type]
+        Refused("because"),  # type: ignore[arg-type]
+        Refused(ValueError(SECRET)),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("call", ["step", "complete"])
+async def test_an_answer_that_is_none_is_the_packages_fault(nonsense: Any, call: str) -> None:
+    def act(_: bytes) -> Any:
+        # Established is callable, which is an act of the script; here it is the answer itself.
+        return nonsense if not isinstance(nonsense, type) else Nonsense
+
+    script = (act,) if call == "step" else (CompleteNeeded(), act)
+    acceptor, package = acceptor_of(*script)
+    leg = await acceptor.begin().advance(b"token")
+    assert isinstance(error_of(leg), PackageFaultError)
+    assert SECRET not in error_of(leg).cause
+    assert leg.states[-1] is S.FAILED
+    await ended(acceptor, package)
+
+
+class Nonsense:
+    """Something callable-free that is no result."""
+
+
+async def test_a_package_that_says_ok_and_names_nobody_lets_nobody_in() -> None:
+    acceptor, package = acceptor_of(lambda _: Established(None))  # type: ignore[arg-type]
+    leg = await acceptor.begin().advance(b"token")
+    assert error_of(leg).cause == "the security package said OK and named nobody"
+    await ended(acceptor, package)
+
+
+@pytest.mark.parametrize("again", [CompleteNeeded(), CompleteAndContinue()])
+@pytest.mark.parametrize("first", [CompleteNeeded(), CompleteAndContinue()])
+async def test_a_complete_that_asks_for_complete_is_a_fault(first: Result, again: Result) -> None:
+    acceptor, package = acceptor_of(first, again, Established(ALICE))
+    leg = await acceptor.begin().advance(b"token")
+    assert isinstance(error_of(leg), PackageFaultError)
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.FAILED)
+    await ended(acceptor, package)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (CompleteNeeded(), Continue(b"next")),
+        (CompleteNeeded(), Incomplete()),
+        (CompleteAndContinue(), Established(ALICE)),
+        (CompleteAndContinue(), Incomplete()),
+    ],
+)
+async def test_a_complete_that_answers_out_of_turn_is_a_fault(
+    first: Result, second: Result
+) -> None:
+    acceptor, package = acceptor_of(first, second)
+    leg = await acceptor.begin().advance(b"token")
+    assert isinstance(error_of(leg), PackageFaultError)
+    assert leg.states[-1] is S.FAILED
+    await ended(acceptor, package)
+
+
+class BrokenPackage:
+    """A package that cannot even make a context."""
+
+    name = "broken"
+
+    def create_context(self, request: ContextRequest) -> AcceptorContext:
+        raise ValueError(SECRET)
+
+    def check(self) -> None:
+        """Find nothing wrong."""
+
+
+async def test_a_package_that_cannot_make_a_context_is_at_fault_and_nothing_is_pending() -> None:
+    acceptor = Acceptor(BrokenPackage())
+    with pytest.raises(PackageFaultError, match="ValueError for a new context") as caught:
+        acceptor.begin()
+    assert SECRET not in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert acceptor.pending == 0
+    acceptor.close()
+
+
+class Stubborn(ScriptedContext):
+    """A context whose deletion raises, against the contract."""
+
+    def delete(self) -> None:
+        super().delete()
+        raise ValueError(SECRET)
+
+
+class StubbornPackage(ScriptedPackage):
+    """Makes such contexts."""
+
+    def create_context(self, request: ContextRequest) -> ScriptedContext:
+        super().create_context(request)
+        return Stubborn(self, self._script)
+
+
+@pytest.mark.parametrize("act", [Established(ALICE), Continue(b"next")])
+async def test_a_deletion_that_raises_changes_nothing_and_is_logged_without_its_text(
+    act: Result, caplog: pytest.LogCaptureFixture
+) -> None:
+    package = StubbornPackage([act])
+    acceptor = Acceptor(package)
+    handshake = acceptor.begin()
+    leg = await handshake.advance(b"token")
+    assert leg.result is act
+    handshake.close()
+    await ended(acceptor, package)
+    await until(lambda: bool(caplog.records))
+    assert caplog.messages == ["the security package raised ValueError in delete"]
+    assert caplog.records[0].levelno == logging.ERROR
+    assert SECRET not in caplog.text
+
+
+# Deadlines and limits.
+
+
+async def test_a_package_that_hangs_is_given_up_and_its_context_deleted_when_it_returns() -> None:
+    acceptor, package = acceptor_of(Delay(60, Established(ALICE)), step_seconds=0.02)
+    handshake = acceptor.begin()
+    leg = await handshake.advance(b"token")
+    assert isinstance(error_of(leg), DeadlineError)
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.FAILED)
+    assert acceptor.pending == 0
+    # Its thread is still inside: deleting the context under it would crash a native package.
+    assert package.open_contexts == 1
+    package.release()
+    await ended(acceptor, package)
+
+
+async def test_a_step_gets_no_more_time_than_the_handshake_has_left() -> None:
+    acceptor, package = acceptor_of(
+        Delay(60, Established(ALICE)), step_seconds=60, handshake_seconds=0.02
+    )
+    leg = await asyncio.wait_for(acceptor.begin().advance(b"token"), 5)
+    assert isinstance(error_of(leg), DeadlineError)
+    package.release()
+    await ended(acceptor, package)
+
+
+@pytest.mark.parametrize("act", [Continue(b"next"), Incomplete()])
+async def test_a_handshake_that_is_abandoned_ends_by_itself(act: Result) -> None:
+    acceptor, package = acceptor_of(act, Established(ALICE), handshake_seconds=0.05)
+    handshake = acceptor.begin()
+    await handshake.advance(b"token")
+    assert handshake.is_open
+    await until(lambda: not handshake.is_open)
+    assert handshake.state is S.FAILED
+    assert isinstance(error_of(await handshake.advance(b"late")), UnexpectedTokenError)
+    await ended(acceptor, package)
+
+
+async def test_a_handshake_that_goes_on_is_not_ended_by_the_timer_of_its_last_leg() -> None:
+    acceptor, package = acceptor_of(
+        Continue(b"next"), Delay(0.1, Established(ALICE)), handshake_seconds=0.5
+    )
+    handshake = acceptor.begin()
+    await handshake.advance(b"one")
+    assert isinstance((await handshake.advance(b"two")).result, Established)
+    await asyncio.sleep(0.5)
+    assert handshake.state is S.ESTABLISHED
+    await ended(acceptor, package)
+
+
+async def test_more_pending_handshakes_than_allowed_are_refused_at_once() -> None:
+    acceptor, package = acceptor_of(Continue(b"next"), max_pending=2)
+    first, second = acceptor.begin(), acceptor.begin()
+    with pytest.raises(OverloadedError, match="2 handshakes are pending"):
+        acceptor.begin()
+    assert package.created == 2
+    first.close()
+    third = acceptor.begin()
+    assert acceptor.pending == 2
+    second.close()
+    third.close()
+    await ended(acceptor, package, contexts=3)
+
+
+async def test_a_full_queue_refuses_the_leg_and_deletes_the_context() -> None:
+    hang = Delay(60, Established(ALICE))
+    acceptor, package = acceptor_of(hang, max_workers=1, max_queued=1)
+    first = asyncio.ensure_future(acceptor.begin().advance(b"token"))
+    await until(lambda: acceptor.pool.occupied == 1 and "0 calls wait" in repr(acceptor.pool))
+    second = asyncio.ensure_future(acceptor.begin().advance(b"token"))
+    await asyncio.sleep(0)
+    leg = await acceptor.begin().advance(b"token")
+    assert isinstance(error_of(leg), OverloadedError)
+    assert not first.done()
+    package.release()
+    assert isinstance((await first).result, Established)
+    assert isinstance((await second).result, Established)
+    await ended(acceptor, package, contexts=3)
+
+
+async def test_ten_thousand_handshakes_begun_and_abandoned_leave_nothing() -> None:
+    acceptor, package = acceptor_of(Continue(b"next"), handshake_seconds=60)
+    handshakes = [acceptor.begin() for _ in range(10_000)]
+    with pytest.raises(OverloadedError):
+        acceptor.begin()
+    for handshake in handshakes:
+        handshake.close()
+    await ended(acceptor, package, contexts=10_000)
+
+
+# Two at once, and closing.
+
+
+async def test_two_tokens_at_once_fail_the_handshake_and_let_neither_in() -> None:
+    acceptor, package = acceptor_of(Delay(60, Established(ALICE)), Established(ALICE))
+    handshake = acceptor.begin()
+    first = asyncio.ensure_future(handshake.advance(b"one"))
+    await until(lambda: acceptor.pool.occupied == 1)
+    second = await handshake.advance(b"two")
+    assert isinstance(error_of(second), UnexpectedTokenError)
+    assert second.states == (S.ACCEPTING, S.FAILED)
+    package.release()
+    leg = await first
+    assert isinstance(error_of(leg), UnexpectedTokenError)
+    assert leg.states[-1] is S.FAILED
+    assert handshake.state is S.FAILED
+    await ended(acceptor, package)
+
+
+async def test_two_tokens_at_once_fail_even_where_the_answer_is_on_its_way() -> None:
+    acceptor, package = acceptor_of(Established(ALICE), Established(ALICE))
+    handshake = acceptor.begin()
+    legs = await asyncio.gather(handshake.advance(b"one"), handshake.advance(b"two"))
+    assert all(isinstance(error_of(leg), UnexpectedTokenError) for leg in legs)
+    await ended(acceptor, package)
+
+
+async def test_closing_twice_deletes_the_context_once() -> None:
+    acceptor, package = acceptor_of(Continue(b"next"))
+    handshake = acceptor.begin()
+    await handshake.advance(b"token")
+    handshake.close()
+    handshake.close()
+    await ended(acceptor, package)
+
+
+async def test_closing_before_the_first_token_deletes_the_context() -> None:
+    acceptor, package = acceptor_of()
+    handshake = acceptor.begin()
+    handshake.close()
+    assert not handshake.is_open
+    await ended(acceptor, package)
+
+
+async def test_closing_an_established_handshake_takes_its_state_away_from_nobody() -> None:
+    acceptor, package = acceptor_of(Established(ALICE))
+    handshake = acceptor.begin()
+    await handshake.advance(b"token")
+    handshake.close()
+    assert handshake.state is S.ESTABLISHED
+    await ended(acceptor, package)
+
+
+async def test_closing_while_the_package_works_fails_the_leg_and_deletes_afterwards() -> None:
+    acceptor, package = acceptor_of(Delay(60, Continue(b"next")), Established(ALICE))
+    handshake = acceptor.begin()
+    task = asyncio.ensure_future(handshake.advance(b"token"))
+    await until(lambda: acceptor.pool.occupied == 1)
+    await asyncio.sleep(0.01)
+    handshake.close()
+    assert package.deleted == 0
+    package.release()
+    assert isinstance(error_of(await task), UnexpectedTokenError)
+    await ended(acceptor, package)
+
+
+async def test_closing_before_a_thread_takes_the_token_spares_the_package() -> None:
+    steps: list[bytes] = []
+    gate = threading.Event()
+    acceptor, package = acceptor_of(lambda token: steps.append(token) or Established(ALICE))  # type: ignore[func-returns-value]
+    blocker = asyncio.ensure_future(acceptor.pool.run(gate.wait))
+    await until(lambda: acceptor.pool.occupied == 1)
+    handshake = acceptor.begin()
+    task = asyncio.ensure_future(handshake.advance(b"token"))
+    await asyncio.sleep(0)
+    handshake.close()
+    gate.set()
+    assert isinstance(error_of(await task), UnexpectedTokenError)
+    await blocker
+    assert steps == []
+    await ended(acceptor, package)
+
+
+async def test_closing_the_acceptor_ends_every_handshake() -> None:
+    package = ScriptedPackage([Continue(b"next")])
+    async with Acceptor(package) as acceptor:
+        handshakes = [acceptor.begin() for _ in range(3)]
+        await handshakes[0].advance(b"token")
+        assert acceptor.pending == 3
+    assert not any(handshake.is_open for handshake in handshakes)
+    await ended(acceptor, package, contexts=3)
+
+
+async def test_a_closed_acceptor_refuses_tokens() -> None:
+    acceptor, package = acceptor_of(Established(ALICE))
+    acceptor.close()
+    leg = await acceptor.begin().advance(b"token")
+    assert isinstance(error_of(leg), StateError)
+    await ended(acceptor, package)
+
+
+async def test_acceptors_may_share_a_pool() -> None:
+    pool = WorkerPool()
+    acceptors = [Acceptor(ScriptedPackage(), pool=pool) for _ in range(2)]
+    for acceptor in acceptors:
+        assert acceptor.pool is pool
+        leg = await acceptor.begin().advance(b"token")
+        assert isinstance(leg.result, Established)
+    pool.close()
+
+
+async def test_the_package_is_asked_for_contexts_with_the_acceptors_request() -> None:
+    asked: list[ContextRequest] = []
+
+    class Curious(ScriptedPackage):
+        """Remembers what it was asked."""
+
+        def create_context(self, request: ContextRequest) -> ScriptedContext:
+            asked.append(request)
+            return super().create_context(request)
+
+    request = ContextRequest()
+    async with Acceptor(Curious(), request=request) as acceptor:
+        acceptor.begin()
+    assert asked[0] is request
+
+
+async def test_reprs_say_what_is_pending_and_show_no_token() -> None:
+    acceptor, package = acceptor_of(Continue(SECRET.encode()))
+    handshake = acceptor.begin()
+    leg = await handshake.advance(SECRET.encode())
+    assert repr(acceptor) == "<Acceptor scripted, 1 pending>"
+    assert repr(handshake) == "<AcceptorHandshake await-token>"
+    assert SECRET not in repr(leg)
+    handshake.close()
+    await ended(acceptor, package)
+
+
+# A whole handshake over a transport.
+
+
+class Wire:
+    """A transport of messages in memory."""
+
+    def __init__(self, *tokens: bytes) -> None:
+        self.incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        self.sent: list[bytes] = []
+        for token in tokens:
+            self.incoming.put_nowait(token)
+
+    async def send(self, token: bytes) -> None:
+        self.sent.append(token)
+
+
+async def test_accept_carries_the_tokens_and_returns_the_identity() -> None:
+    script = (Incomplete(), Continue(b"next"), CompleteNeeded(), Established(ALICE, b"proof"))
+    acceptor, package = acceptor_of(*script)
+    wire = Wire(b"half", b"rest", b"second")
+    assert await acceptor.accept(wire.incoming.get, wire.send) is ALICE
+    assert wire.sent == [b"next", b"proof"]
+    await ended(acceptor, package)
+
+
+async def test_accept_sends_nothing_where_there_is_no_token() -> None:
+    acceptor, package = acceptor_of(Established(ALICE))
+    wire = Wire(b"token")
+    assert await acceptor.accept(wire.incoming.get, wire.send) is ALICE
+    assert wire.sent == []
+    await ended(acceptor, package)
+
+
+async def test_accept_sends_the_error_token_and_raises_the_cause() -> None:
+    error = LogonDeniedError("no")
+    acceptor, package = acceptor_of(Refused(error, b"error token"))
+    wire = Wire(b"token")
+    with pytest.raises(LogonDeniedError) as caught:
+        await acceptor.accept(wire.incoming.get, wire.send)
+    assert caught.value is error
+    assert wire.sent == [b"error token"]
+    await ended(acceptor, package)
+
+
+async def test_accept_gives_up_a_client_that_falls_silent() -> None:
+    acceptor, package = acceptor_of(Continue(b"next"), handshake_seconds=0.05)
+    wire = Wire(b"token")
+    with pytest.raises(HandshakeExpiredError, match=r"0\.05 s"):
+        await acceptor.accept(wire.incoming.get, wire.send)
+    assert wire.sent == [b"next"]
+    await ended(acceptor, package)
+
+
+@pytest.mark.parametrize("error", [TimeoutError("mine"), ConnectionResetError("mine")])
+async def test_accept_lets_the_transports_own_error_through(error: Exception) -> None:
+    acceptor, package = acceptor_of(Continue(b"next"))
+
+    async def fail(*_: bytes) -> bytes:
+        raise error
+
+    wire = Wire(b"token")
+    for receive, send in ((fail, wire.send), (wire.incoming.get, fail)):
+        with pytest.raises(type(error)) as caught:
+            await acceptor.accept(receive, send)
+        assert caught.value is error
+    await ended(acceptor, package, contexts=2)
+
+
+async def test_accept_refuses_more_handshakes_than_may_be_pending() -> None:
+    acceptor, package = acceptor_of(Established(ALICE), max_pending=1)
+    handshake: AcceptorHandshake = acceptor.begin()
+    wire = Wire(b"token")
+    with pytest.raises(OverloadedError):
+        await acceptor.accept(wire.incoming.get, wire.send)
+    handshake.close()
+    await ended(acceptor, package)
