@@ -164,7 +164,7 @@ def describe(event: AuditEvent) -> str:
     line = f"{_WORDS[type(event)]} {request.method} {request.path!a} peer={request.peer}"
     match event:
         case ChallengedEvent():
-            return line
+            return f"{line} http=401 cause=no-token ('the request carries no token')"
         case ContinuedEvent(leg=leg, mechanism=mechanism):
             return f"{line}{_leg(leg, mechanism)}"
         case EstablishedEvent(leg=leg, identity=identity):

@@ -132,7 +132,7 @@ class TestCommandLine:
             "print([name for name in ('gssapi', 'krb5', 'spnego', 'aiohttp', 'authsrv.devrealm')"
             " if name in sys.modules])"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # noqa: PLW1510
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout == "[]\n"
 
     def test_it_is_installed_as_a_script(self) -> None:

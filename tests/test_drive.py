@@ -14,7 +14,7 @@ import pytest
 
 import authsrv.errors
 from authsrv.disposition import Disposition, disposition
-from authsrv.drive import Acceptor, AcceptorHandshake, Leg
+from authsrv.drive import Acceptor, AcceptorHandshake, Leg, _Lease
 from authsrv.errors import (
     AuthsrvError,
     DeadlineError,
@@ -295,7 +295,6 @@ async def test_an_error_of_ours_that_a_package_raises_keeps_its_cause() -> None:
         "established",
         b"token",
         ALICE,
-        Established,
         Status.SEC_E_OK,
         Continue(None),  # type: ignore[arg-type]
         Established(ALICE, SECRET),  # type: ignore[arg-type]
@@ -306,21 +305,13 @@ async def test_an_error_of_ours_that_a_package_raises_keeps_its_cause() -> None:
 )
 @pytest.mark.parametrize("call", ["step", "complete"])
 async def test_an_answer_that_is_none_is_the_packages_fault(nonsense: Any, call: str) -> None:
-    def act(_: bytes) -> Any:
-        # Established is callable, which is an act of the script; here it is the answer itself.
-        return nonsense if not isinstance(nonsense, type) else Nonsense
-
-    script = (act,) if call == "step" else (CompleteNeeded(), act)
+    script = (nonsense,) if call == "step" else (CompleteNeeded(), nonsense)
     acceptor, package = acceptor_of(*script)
     leg = await acceptor.begin().advance(b"token")
     assert isinstance(error_of(leg), PackageFaultError)
     assert SECRET not in error_of(leg).cause
     assert leg.states[-1] is S.FAILED
     await ended(acceptor, package)
-
-
-class Nonsense:
-    """Something callable-free that is no result."""
 
 
 async def test_a_package_that_says_ok_and_names_nobody_lets_nobody_in() -> None:
@@ -585,6 +576,30 @@ async def test_closing_before_a_thread_takes_the_token_spares_the_package() -> N
     await blocker
     assert steps == []
     await ended(acceptor, package)
+
+
+async def test_a_cancelled_leg_fails_the_handshake_and_deletes_when_the_package_returns() -> None:
+    acceptor, package = acceptor_of(Delay(60, Established(ALICE)))
+    handshake = acceptor.begin()
+    task = asyncio.ensure_future(handshake.advance(b"token"))
+    await until(lambda: acceptor.pool.occupied == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert handshake.state is S.FAILED
+    assert not handshake.is_open
+    package.release()
+    await ended(acceptor, package)
+
+
+def test_a_lease_deletes_once_where_thread_and_loop_come_to_it_together() -> None:
+    package = ScriptedPackage()
+    lease = _Lease(package.create_context(ContextRequest()))
+    lease.delete()
+    lease.delete()
+    assert not lease.revoke()
+    assert lease.work(b"token") == []
+    assert package.deleted == 1
 
 
 async def test_closing_the_acceptor_ends_every_handshake() -> None:

@@ -278,9 +278,9 @@ class Realm:
     def set_clock_skew(self, cache: Path, seconds: int) -> None:
         """Make clients that use a credential cache believe that the machine's clock is wrong.
 
-        MIT's clients add the offset in the cache to the machine's time, both for their
-        authenticators and when they look whether a ticket is good; so with a negative one they hold
-        a fresh ticket for not yet valid, and send nothing. `skewed_login` can do both.
+        MIT's clients add the offset in the cache to the machine's time, for all they do. The KDC
+        refuses them, too, so get the service's `ticket` before. With a negative offset they hold
+        that ticket for not yet valid, and send nothing. `skewed_login` takes care of both.
 
         Args:
             cache: A credential cache that `login` made.

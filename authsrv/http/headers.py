@@ -178,8 +178,9 @@ def _decode(encoded: str, max_token_bytes: int) -> bytes:
     whole, rest = divmod(len(encoded), 4)
     if whole * 3 - encoded.count("=", -2) > max_token_bytes:
         raise TokenTooLargeError(f"the token has more than {max_token_bytes} bytes")
-    if rest:
-        raise InvalidHeaderError("the token is not base64: its length is wrong")
+    # The strict mode of older Pythons takes a fourth group that is padding only.
+    if rest or encoded.endswith("==="):
+        raise InvalidHeaderError("the token is not base64: its length or padding is wrong")
     try:
         return binascii.a2b_base64(encoded, strict_mode=True)
     except ValueError:

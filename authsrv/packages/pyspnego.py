@@ -11,7 +11,9 @@ The guards, each for a behaviour of pyspnego 0.12 that was seen:
   authenticated. Here the mechanism's own context must be complete too, a principal must be named,
   and a first message must be one that begins a handshake.
 - Malformed tokens escape as struct.error, ValueError, IndexError, KeyError or StopIteration. They
-  are refused tokens here, not faults.
+  are refused tokens here, not faults; and SPNEGO that is cut off is not read at all.
+- Where Kerberos refuses (a replay, a foreign key), python-gssapi puts the error aside and pyspnego
+  stumbles over the missing context with an AttributeError. The error is brought back here.
 - An unknown user and a wrong password raise different errors. They are one answer here.
 - NTLM version 1 is accepted unless the environment says LM_COMPAT_LEVEL=5, and it bypasses the
   channel bindings. NTLM is off unless switched on, and then that setting is demanded.
@@ -48,6 +50,7 @@ from authsrv.packages.base import ContextRequest
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.tokens.opening import begins_handshake
 from authsrv.tokens.peek import Mechanism, peek
+from authsrv.tokens.spnego import is_spnego, parse_spnego
 
 __all__ = ["NTLMPolicy", "PyspnegoPackage"]
 
@@ -161,6 +164,8 @@ class _Context:
             raise InvalidTokenError("the token is empty")
         if self._context is None and not begins_handshake(token):
             raise InvalidTokenError("the first token does not begin a handshake")
+        if is_spnego(token):
+            parse_spnego(token)
         if self._ntlm is NTLMPolicy.OFF and peek(token).mechanism is Mechanism.NTLM:
             raise MechanismError(
                 "the client sent NTLM, which is off here: "
@@ -187,7 +192,16 @@ class _Context:
             raise self._cause(failed, token) from None
         except _MALFORMED:
             raise InvalidTokenError("the token is malformed") from None
+        except AttributeError:
+            deferred = self._deferred_error()
+            if deferred is None:
+                raise
+            raise _by_gss(deferred, token) from None
         return answer
+
+    def _deferred_error(self) -> Any:
+        """The error that python-gssapi put aside when it had a token for the client beside it."""
+        return getattr(getattr(self._inner(), "_context", None), "_last_err", None)
 
     def _cause(self, failed: Any, token: bytes) -> AuthsrvError:
         if isinstance(failed, spnego.exceptions.BadBindingsError):
@@ -235,12 +249,24 @@ def _go_on(answer: bytes | None) -> Continue:
 
 def _by_gss(native: Any, token: bytes) -> AuthsrvError:
     from authsrv.packages.diagnosis import Failure, diagnose  # needs the extra authsrv[kerberos]
-    from authsrv.packages.keytab import KeytabSnapshot
 
     failure = Failure(
         native.maj_code, native.min_code, token, getattr(native, "token", None) or b""
     )
-    return diagnose(failure, KeytabSnapshot("", (), None), None)
+    return diagnose(failure, _default_keys(), None)
+
+
+def _default_keys() -> Any:
+    """What the process's own keytab holds, for the diagnosis; nothing where it cannot be read."""
+    import krb5
+
+    from authsrv.packages.keytab import KeytabFile, KeytabSnapshot
+
+    name = os.fsdecode(krb5.kt_default_name(krb5.init_context()))
+    try:
+        return KeytabFile(name.removeprefix("FILE:")).snapshot()
+    except KeytabError:
+        return KeytabSnapshot("", (), None)
 
 
 def _silence() -> None:

@@ -8,10 +8,13 @@ letters is left out, because names (the service, the realm) stand in tickets and
 from __future__ import annotations
 
 import base64
+import contextlib
+import logging
 import re
+import traceback
 from collections.abc import Callable, Iterator
 
-__all__ = ["find_leak"]
+__all__ = ["find_leak", "overhear"]
 
 _WINDOW = 8
 # Two groups of base64 lie within any eight bytes, wherever the encoding began.
@@ -73,3 +76,36 @@ def _unescape(found: re.Match[str]) -> str:
     if code.startswith("x"):
         return chr(int(code[1:], 16))
     return _PLAIN.get(code, code)
+
+
+class _Listener(logging.Handler):
+    """Notes all of a record: its text, its arguments, its traceback."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(logging.DEBUG)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(f"{record.getMessage()} {vars(record)}")
+        if record.exc_info:
+            self._lines.extend(traceback.format_exception(*record.exc_info))
+
+
+@contextlib.contextmanager
+def overhear(lines: list[str]) -> Iterator[None]:
+    """Note all that is logged in the block, at every level that the loggers' own settings let pass.
+
+    Args:
+        lines: What is logged is appended here, with arguments and tracebacks.
+
+    Source: authsrv design decision 7.
+    """
+    root, listener = logging.getLogger(), _Listener(lines)
+    level = root.level
+    root.addHandler(listener)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(listener)

@@ -1,0 +1,217 @@
+"""A cancel at each await: whatever the moment, no context stays open and nothing stays pending.
+
+Each test runs the same work again and again, and cancels it after 0, 1, 2, ... turns of the event
+loop, until it ends by itself. A slow package is let go after a few turns, so that the cancel falls
+before, while and after its thread works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from authsrv.aiohttp import AppRunner, NegotiateAuth, Persistence, setup
+from authsrv.drive import Acceptor
+from authsrv.errors import LogonDeniedError
+from authsrv.limits import Limits
+from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedPackage
+from authsrv.results import (
+    CompleteAndContinue,
+    CompleteNeeded,
+    Continue,
+    Established,
+    Incomplete,
+    Refused,
+)
+
+SLOW = 60.0
+RELEASED_AT = 6
+PATIENCE = 5_000
+
+SCRIPTS: dict[str, tuple[Act, ...]] = {
+    "established": (Established(ALICE, b"proof"),),
+    "refused": (Refused(LogonDeniedError("no")),),
+    "two-legs": (Continue(b"next"), Established(ALICE)),
+    "in-pieces": (Incomplete(), Established(ALICE)),
+    "completed": (CompleteAndContinue(), Continue(b"next"), CompleteNeeded(), Established(ALICE)),
+    "raises": (ValueError("broken"),),
+    "slow": (Delay(SLOW, Established(ALICE)),),
+    "slow-second-leg": (Continue(b"next"), Delay(SLOW, Established(ALICE))),
+    "slow-completion": (CompleteNeeded(), Delay(SLOW, Established(ALICE))),
+}
+
+
+async def turn(turns: int, package: ScriptedPackage, task: asyncio.Future[object]) -> bool:
+    """Let the loop turn, and tell whether the task ended by itself meanwhile."""
+    for done in range(turns):
+        if task.done():
+            return True
+        if done == RELEASED_AT:
+            package.release()
+        await asyncio.sleep(0)
+    return task.done()
+
+
+async def cancelled_after(
+    turns: int, package: ScriptedPackage, task: asyncio.Future[object]
+) -> bool:
+    ended_by_itself = await turn(turns, package, task)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
+    package.release()
+    return ended_by_itself
+
+
+async def nothing_is_left(package: ScriptedPackage, acceptor: Acceptor) -> None:
+    """No context is open and nothing is pending, as soon as the threads are out of the package."""
+    end = time.monotonic() + 5
+    while package.open_contexts or acceptor.pending:
+        assert time.monotonic() < end, f"left: {package!r} {acceptor!r}"
+        await asyncio.sleep(0.001)
+    assert package.created == package.deleted
+
+
+async def cancel_everywhere(
+    work: Callable[[Acceptor], Awaitable[object]], script: tuple[Act, ...]
+) -> int:
+    """Run the work and cancel it ever later; returns how many times it was cancelled."""
+    for turns in range(PATIENCE):
+        package = ScriptedPackage(script)
+        acceptor = Acceptor(package)
+        task: asyncio.Future[object] = asyncio.ensure_future(work(acceptor))
+        ended_by_itself = await cancelled_after(turns, package, task)
+        await nothing_is_left(package, acceptor)
+        acceptor.close()
+        if ended_by_itself:
+            return turns
+    pytest.fail("the work never ended by itself")
+
+
+async def take_legs(acceptor: Acceptor) -> None:
+    handshake = acceptor.begin()
+    try:
+        while handshake.is_open:
+            await handshake.advance(b"token")
+    except asyncio.CancelledError:
+        # Whoever is cancelled between two legs closes; within a leg it has happened already.
+        assert not handshake.is_open
+        raise
+
+
+async def take_one_leg(acceptor: Acceptor) -> None:
+    handshake = acceptor.begin()
+    await handshake.advance(b"token")
+    handshake.close()
+
+
+async def accept(acceptor: Acceptor) -> None:
+    async def receive() -> bytes:
+        await asyncio.sleep(0)
+        return b"token"
+
+    async def send(_: bytes) -> None:
+        await asyncio.sleep(0)
+
+    await acceptor.accept(receive, send)
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.parametrize("work", [take_legs, take_one_leg, accept])
+async def test_a_cancel_at_each_await_leaves_no_context_open(
+    work: Callable[[Acceptor], Awaitable[object]], script: tuple[Act, ...]
+) -> None:
+    assert await cancel_everywhere(work, script) > 0
+
+
+class Site:
+    """An application on a real socket whose request can be cancelled after some turns."""
+
+    def __init__(self, script: tuple[Act, ...], persistence: Persistence) -> None:
+        self.package = ScriptedPackage(script)
+        self.app = web.Application()
+        self.app.router.add_get("/", self.answer)
+        limits = Limits(handshake_seconds=60)
+        self.auth: NegotiateAuth = setup(
+            self.app, package=self.package, limits=limits, persistence=persistence
+        )
+        self.app.middlewares.insert(0, self.watch)
+        self.runner = AppRunner(self.app, handler_cancellation=True, shutdown_timeout=1)
+        self.cancel_after: int | None = None
+        self.ended_by_itself = False
+
+    async def answer(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(0)
+        return web.Response(text="in")
+
+    @web.middleware
+    async def watch(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Cancel the request from inside, as aiohttp does when its client has gone."""
+        task: asyncio.Future[object] = asyncio.ensure_future(handler(request))
+        assert self.cancel_after is not None
+        self.ended_by_itself = await cancelled_after(self.cancel_after, self.package, task)
+        return await task  # type: ignore[return-value]
+
+    async def start(self) -> int:
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        port: int = self.runner.addresses[0][1]
+        return port
+
+
+TWO_REQUESTS = b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Negotiate dG9rZW4=\r\n\r\n" * 2
+
+
+@pytest.mark.parametrize("persistence", Persistence)
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+async def test_a_request_cancelled_at_each_await_leaves_no_context_open(
+    script: tuple[Act, ...], persistence: Persistence
+) -> None:
+    for turns in range(PATIENCE):
+        site = Site(script, persistence)
+        port = await site.start()
+        site.cancel_after = turns
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(TWO_REQUESTS)
+        await reader.read(1)
+        writer.close()
+        await nothing_is_left(site.package, site.auth.acceptor)
+        await site.runner.cleanup()
+        if site.ended_by_itself:
+            assert turns > 0
+            return
+    pytest.fail("the request never ended by itself")
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+async def test_a_client_that_disconnects_at_any_moment_leaves_no_context_open(
+    script: tuple[Act, ...],
+) -> None:
+    site = Site(script, Persistence.REQUEST)
+    site.app.middlewares.remove(site.watch)
+    port = await site.start()
+    packages: list[ScriptedPackage] = []
+    for turns in range(25):
+        site.package = site.auth.acceptor.package = ScriptedPackage(script)
+        packages.append(site.package)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(TWO_REQUESTS)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        writer.transport.abort()
+        for _ in range(RELEASED_AT):
+            await asyncio.sleep(0)
+        site.package.release()
+        await nothing_is_left(site.package, site.auth.acceptor)
+    await site.runner.cleanup()
+    # Some requests were read before the client had gone, and none of them left anything later.
+    assert any(package.created for package in packages)
+    for package in packages:
+        await nothing_is_left(package, site.auth.acceptor)

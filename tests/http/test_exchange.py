@@ -1,0 +1,128 @@
+"""What a request needs and what a leg means, decided without a server."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import pytest
+
+from authsrv.drive import Leg
+from authsrv.errors import (
+    InvalidHeaderError,
+    LogonDeniedError,
+    OverloadedError,
+    TokenTooLargeError,
+)
+from authsrv.handshake import State
+from authsrv.http.exchange import Accepted, Ask, Pass, Requirement, Step, conclude, decide
+from authsrv.http.reply import Reply
+from authsrv.limits import Limits
+from authsrv.packages.scripted import ALICE
+from authsrv.results import Continue, Established, Incomplete, Refused
+from authsrv.status import SecurityStatus
+
+R = Requirement
+
+
+def field(token: bytes) -> str:
+    return "Negotiate " + base64.b64encode(token).decode()
+
+
+def leg_of(result: Established | Continue | Incomplete | Refused) -> Leg:
+    states = (State.AWAIT_TOKEN, State.ACCEPTING)
+    return Leg(result, SecurityStatus.SEC_E_OK, states, 1, 5, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("fields", "requirement", "expected"),
+    [
+        ([], R.OPEN, Pass()),
+        ([], R.OPTIONAL, Pass()),
+        ([], R.REQUIRED, Ask()),
+        (["Basic YTpi"], R.OPEN, Pass()),
+        (["Basic YTpi"], R.OPTIONAL, Pass()),
+        (["Basic YTpi"], R.REQUIRED, Ask()),
+        ([field(b"token")], R.OPEN, Pass()),
+        ([field(b"token")], R.OPTIONAL, Step(b"token")),
+        ([field(b"token")], R.REQUIRED, Step(b"token")),
+        (["negotiate dG9rZW4="], R.REQUIRED, Step(b"token")),
+    ],
+)
+def test_a_request_passes_is_asked_or_is_stepped(
+    fields: Sequence[str], requirement: Requirement, expected: Pass | Ask | Step
+) -> None:
+    assert decide(fields, requirement) == expected
+
+
+MALFORMED = [
+    ["Negotiate"],
+    ["Negotiate ???"],
+    [""],
+    [field(b"one"), field(b"two")],
+    ["Basic YTpi", field(b"token")],
+]
+
+
+@pytest.mark.parametrize("requirement", [R.OPTIONAL, R.REQUIRED])
+@pytest.mark.parametrize("fields", MALFORMED)
+def test_a_malformed_field_is_an_error_even_where_none_is_needed(
+    fields: Sequence[str], requirement: Requirement
+) -> None:
+    with pytest.raises(InvalidHeaderError):
+        decide(fields, requirement)
+
+
+@pytest.mark.parametrize("fields", MALFORMED)
+def test_an_open_request_is_not_looked_at(fields: Sequence[str]) -> None:
+    assert decide(fields, R.OPEN) == Pass()
+
+
+def test_a_token_at_the_limit_is_stepped_and_one_above_is_an_error() -> None:
+    limits = Limits(max_token_bytes=9)
+    assert decide([field(b"123456789")], R.REQUIRED, limits=limits) == Step(b"123456789")
+    with pytest.raises(TokenTooLargeError):
+        decide([field(b"1234567890")], R.REQUIRED, limits=limits)
+
+
+def test_a_step_does_not_show_its_token() -> None:
+    assert "SECRET" not in repr(Step(b"SECRET"))
+
+
+def test_an_established_leg_is_accepted_with_the_servers_proof() -> None:
+    answer = conclude(leg_of(Established(ALICE, b"proof")))
+    assert answer == Accepted(ALICE, "Negotiate cHJvb2Y=")
+
+
+def test_an_established_leg_without_token_has_no_proof() -> None:
+    assert conclude(leg_of(Established(ALICE))) == Accepted(ALICE, None)
+
+
+def test_a_leg_that_continues_is_answered_with_its_token() -> None:
+    reply = conclude(leg_of(Continue(b"next")))
+    assert isinstance(reply, Reply)
+    assert reply.status == 401
+    assert dict(reply.headers)["WWW-Authenticate"] == "Negotiate bmV4dA=="
+
+
+def test_an_incomplete_leg_is_answered_with_a_bare_challenge() -> None:
+    reply = conclude(leg_of(Incomplete(missing=5)))
+    assert isinstance(reply, Reply)
+    assert reply.status == 401
+    assert dict(reply.headers)["WWW-Authenticate"] == "Negotiate"
+
+
+def test_a_refused_leg_has_the_answer_of_its_error_and_the_error_token() -> None:
+    reply = conclude(leg_of(Refused(LogonDeniedError("no"), b"why")))
+    assert isinstance(reply, Reply)
+    assert reply.status == 401
+    assert dict(reply.headers)["WWW-Authenticate"] == "Negotiate d2h5"
+    assert reply.reference
+
+
+def test_an_overloaded_leg_tells_when_to_come_back_by_the_limits() -> None:
+    limits = Limits(retry_after_seconds=9)
+    reply = conclude(leg_of(Refused(OverloadedError("full"))), limits=limits)
+    assert isinstance(reply, Reply)
+    assert reply.status == 503
+    assert dict(reply.headers)["Retry-After"] == "9"

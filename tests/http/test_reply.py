@@ -1,0 +1,156 @@
+"""The table from a fault to an answer: total over the tree of errors, and it tells no cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+
+# Every module with errors of its own, so that the walk over the tree meets them all.
+import authsrv.aiohttp
+import authsrv.packages.gssapi
+import authsrv.packages.pyspnego  # noqa: F401
+from authsrv.errors import (
+    AuthsrvError,
+    ClockSkewError,
+    ConfigError,
+    DeniedError,
+    ForbiddenError,
+    InvalidTokenError,
+    LocalError,
+    LogonDeniedError,
+    OverloadedError,
+    PeerError,
+    ReplayError,
+    TokenTooLargeError,
+    UnavailableError,
+)
+from authsrv.http.reply import (
+    ANSWERS,
+    Answer,
+    Invitation,
+    answer_for,
+    build_reply,
+    challenge,
+)
+from authsrv.limits import Limits
+from authsrv.status import GSSCode
+
+CAUSE = "principal alice, key version 7, SECRET"
+
+# The contract by hand, the most special family first.
+FAMILIES: tuple[tuple[type[AuthsrvError], int], ...] = (
+    (TokenTooLargeError, 431),
+    (ForbiddenError, 403),
+    (PeerError, 400),
+    (DeniedError, 401),
+    (UnavailableError, 503),
+    (LocalError, 500),
+    (AuthsrvError, 500),
+)
+
+
+def tree(kind: type[AuthsrvError]) -> Iterator[type[AuthsrvError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from tree(child)
+
+
+def family_status(kind: type[AuthsrvError]) -> int:
+    return next(status for family, status in FAMILIES if issubclass(kind, family))
+
+
+ALL = sorted(set(tree(AuthsrvError)), key=lambda kind: kind.__qualname__)
+
+
+def test_the_walk_meets_the_whole_tree() -> None:
+    assert len(ALL) >= 28
+    assert {OverloadedError, ClockSkewError, ConfigError} <= set(ALL)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_error_has_the_answer_of_its_family(kind: type[AuthsrvError]) -> None:
+    reply = build_reply(kind(CAUSE))
+    fields = dict(reply.headers)
+    expected = family_status(kind)
+    assert reply.status == answer_for(kind(CAUSE)).status == expected
+    assert ("WWW-Authenticate" in fields) == (expected == 401)
+    assert ("Retry-After" in fields) == (expected == 503)
+    assert fields["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_no_answer_tells_the_cause_or_the_name_of_the_error(kind: type[AuthsrvError]) -> None:
+    error = kind(CAUSE, native=GSSCode(major=851968, minor=2529639093))
+    reply = build_reply(error, token=b"error token")
+    told = f"{reply.text} {reply.headers}"
+    for secret in ("alice", "SECRET", "version", kind.__name__, error.slug, "851968", "2529639093"):
+        if secret != "error":  # the slug of the root is a word like any other
+            assert secret not in told
+    assert reply.text == f"{answer_for(error).text}\nReference: {reply.reference}\n"
+
+
+def test_an_error_that_comes_later_has_the_row_of_its_nearest_ancestor() -> None:
+    class LaterError(ReplayError):
+        """An error of a version to come."""
+
+    class LaterForbiddenError(ForbiddenError):
+        """Another one."""
+
+    assert answer_for(LaterError("x")) is ANSWERS[DeniedError]
+    assert answer_for(LaterForbiddenError("x")) is ANSWERS[ForbiddenError]
+
+
+def test_the_answers_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        ANSWERS[DeniedError] = ANSWERS[LocalError]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values())
+def test_a_text_is_one_plain_sentence_or_two(answer: Answer) -> None:
+    assert answer.text.isascii()
+    assert answer.text.isprintable()
+    assert answer.text.endswith(".")
+
+
+def test_only_an_unavailable_server_says_when_to_come_back() -> None:
+    later = {answer.status for answer in ANSWERS.values() if answer.retry_later}
+    assert later == {HTTPStatus.SERVICE_UNAVAILABLE}
+    reply = build_reply(OverloadedError("x"), limits=Limits(retry_after_seconds=7))
+    assert dict(reply.headers)["Retry-After"] == "7"
+
+
+def test_only_a_denial_invites_to_try_again() -> None:
+    inviting = [kind for kind, row in ANSWERS.items() if row.invitation is Invitation.CHALLENGE]
+    assert inviting == [DeniedError]
+
+
+def test_an_error_token_goes_out_with_a_401_and_with_nothing_else() -> None:
+    denied = build_reply(LogonDeniedError("x"), token=b"why")
+    assert dict(denied.headers)["WWW-Authenticate"] == "Negotiate d2h5"
+    broken = build_reply(InvalidTokenError("x"), token=b"why")
+    assert "WWW-Authenticate" not in dict(broken.headers)
+
+
+def test_a_denial_without_error_token_carries_a_fresh_challenge() -> None:
+    assert dict(build_reply(ReplayError("x")).headers)["WWW-Authenticate"] == "Negotiate"
+
+
+def test_references_are_unique_and_opaque() -> None:
+    error = LogonDeniedError("x")
+    references = {build_reply(error).reference for _ in range(1_000)}
+    assert len(references) == 1_000
+    assert {len(reference) for reference in references} == {12}
+
+
+def test_a_challenge_asks_for_a_token_and_needs_no_reference() -> None:
+    reply = challenge()
+    assert reply.status == 401
+    assert reply.headers == (("Cache-Control", "no-store"), ("WWW-Authenticate", "Negotiate"))
+    assert reply.text == "Authentication is required.\n"
+    assert reply.reference == ""
+
+
+def test_a_challenge_carries_the_next_token_of_a_handshake() -> None:
+    assert dict(challenge(b"next").headers)["WWW-Authenticate"] == "Negotiate bmV4dA=="

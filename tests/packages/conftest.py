@@ -1,0 +1,29 @@
+"""What the tests of the security packages share: users and services beside alice and HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from authsrv.devrealm import Realm
+
+NTLM_USERS = "DOMAIN:alice:Pässword 1\nDOMAIN:bob:Pässword 2\n"
+
+
+@pytest.fixture(scope="session")
+def foreign_service(kerberos_realm: Realm) -> str:
+    """A service of the realm whose keys are not in the realm's keytab, as "class@host"."""
+    kerberos_realm.add_service("HTTP/foreign.test")
+    return "HTTP@foreign.test"
+
+
+@pytest.fixture
+def ntlm_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The environment in which pyspnego accepts NTLM version 2 from alice and bob of DOMAIN."""
+    users = tmp_path / "ntlm-users"
+    users.write_text(NTLM_USERS, encoding="utf-8")
+    monkeypatch.setenv("NTLM_USER_FILE", str(users))
+    monkeypatch.setenv("LM_COMPAT_LEVEL", "5")
+    yield users
