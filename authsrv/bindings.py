@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import ssl
 from dataclasses import dataclass, field
 
 from authsrv.errors import ConfigError
@@ -59,12 +58,13 @@ def tls_server_end_point(
         Bindings of the type tls-server-end-point.
 
     Raises:
-        ConfigError: The certificate cannot be read.
+        ConfigError: The certificate cannot be read, or its signature algorithm is not known.
 
     Source: RFC 5929 section 4.1.
     """
     # Imported here: it is slow to import, and few servers end TLS themselves.
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
 
     try:
@@ -73,7 +73,7 @@ def tls_server_end_point(
         else:
             parsed = x509.load_der_x509_certificate(certificate)
         signature_hash = parsed.signature_hash_algorithm
-    except (ValueError, ssl.SSLError):
+    except (ValueError, UnsupportedAlgorithm):
         raise ConfigError("the server certificate cannot be read") from None
     # RFC 5929 section 4.1: "if the certificate's signatureAlgorithm uses a single hash function,
     # and that hash function is either MD5 or SHA-1, then use SHA-256".

@@ -20,6 +20,7 @@ from types import TracebackType
 
 from authsrv.errors import (
     AuthsrvError,
+    ConfigError,
     HandshakeExpiredError,
     OverloadedError,
     PackageFaultError,
@@ -218,35 +219,32 @@ class AcceptorHandshake:
         """
         began = time.monotonic()
         self._disarm()
-        states = [self._handshake.state]
+        handshake, already = self._handshake, len(self._handshake.path) - 1
         answers: list[Result] = []
         try:
-            ending = await self._take(token, states, answers)
+            ending = await self._take(token, answers)
         except AuthsrvError as error:
             ending = Refused(error)
-            states.append(self._handshake.state)
         except BaseException:
             self.close()
             raise
         if isinstance(ending, Established | Refused):
             self.close()
-            states[-1] = self._handshake.state
         else:
             self._arm()
         return Leg(
             result=ending,
             status=answers[0].status if answers else ending.status,
-            states=tuple(states),
-            round=self._handshake.rounds,
+            states=handshake.path[already:],
+            round=handshake.rounds,
             token_bytes=len(token),
             seconds=time.monotonic() - began,
         )
 
-    async def _take(self, token: bytes, states: list[State], answers: list[Result]) -> _Ending:
+    async def _take(self, token: bytes, answers: list[Result]) -> _Ending:
         handshake, limits = self._handshake, self._acceptor.limits
         now = time.monotonic()
         whole = handshake.receive_token(token, now=now)
-        states.append(handshake.state)
         seconds = min(limits.step_seconds, max(0.0, handshake.deadline - now))
         answers += await self._acceptor.pool.run(partial(self._lease.work, whole), seconds=seconds)
         if handshake.state is State.FAILED or not answers:
@@ -256,7 +254,6 @@ class AcceptorHandshake:
             raise PackageFaultError("the package's CompleteAuthToken asked for CompleteAuthToken")
         for answer in answers:
             handshake.receive_result(answer)
-            states.append(handshake.state)
         return ending
 
     def close(self) -> None:
@@ -341,6 +338,7 @@ class Acceptor:
 
         Raises:
             OverloadedError: max_pending handshakes are pending already.
+            ConfigError: The package cannot do what is asked of its contexts.
             PackageFaultError: The package could not make a context.
 
         Source: SSPI AcceptSecurityContext, first call.
@@ -349,6 +347,8 @@ class Acceptor:
             raise OverloadedError(f"{len(self._open)} handshakes are pending")
         try:
             context = self.package.create_context(self._request)
+        except ConfigError:
+            raise
         except Exception as error:
             raise PackageFaultError(
                 f"the security package raised {type(error).__name__} for a new context"

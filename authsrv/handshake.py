@@ -155,12 +155,13 @@ class Handshake:
     Source: authsrv design decision 3; SSPI AcceptSecurityContext.
     """
 
-    __slots__ = ("_deadline", "_identity", "_kept", "_limits", "_rounds", "_state")
+    __slots__ = ("_deadline", "_identity", "_kept", "_limits", "_path", "_rounds", "_state")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, started_at: float = 0.0) -> None:
         self._limits = limits
         self._deadline = started_at + limits.handshake_seconds
         self._state = State.AWAIT_TOKEN
+        self._path = [State.AWAIT_TOKEN]
         self._kept = b""
         self._rounds = 0
         self._identity: Identity | None = None
@@ -175,6 +176,14 @@ class Handshake:
         Source: authsrv design decision 3.
         """
         return self._state
+
+    @property
+    def path(self) -> tuple[State, ...]:
+        """Every state that the handshake went through, the present one last.
+
+        Source: authsrv design decision 3.
+        """
+        return tuple(self._path)
 
     @property
     def rounds(self) -> int:
@@ -290,9 +299,11 @@ class Handshake:
 
     def _move(self, event: Event) -> None:
         self._state = TRANSITIONS[self._state][event]
+        self._path.append(self._state)
 
     def _fail(self, error: AuthsrvError) -> AuthsrvError:
         self._state = State.FAILED
+        self._path.append(State.FAILED)
         self._kept = b""
         self._identity = None
         return error

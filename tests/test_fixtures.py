@@ -59,7 +59,9 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 def test_the_fixtures_give_a_realm_an_environment_and_a_keytab(project: pytest.Pytester) -> None:
     project.makepyfile(USE)
-    project.runpytest_subprocess("-p", "no:xdist", "-p", "no:asyncio", "-W", "error").assert_outcomes(passed=4)
+    project.runpytest_subprocess(
+        "-p", "no:xdist", "-p", "no:asyncio", "-W", "error"
+    ).assert_outcomes(passed=4)
     config = Path(project.path, "config").read_text()
     assert not Path(config).parent.exists()
 

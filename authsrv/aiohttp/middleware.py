@@ -23,7 +23,7 @@ from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.server import HeaderLimit, header_limit
 from authsrv.bindings import ChannelBindings
 from authsrv.drive import Acceptor, AcceptorHandshake, Leg
-from authsrv.errors import AuthsrvError, ConfigError, UnavailableError
+from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
 from authsrv.events import (
     AuditEvent,
     AuditSink,
@@ -103,6 +103,8 @@ class NegotiateAuth:
         except AuthsrvError as error:
             return self._refuse(request, error)
         if isinstance(decision, Step):
+            if IDENTITY in request:
+                return self._refuse(request, StateError("two setups authenticate one request"))
             refusal = await self._authenticate(request, decision.token)
             if refusal is not None:
                 return refusal
@@ -237,10 +239,12 @@ class NegotiateAuth:
             app: The application.
 
         Raises:
-            ConfigError: The package can never work with its settings.
+            ConfigError: The package can never work with its settings, or cannot do what is asked
+                of its contexts.
 
         Source: authsrv design decision 7.
         """
+        self.acceptor.begin().close()
         try:
             await asyncio.to_thread(self.acceptor.package.check)
         except UnavailableError as error:

@@ -72,7 +72,9 @@ def server_settings(app: web.Application, *, limits: Limits = DEFAULT_LIMITS) ->
 
     Source: aiohttp, max_field_size.
     """
-    app[_LIMIT] = HeaderLimit.FITTING
+    for each in (app, *app._subapps):
+        # A sub-application has a start of its own, and cannot see the one that mounts it.
+        each[_LIMIT] = HeaderLimit.FITTING
     return {"max_field_size": (limits.max_token_bytes + 2) // 3 * 4 + _SCHEME_ROOM}
 
 
@@ -88,7 +90,7 @@ class _Handler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        if status != 400:
+        if status != 400 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         _LOG.warning(
             "refused peer=%s http=400 cause=bad-request (%s): the request could not be parsed, or "

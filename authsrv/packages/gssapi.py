@@ -166,6 +166,7 @@ class _Context:
         "_authenticators",
         "_bindings",
         "_context",
+        "_credential",
         "_ended",
         "_native_bindings",
         "_package",
@@ -180,6 +181,7 @@ class _Context:
             else gss.ChannelBindings(application_data=bindings.application_data)
         )
         self._context: Any = None
+        self._credential: tuple[KeytabSnapshot, Any] | None = None
         self._ended = False
         self._authenticators: list[bytes] = []
 
@@ -190,7 +192,9 @@ class _Context:
         self._ended = True
         error_token = b""
         try:
-            snapshot, credential = self._package.credential()
+            if self._credential is None:
+                self._credential = self._package.credential()
+            snapshot, credential = self._credential
             try:
                 answer = gss.accept_sec_context(
                     token, credential, self._context, self._native_bindings

@@ -14,6 +14,7 @@ import functools
 import itertools
 import logging
 import os
+import stat
 import struct
 import threading
 import time
@@ -134,6 +135,7 @@ class KeytabFile:
         try:
             stamp = _stamp(self.path)
             if stamp == self._stamp and self._good is not None:
+                self._complained = None
                 return self._good
             with self._guard:
                 return self._refresh(stamp)
@@ -146,8 +148,11 @@ class KeytabFile:
             return good
         if self._bad is not None and self._bad[0] == stamp:
             raise KeytabError(self._bad[1].cause)
+        # What the system refuses (no right, no file descriptor) may be well the next moment, and the
+        # file looks the same; what is wrong with the content stays until the file changes.
+        content = _read(self.path)
         try:
-            fresh = _load(self.path)
+            fresh = _load(self.path, content)
         except KeytabError as error:
             self._bad = stamp, error
             raise
@@ -179,11 +184,14 @@ def _stamp(path: Path) -> _Stamp:
         raise KeytabError(f"the keytab {path} does not exist") from None
     except OSError as error:
         raise KeytabError(f"the keytab {path} cannot be read: {_reason(error)}") from None
+    if not stat.S_ISREG(found.st_mode):
+        # Opening a pipe would wait for somebody who writes.
+        raise KeytabError(f"the keytab {path} is not a regular file")
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _load(path: Path) -> KeytabSnapshot:
-    records = _count_records(path, _read(path))
+def _load(path: Path, content: bytes) -> KeytabSnapshot:
+    records = _count_records(path, content)
     if not records:
         raise KeytabError(f"the keytab {path} is empty")
     context = krb5.init_context()

@@ -1,8 +1,8 @@
 """The conformance kit: what every security package must do, as plain functions.
 
 A package's author writes a `Case`, which says how to make the package and how to play its clients,
-and calls `check_package`. Each check is a function of its own, listed in CHECKS, so that a test
-suite can run and name them one by one. A check raises AssertionError with what is wrong.
+and calls `check_package`; or it goes through CHECKS, so that a test suite runs and names the checks
+one by one. A check raises AssertionError with what is wrong.
 
 The checks block. One of them lets every logger speak at DEBUG, and listens for tokens.
 """
@@ -42,7 +42,7 @@ _CLAIMS = (
 )
 
 
-def check_describes_itself(case: Case) -> None:
+def _describes_itself(case: Case) -> None:
     """The package has a name for logs, and with all in place its `check` finds nothing.
 
     Source: SSPI SecPkgInfo, Name; authsrv design decision 7.
@@ -56,7 +56,7 @@ def check_describes_itself(case: Case) -> None:
         raise AssertionError(f"check raised {error!r} although all is in place") from error
 
 
-def check_names_the_client(case: Case) -> None:
+def _names_the_client(case: Case) -> None:
     """An entitled client gets in and is named, and takes the server's proof for good.
 
     Source: authsrv design decision 1.
@@ -67,7 +67,7 @@ def check_names_the_client(case: Case) -> None:
     assert result.identity.mechanism, "the identity has no mechanism"
 
 
-def check_refuses_strangers(case: Case) -> None:
+def _refuses_strangers(case: Case) -> None:
     """A client that keeps the protocol and is not entitled is denied.
 
     Source: SSPI SEC_E_LOGON_DENIED.
@@ -78,7 +78,7 @@ def check_refuses_strangers(case: Case) -> None:
     assert isinstance(result.error, DeniedError), f"a stranger is told {result.error!r}"
 
 
-def check_creates_contexts_cheaply(case: Case) -> None:
+def _creates_many_contexts(case: Case) -> None:
     """Contexts can be made and deleted without a step, many of them at once.
 
     Source: SSPI DeleteSecurityContext.
@@ -92,7 +92,7 @@ def check_creates_contexts_cheaply(case: Case) -> None:
         raise AssertionError(f"{_MANY} contexts: raised {type(error).__name__}") from error
 
 
-def check_deletes_twice(case: Case) -> None:
+def _deletes_twice(case: Case) -> None:
     """A second deletion does nothing: before a step, after a refusal, after success.
 
     Source: SSPI DeleteSecurityContext.
@@ -109,7 +109,7 @@ def check_deletes_twice(case: Case) -> None:
             raise AssertionError(f"a deletion raised {type(error).__name__}") from error
 
 
-def check_refuses_after_deletion(case: Case) -> None:
+def _refuses_after_deletion(case: Case) -> None:
     """A deleted context lets nobody in, be it unused or half-way.
 
     Source: SSPI DeleteSecurityContext.
@@ -129,7 +129,7 @@ def _deleting(context: AcceptorContext) -> Callable[[bytes], bytes]:
     return delete_and_pass_on
 
 
-def check_ends_when_established(case: Case) -> None:
+def _ends_when_established(case: Case) -> None:
     """An established context takes no further token.
 
     Source: SSPI AcceptSecurityContext, remarks on SEC_E_OK.
@@ -140,7 +140,7 @@ def check_ends_when_established(case: Case) -> None:
     assert isinstance(result, Refused), f"after the end: {result!r}"
 
 
-def check_refuses_garbage(case: Case) -> None:
+def _refuses_garbage(case: Case) -> None:
     """Garbage is refused by a result that blames the client, and never by an exception.
 
     Source: SSPI SEC_E_INVALID_TOKEN.
@@ -152,7 +152,7 @@ def check_refuses_garbage(case: Case) -> None:
             _demand_refusal(take_step(context, token), f"{len(token)} bytes of garbage")
 
 
-def check_refuses_truncated_tokens(case: Case) -> None:
+def _refuses_truncated_tokens(case: Case) -> None:
     """The beginning of a token lets nobody in, and is no fault of the server.
 
     What it lacks may be asked for, or may be no loss.
@@ -169,7 +169,7 @@ def check_refuses_truncated_tokens(case: Case) -> None:
             _demand_refusal(result, f"the first {length} of {len(token)} bytes")
 
 
-def check_withstands_altered_tokens(case: Case) -> None:
+def _withstands_altered_tokens(case: Case) -> None:
     """A changed byte, in whatever leg, makes nobody anybody else, and is no fault of the server.
 
     Bytes that nothing protects may change without effect.
@@ -195,7 +195,7 @@ def _flipping(where: float) -> Callable[[bytes], bytes]:
     return flip
 
 
-def check_refuses_replays(case: Case) -> None:
+def _refuses_replays(case: Case) -> None:
     """A recorded handshake lets nobody in when it is played again.
 
     Source: RFC 4120 section 3.2.3 (replay cache); MS-NLMP section 3.1.5 (server challenge).
@@ -212,7 +212,7 @@ def check_refuses_replays(case: Case) -> None:
     _demand_refusal(result, "a replay")
 
 
-def check_keeps_tokens_to_itself(case: Case) -> None:
+def _keeps_tokens_to_itself(case: Case) -> None:
     """No token, nor a piece of one, shows in the log, or in a repr or an error's text.
 
     Source: authsrv design decision 7.
@@ -255,7 +255,7 @@ class _Overheard:
         return result
 
 
-def check_refuses_completion_unasked(case: Case) -> None:
+def _refuses_completion_unasked(case: Case) -> None:
     """CompleteAuthToken is refused where nothing asked for it.
 
     Source: SSPI CompleteAuthToken.
@@ -268,7 +268,7 @@ def check_refuses_completion_unasked(case: Case) -> None:
     assert isinstance(result, Refused), result
 
 
-def check_claimed_completion(case: Case) -> None:
+def _refuses_claimed_completion(case: Case) -> None:
     """A client that only says "accept-completed" does not get in, in whatever leg it says so.
 
     Source: RFC 4178 section 4.2.2 (negState).
@@ -286,7 +286,7 @@ def _replacing(claim: bytes) -> Callable[[bytes], bytes]:
     return lambda token: claim
 
 
-def check_keeps_contexts_apart(case: Case) -> None:
+def _keeps_contexts_apart(case: Case) -> None:
     """Two handshakes that take turns both come to their end.
 
     Source: SSPI AcceptSecurityContext, phContext.
@@ -306,7 +306,7 @@ def check_keeps_contexts_apart(case: Case) -> None:
         _demand_name(case, result)
 
 
-def check_works_in_parallel(case: Case) -> None:
+def _works_in_parallel(case: Case) -> None:
     """Several contexts of one package are established at the same time on several threads.
 
     Source: SSPI AcceptSecurityContext, remarks on threads.
@@ -323,28 +323,28 @@ def check_works_in_parallel(case: Case) -> None:
 
 CHECKS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
     {
-        check.__name__: check
+        check.__name__[1:]: check
         for check in (
-            check_describes_itself,
-            check_names_the_client,
-            check_refuses_strangers,
-            check_creates_contexts_cheaply,
-            check_deletes_twice,
-            check_refuses_after_deletion,
-            check_ends_when_established,
-            check_refuses_garbage,
-            check_refuses_truncated_tokens,
-            check_withstands_altered_tokens,
-            check_refuses_replays,
-            check_keeps_tokens_to_itself,
-            check_refuses_completion_unasked,
-            check_claimed_completion,
-            check_keeps_contexts_apart,
-            check_works_in_parallel,
+            _describes_itself,
+            _names_the_client,
+            _refuses_strangers,
+            _creates_many_contexts,
+            _deletes_twice,
+            _refuses_after_deletion,
+            _ends_when_established,
+            _refuses_garbage,
+            _refuses_truncated_tokens,
+            _withstands_altered_tokens,
+            _refuses_replays,
+            _keeps_tokens_to_itself,
+            _refuses_completion_unasked,
+            _refuses_claimed_completion,
+            _keeps_contexts_apart,
+            _works_in_parallel,
         )
     }
 )
-"""Every check by its name."""
+"""Every check by its name, which says what a good package does: "names_the_client"."""
 
 
 def check_package(case: Case) -> None:

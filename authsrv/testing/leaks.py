@@ -98,6 +98,9 @@ def overhear(lines: list[str]) -> Iterator[None]:
     Args:
         lines: What is logged is appended here, with arguments and tracebacks.
 
+    Yields:
+        Nothing: look at `lines`.
+
     Source: authsrv design decision 7.
     """
     root, listener = logging.getLogger(), _Listener(lines)

@@ -1,8 +1,8 @@
 """What a token is: for logs, for the diagnosis, and for the replay cache.
 
 `peek` answers for any bytes, and what it answers decides nothing: the security package decides.
-`authenticator_ciphertext` does decide, so it refuses whatever it cannot read in exactly one way.
-Both see the same request in a token, or both see none.
+`authenticator_ciphertext` does decide, so it refuses whatever cannot be read in exactly one way. A
+request that it finds is the one that `peek` shows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from authsrv.tokens.spnego import (
     is_spnego,
     mechanism_name,
     parse_spnego,
-    unwrap_spnego,
 )
 
 __all__ = [
@@ -42,6 +41,7 @@ __all__ = [
 # MS-NEGOEX section 2.2.6: every message begins with this signature.
 _NEGOEX_SIGNATURE: Final = b"NEGOEXTS"
 _FINGERPRINT_DIGITS = 12
+_KERBEROS_OIDS: Final = frozenset({KERBEROS, MS_KERBEROS})
 
 
 class Mechanism(enum.Enum):
@@ -182,11 +182,12 @@ def authenticator_ciphertext(token: bytes) -> bytes:
         The ciphertext; at least one byte.
 
     Raises:
-        InvalidTokenError: It is empty or malformed, or carries no request of Kerberos.
+        InvalidTokenError: It is empty or malformed, or carries no request of Kerberos; or it is a
+            NegTokenInit that offers another mechanism before Kerberos.
 
     Source: RFC 4120 section 3.2.3 (replay cache).
     """
-    return parse_ap_req(unwrap_spnego(token)).authenticator_cipher
+    return parse_ap_req(_kerberos_token(token)).authenticator_cipher
 
 
 def fingerprint(token: bytes) -> str:
@@ -201,6 +202,17 @@ def fingerprint(token: bytes) -> str:
     Source: authsrv design decision 7.
     """
     return hashlib.sha256(token).hexdigest()[:_FINGERPRINT_DIGITS]
+
+
+def _kerberos_token(token: bytes) -> bytes:
+    if not is_spnego(token):
+        return token
+    message = parse_spnego(token)
+    # RFC 4178 section 4.2.1: mechToken is of the first mechanism. An acceptor that chooses another
+    # one does not look at it, and the request that counts comes in a later token.
+    if isinstance(message, NegTokenInit) and message.mech_types[0] not in _KERBEROS_OIDS:
+        raise InvalidTokenError("the token offers another mechanism before Kerberos")
+    return carried_token(message) or b""
 
 
 def _peek_spnego(token: bytes) -> TokenPeek:
@@ -249,7 +261,7 @@ def _look_inside(token: bytes) -> _Content:
 def _look_inside_frame(token: bytes) -> _Content:
     oid = read_oid(der.open_frame(token))
     offered = (mechanism_name(oid),)
-    if oid not in {KERBEROS, MS_KERBEROS}:
+    if oid not in _KERBEROS_OIDS:
         return _Content(Mechanism.UNKNOWN, offered=offered)
     is_request = parse_kerberos_header(token) is KerberosMessage.AP_REQ
     ap_req = parse_ap_req(token) if is_request else None

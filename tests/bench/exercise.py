@@ -29,7 +29,7 @@ _BUSY_CONNECTIONS = 64
 _WARM_UP = 200
 _ENDLESS = 10_000_000
 # What a server still does after its last answer belongs to the answers.
-_SETTLE_S = 0.1
+_SETTLE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from workbench import Plan, Workbench
 __all__ = ["measure_floors"]
 
 _WARM_UP = 1_000
+_OTHER_ROUNDS = 8
 _NAME, _UNIT = "open_request_cpu", "us"
 _MUST, _AIM = 1.1, 1.05
 
@@ -29,7 +30,7 @@ def measure_floors(bench: Workbench, plan: Plan) -> list[Figure]:
     with ExitStack() as stack:
         on = stack.enter_context(serve_authsrv(bench, "middleware_on"))
         off = stack.enter_context(serve_authsrv(bench, "middleware_off", "--middleware", "off"))
-        costs = _take_turns(bench, (on, off), plan.rounds, plan.requests)
+        costs = _take_turns(bench, (on, off), plan.request_rounds, plan.requests)
     ours, theirs = costs[on.name], costs[off.name]
     return [
         Figure(_NAME, median(ours), _UNIT, off.name, median_ratio(ours, theirs), _MUST, _AIM),
@@ -56,7 +57,7 @@ def _other_floors(bench: Workbench, plan: Plan) -> list[Figure]:
     for name, serve in (("apache", serve_apache), ("to_thread", serve_to_thread)):
         try:
             with serve(bench) as server:
-                costs = _take_turns(bench, [server], 3, plan.requests)
+                costs = _take_turns(bench, [server], _OTHER_ROUNDS, plan.requests)
             figures.append(Figure(f"{_NAME}.{name}", median(costs[name]), _UNIT))
         except BenchError as error:
             figures.append(Figure(f"{_NAME}.{name}", None, _UNIT, note=str(error)))

@@ -45,7 +45,7 @@ def measure_offloading(bench: Workbench, plan: Plan) -> list[Figure]:
         servers = {way: stack.enter_context(serve_offloading(bench, way)) for way in _OFFLOADING}
         for server in servers.values():
             warm_up(bench, server)
-        for _ in range(plan.rounds):
+        for _ in range(plan.choice_rounds):
             for way, server in servers.items():
                 cost = measure_handshake_cost(bench, server, plan.accepts)
                 costs[way].append(cost.cpu_us)
@@ -62,7 +62,7 @@ def measure_replay_choices(bench: Workbench, plan: Plan) -> list[Figure]:
     """
     costs: dict[str, list[float]] = {choice: [] for choice in _REPLAY}
     with tempfile.TemporaryDirectory(dir=_MEMORY_BACKED) as folder:
-        for _ in range(plan.rounds):
+        for _ in range(plan.choice_rounds):
             for choice in _REPLAY:
                 costs[choice].append(_replay_cost(bench, choice, plan.accepts, folder))
     return _compare("replay_cpu", costs, {})

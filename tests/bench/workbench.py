@@ -23,9 +23,12 @@ class Plan:
     """How much is measured.
 
     Args:
-        rounds: Rounds that take turns among the peers.
+        rounds: Rounds of handshakes in which the peers take turns.
         handshakes: Handshakes a peer and round.
+        request_rounds: Rounds of requests without authentication. They are many and short, since
+            a bound of a few percent is looked at and the machine has other guests.
         requests: Requests without authentication a peer and round.
+        choice_rounds: Rounds in which ways off the loop, or replay caches, take turns.
         lag_seconds: How long connections shake hands without pause while the lag is taken.
         slow_seconds: How long they do with a package that takes 200 ms a call.
         imports: Fresh interpreters an import is timed in.
@@ -36,7 +39,9 @@ class Plan:
 
     rounds: int
     handshakes: int
+    request_rounds: int
     requests: int
+    choice_rounds: int
     lag_seconds: float
     slow_seconds: float
     imports: int
@@ -45,8 +50,32 @@ class Plan:
     offload_seconds: float
 
 
-FULL = Plan(21, 1_000, 6_000, 10.0, 6.0, 15, 10_000, 800, 3.0)
-QUICK = Plan(3, 500, 3_000, 2.0, 2.0, 5, 10_000, 400, 1.0)
+FULL = Plan(
+    rounds=40,
+    handshakes=500,
+    request_rounds=60,
+    requests=2_000,
+    choice_rounds=15,
+    lag_seconds=10.0,
+    slow_seconds=6.0,
+    imports=15,
+    pending=10_000,
+    accepts=600,
+    offload_seconds=3.0,
+)
+QUICK = Plan(
+    rounds=4,
+    handshakes=300,
+    request_rounds=8,
+    requests=1_000,
+    choice_rounds=3,
+    lag_seconds=2.0,
+    slow_seconds=2.0,
+    imports=5,
+    pending=10_000,
+    accepts=300,
+    offload_seconds=1.0,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ token in it is made by MIT's library.
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,6 @@ LARGE = 5_000_000
 
 WAYS = {
     "negotiation by pyspnego": ("negotiate", spnego.NegotiateOptions.use_negotiate),
-    "negotiation by MIT": ("negotiate", spnego.NegotiateOptions.use_gssapi),
     "raw Kerberos": ("kerberos", spnego.NegotiateOptions.use_gssapi),
 }
 
@@ -68,7 +68,8 @@ async def exchange(
     while token is not None:
         field = f"Negotiate {base64.b64encode(token).decode()}"
         method = "GET" if content is None else "POST"
-        request = session.request(method, url, data=content, headers={"Authorization": field})
+        body = None if content is None else io.BytesIO(content)
+        request = session.request(method, url, data=body, headers={"Authorization": field})
         async with request as response:
             statuses.append(response.status)
             scheme, _, encoded = response.headers["WWW-Authenticate"].partition(" ")
@@ -104,10 +105,10 @@ async def test_a_large_post_with_a_token_arrives_whole(
     assert done.answer == {"principal": this_process.principal, "length": LARGE}
 
 
-async def test_a_large_post_without_a_token_leaves_the_connection_usable(
+async def test_a_large_post_without_a_token_does_not_hinder_the_next_request(
     session: aiohttp.ClientSession, hello: Served, this_process: Person
 ) -> None:
-    async with session.post(f"{hello.url}/echo", data=bytes(LARGE)) as challenged:
+    async with session.post(f"{hello.url}/echo", data=io.BytesIO(bytes(LARGE))) as challenged:
         assert challenged.status == 401
         await challenged.read()
     done = await exchange(session, hello.url, "raw Kerberos")

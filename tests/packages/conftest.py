@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,10 @@ def foreign_service(kerberos_realm: Realm) -> str:
 
 
 @pytest.fixture
-def ntlm_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def ntlm_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The environment in which pyspnego accepts NTLM version 2 from alice and bob of DOMAIN."""
     users = tmp_path / "ntlm-users"
     users.write_text(NTLM_USERS, encoding="utf-8")
     monkeypatch.setenv("NTLM_USER_FILE", str(users))
     monkeypatch.setenv("LM_COMPAT_LEVEL", "5")
-    yield users
+    return users

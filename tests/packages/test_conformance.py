@@ -467,38 +467,38 @@ class KeepsOneState(Broken):
 Maker = Callable[[], Broken | ScriptedPackage]
 
 BROKEN: list[tuple[str, Maker]] = [
-    ("check_describes_itself", lambda: Broken(name="")),
-    ("check_describes_itself", lambda: Broken(name="two\nlines")),
-    ("check_describes_itself", lambda: Broken(fault=ConfigError("not so"))),
-    ("check_names_the_client", lambda: Broken(NamesAnother)),
-    ("check_names_the_client", lambda: Broken(MakesABadProof)),
-    ("check_refuses_strangers", lambda: Broken(LetsAllProofsIn)),
-    ("check_refuses_strangers", lambda: Broken(BlamesItself)),
-    ("check_creates_contexts_cheaply", RunsOut),
-    ("check_deletes_twice", lambda: Broken(DeletesOnce)),
-    ("check_refuses_after_deletion", lambda: Broken(IsImmortal)),
-    ("check_ends_when_established", lambda: Broken(BeginsAnew)),
-    ("check_refuses_garbage", lambda: Broken(AcceptsGarbage)),
-    ("check_refuses_garbage", lambda: Broken(RaisesForGarbage)),
-    ("check_refuses_garbage", lambda: Broken(RaisesAnErrorOfOurs)),
-    ("check_refuses_garbage", lambda: Broken(AnswersNoResult)),
-    ("check_refuses_garbage", lambda: Broken(BlamesItselfForGarbage)),
-    ("check_refuses_garbage", lambda: Broken(GoesOnWithGarbage)),
-    ("check_refuses_truncated_tokens", lambda: Broken(TakesHalves)),
-    ("check_withstands_altered_tokens", lambda: Broken(BelievesTheToken)),
-    ("check_withstands_altered_tokens", lambda: Broken(RaisesForAlterations)),
-    ("check_withstands_altered_tokens", lambda: Broken(BlamesItself)),
-    ("check_refuses_replays", replayable_package),
-    ("check_keeps_tokens_to_itself", lambda: Broken(ShowsItselfInErrors)),
-    ("check_keeps_tokens_to_itself", lambda: Broken(ShowsItselfInHex)),
-    ("check_keeps_tokens_to_itself", lambda: Broken(LogsTokens)),
-    ("check_keeps_tokens_to_itself", lambda: Broken(RemembersAloud)),
-    ("check_refuses_completion_unasked", lambda: Broken(CompletesAlways)),
-    ("check_refuses_completion_unasked", lambda: Broken(RaisesForCompletion)),
-    ("check_claimed_completion", lambda: Broken(BelievesFirstClaims)),
-    ("check_claimed_completion", lambda: Broken(BelievesLaterClaims)),
-    ("check_keeps_contexts_apart", KeepsOneState),
-    ("check_works_in_parallel", KeepsOneState),
+    ("describes_itself", lambda: Broken(name="")),
+    ("describes_itself", lambda: Broken(name="two\nlines")),
+    ("describes_itself", lambda: Broken(fault=ConfigError("not so"))),
+    ("names_the_client", lambda: Broken(NamesAnother)),
+    ("names_the_client", lambda: Broken(MakesABadProof)),
+    ("refuses_strangers", lambda: Broken(LetsAllProofsIn)),
+    ("refuses_strangers", lambda: Broken(BlamesItself)),
+    ("creates_many_contexts", RunsOut),
+    ("deletes_twice", lambda: Broken(DeletesOnce)),
+    ("refuses_after_deletion", lambda: Broken(IsImmortal)),
+    ("ends_when_established", lambda: Broken(BeginsAnew)),
+    ("refuses_garbage", lambda: Broken(AcceptsGarbage)),
+    ("refuses_garbage", lambda: Broken(RaisesForGarbage)),
+    ("refuses_garbage", lambda: Broken(RaisesAnErrorOfOurs)),
+    ("refuses_garbage", lambda: Broken(AnswersNoResult)),
+    ("refuses_garbage", lambda: Broken(BlamesItselfForGarbage)),
+    ("refuses_garbage", lambda: Broken(GoesOnWithGarbage)),
+    ("refuses_truncated_tokens", lambda: Broken(TakesHalves)),
+    ("withstands_altered_tokens", lambda: Broken(BelievesTheToken)),
+    ("withstands_altered_tokens", lambda: Broken(RaisesForAlterations)),
+    ("withstands_altered_tokens", lambda: Broken(BlamesItself)),
+    ("refuses_replays", replayable_package),
+    ("keeps_tokens_to_itself", lambda: Broken(ShowsItselfInErrors)),
+    ("keeps_tokens_to_itself", lambda: Broken(ShowsItselfInHex)),
+    ("keeps_tokens_to_itself", lambda: Broken(LogsTokens)),
+    ("keeps_tokens_to_itself", lambda: Broken(RemembersAloud)),
+    ("refuses_completion_unasked", lambda: Broken(CompletesAlways)),
+    ("refuses_completion_unasked", lambda: Broken(RaisesForCompletion)),
+    ("refuses_claimed_completion", lambda: Broken(BelievesFirstClaims)),
+    ("refuses_claimed_completion", lambda: Broken(BelievesLaterClaims)),
+    ("keeps_contexts_apart", KeepsOneState),
+    ("works_in_parallel", KeepsOneState),
 ]
 
 
@@ -524,13 +524,13 @@ def test_a_client_that_gives_up_is_not_taken_for_a_good_end() -> None:
             return None if token else b"hello"
 
     case = Case(scripted_package, Mute, Mute, ALICE.principal)
-    for check in ("check_names_the_client", "check_refuses_strangers", "check_claimed_completion"):
+    for check in ("names_the_client", "refuses_strangers", "refuses_claimed_completion"):
         with pytest.raises(AssertionError, match="nothing to say"):
             CHECKS[check](case)
 
 
 def test_an_error_of_a_package_is_told_by_its_type_and_not_by_its_text() -> None:
     with pytest.raises(AssertionError) as caught:
-        CHECKS["check_refuses_garbage"](scripted_case(lambda: Broken(RaisesForGarbage)))  # type: ignore[arg-type,return-value]
+        CHECKS["refuses_garbage"](scripted_case(lambda: Broken(RaisesForGarbage)))  # type: ignore[arg-type,return-value]
     assert str(caught.value).startswith("raised error for a client's bytes")
     assert not isinstance(caught.value.__cause__, AuthsrvError)

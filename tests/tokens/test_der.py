@@ -85,6 +85,11 @@ def test_an_encoding_that_is_not_the_only_one_is_refused(data: str, why: str) ->
         Reader(bytes.fromhex(data)).read(OCTET_STRING)
 
 
+def test_an_element_that_crosses_the_end_of_a_part_is_refused() -> None:
+    with pytest.raises(InvalidTokenError):
+        Reader(OCTETS, 0, len(OCTETS) - 1).read(OCTET_STRING)
+
+
 def test_an_element_that_crosses_the_end_of_its_parent_is_refused() -> None:
     # The sequence ends after two octets of the string; the bytes go on behind it.
     data = bytes.fromhex("3004" + "0403616263")

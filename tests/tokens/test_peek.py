@@ -183,7 +183,7 @@ def test_each_mechanism_has_a_label_of_its_own() -> None:
         captured("windows_ap_req"),
         build_neg_token_init([KERBEROS], AP_REQ),
         build_neg_token_init([KERBEROS], AP_REQ, b"mic"),
-        build_neg_token_init([NTLM, KERBEROS], AP_REQ),
+        build_neg_token_init([MS_KERBEROS, NTLM], AP_REQ),
         build_neg_token_resp(NegState.ACCEPT_INCOMPLETE, KERBEROS, AP_REQ),
         build_neg_token_resp(response_token=AP_REQ, mech_list_mic=b"mic"),
     ],
@@ -222,6 +222,13 @@ def test_where_no_request_is_read_in_one_way_there_is_no_authenticator(
     assert peek(token).ap_req is None
 
 
+def test_a_request_behind_another_mechanism_is_shown_and_does_not_count() -> None:
+    token = build_neg_token_init([NTLM, KERBEROS], AP_REQ)
+    assert peek(token).ap_req == parse_ap_req(AP_REQ)
+    with pytest.raises(InvalidTokenError, match="before Kerberos"):
+        authenticator_ciphertext(token)
+
+
 def test_a_fingerprint_is_the_beginning_of_the_hash() -> None:
     assert fingerprint(b"token") == hashlib.sha256(b"token").hexdigest()[:12]
     assert len(fingerprint(b"")) == 12
@@ -251,7 +258,6 @@ def test_any_token_is_told_and_the_replay_cache_sees_the_same_request(token: byt
     try:
         cipher = authenticator_ciphertext(token)
     except InvalidTokenError:
-        assert found.ap_req is None
-    else:
-        assert found.ap_req is not None
-        assert found.ap_req.authenticator_cipher == cipher
+        return
+    assert found.ap_req is not None
+    assert found.ap_req.authenticator_cipher == cipher

@@ -1,0 +1,73 @@
+"""Who the client is: nobody can be made without a name."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from authsrv.errors import PackageFaultError
+from authsrv.flags import AscRet
+from authsrv.identity import DelegatedCredential, Identity
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t", "a\nb", "a\x00b", "a\u2028b", "a\x1b[2J"])
+@pytest.mark.parametrize("what", ["principal", "mechanism"])
+def test_a_name_that_is_empty_or_not_printable_names_nobody(what: str, text: str) -> None:
+    names = {"principal": "alice@EXAMPLE.ORG", "mechanism": "kerberos", what: text}
+    with pytest.raises(PackageFaultError, match=f"no printable {what}"):
+        Identity(**names)
+
+
+@pytest.mark.parametrize("nobody", [None, b"alice", 7, True, ["alice"]])
+def test_a_name_that_is_no_text_names_nobody(nobody: Any) -> None:
+    with pytest.raises(PackageFaultError):
+        Identity(principal=nobody, mechanism="kerberos")
+
+
+@pytest.mark.parametrize(
+    ("principal", "username", "realm"),
+    [
+        ("alice@EXAMPLE.ORG", "alice", "EXAMPLE.ORG"),
+        ("alice", "alice", None),
+        (r"DOM\alice", r"DOM\alice", None),
+        (r"alice\@home@EXAMPLE.ORG", r"alice\@home", "EXAMPLE.ORG"),
+        ("HTTP/web.example.org@EXAMPLE.ORG", "HTTP/web.example.org", "EXAMPLE.ORG"),
+        ("jürgen@EXAMPLE.ORG", "jürgen", "EXAMPLE.ORG"),
+    ],
+)
+def test_a_principal_has_a_user_name_and_perhaps_a_realm(
+    principal: str, username: str, realm: str | None
+) -> None:
+    identity = Identity(principal=principal, mechanism="kerberos")
+    assert (identity.username, identity.realm) == (username, realm)
+
+
+def test_an_identity_of_which_no_more_is_known_claims_nothing() -> None:
+    identity = Identity(principal="alice", mechanism="scripted")
+    assert identity.service is None
+    assert identity.attributes == AscRet(0)
+    assert identity.expires_at is None
+    assert identity.channel_bound is False
+    assert identity.delegated is None
+    assert identity.name_attributes == {}
+
+
+def test_an_identity_cannot_be_changed() -> None:
+    identity = Identity(principal="alice", mechanism="scripted")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        identity.principal = "root"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        identity.name_attributes["group"] = (b"root",)  # type: ignore[index]
+
+
+def test_the_repr_shows_neither_credential_nor_attributes() -> None:
+    identity = Identity(
+        principal="alice",
+        mechanism="kerberos",
+        delegated=DelegatedCredential("gssapi", "SECRET"),
+        name_attributes={"urn:pac": (b"SECRET",)},
+    )
+    assert "alice" in repr(identity)
+    assert "SECRET" not in repr(identity)

@@ -1,0 +1,207 @@
+"""The repository around the package: commands, extras, the README's tables, and what must not be in it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from package_sources import ROOT, SOURCES
+from programs import find_program
+
+import authsrv
+from authsrv.aiohttp import setup
+from authsrv.errors import AuthsrvError, DeniedError, PeerError, UnavailableError
+from authsrv.http.reply import answer_for
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+TARGETS = ["help", "demo", "test", "check", "bench", "clean"]
+
+NOT_OURS = {".git", ".venv", "build", "dist", "__pycache__"}
+
+# Written so that this file does not hold what it looks for.
+MACHINE = re.compile(
+    r"(?<![\w.])/(?:[w]ork|[r]oot|[h]ome|[o]pt/(?:wheels|pypi))/"
+    r"|[p]ypi\.org|[p]ythonhosted|[e]xtra-index|[i]ndex-url|[f]ind-links"
+)
+EXTRA = re.compile(r"(?:authsrv|'\.|\"\.)\[([a-z]+(?:,[a-z]+)*)\]")
+LINK = re.compile(r"\]\(([^)]+)\)")
+
+
+def tracked_files() -> list[Path]:
+    """The files that are in the repository; outside of one, all that is not made by a command."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        found = (path for path in ROOT.rglob("*") if not NOT_OURS & set(path.parts))
+        return sorted(path for path in found if path.is_file())
+    paths = (ROOT / name for name in listed.stdout.split("\0") if name)
+    return [path for path in paths if path.is_file()]
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """The tracked files, as text."""
+    for path in tracked_files():
+        yield path.relative_to(ROOT), path.read_text(encoding="utf-8", errors="replace")
+
+
+def leaves(kind: type[AuthsrvError]) -> Iterator[type[AuthsrvError]]:
+    """The classes of the package below one that have none below themselves."""
+    below = [child for child in kind.__subclasses__() if child.__module__ == "authsrv.errors"]
+    for child in below:
+        yield from leaves(child)
+    if not below:
+        yield kind
+
+
+def help_lines(text: str) -> dict[str, str]:
+    """The targets of a Makefile that say what they do, and what they say."""
+    return dict(re.findall(r"^([a-z-]+):.*?## (.+)$", text, re.MULTILINE))
+
+
+def without_make() -> dict[str, str]:
+    """The environment without what `make test` hands down to a make inside of it."""
+    ours = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def test_every_target_has_a_line_of_help() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    for_people = {name for name in targets if not name.startswith("system-")}
+    assert for_people == set(TARGETS)
+    assert help_lines(MAKEFILE).keys() == for_people
+
+
+def test_make_alone_lists_the_targets() -> None:
+    done = subprocess.run(
+        [find_program("make", package="make"), "-C", str(ROOT), "--no-print-directory"],
+        env=without_make(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert re.findall(r"^ *make (\S+) +\S", done.stdout, re.MULTILINE) == TARGETS
+
+
+def test_ci_runs_the_checks_and_the_commands_of_the_readme() -> None:
+    path = ROOT / ".ci" / "run"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert os.access(path, os.X_OK)
+    assert lines[0].startswith("#!")
+    assert "set -euo pipefail" in lines
+    assert {"make check", "make demo", "make test"} <= set(lines)
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check", "bench"])
+def test_the_readme_names_the_command(target: str) -> None:
+    assert re.search(rf"\bmake {target}\b", README)
+
+
+def test_the_readme_explains_every_argument_of_setup() -> None:
+    arguments = inspect.signature(setup).parameters
+    named = [name for name in arguments if name != "app"]
+    assert [name for name in named if f"\n| `{name}` |" not in README] == []
+
+
+def test_the_readme_explains_every_cause_in_the_row_of_its_answer() -> None:
+    rows = re.findall(r"^\| (\d{3})\b.*$", README, re.MULTILINE)
+    table = {status: "" for status in rows}
+    for line in README.splitlines():
+        if match := re.match(r"\| (\d{3})\b", line):
+            table[match[1]] += line
+    missing = [
+        kind.slug
+        for family in (UnavailableError, PeerError, DeniedError)
+        for kind in leaves(family)
+        if f"`{kind.slug}`" not in table.get(str(int(answer_for(kind("")).status)), "")
+    ]
+    assert missing == []
+
+
+def test_the_readme_places_every_module_in_a_layer() -> None:
+    top = {source.module.split(".")[1] for source in SOURCES if "." in source.module}
+    named = {name.rstrip("/") for name in re.findall(r"`([a-z]+/?)`", README)}
+    assert top - named == set()
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    anchors = {"#" + heading.lower().replace(" ", "-") for heading in headings}
+    local = [link for link in LINK.findall(README) if "://" not in link]
+    lost = [link for link in local if link not in anchors and not (ROOT / link).is_file()]
+    assert lost == []
+
+
+def test_nothing_in_the_readme_waits_to_be_filled_in() -> None:
+    assert re.findall(r"@@\w*@@|\bTODO\b|\bTBD\b", README) == []
+
+
+def test_the_changes_tell_of_this_version() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\n## {authsrv.__version__}" in changes
+
+
+def test_the_licence_is_the_one_that_the_package_names() -> None:
+    assert PROJECT["project"]["license"] == "MIT"
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert PROJECT["project"]["version"] == authsrv.__version__
+
+
+def test_the_core_depends_on_nothing_that_needs_a_compiler() -> None:
+    names = [re.split(r"[<>=~\[; ]", need)[0] for need in PROJECT["project"]["dependencies"]]
+    assert sorted(names) == ["aiohttp", "pyspnego"]
+
+
+def test_every_extra_that_is_named_anywhere_exists() -> None:
+    extras = PROJECT["project"]["optional-dependencies"].keys()
+    assert {"dev", "kerberos", "test", "uvloop"} <= extras
+    named = {
+        (str(path), extra)
+        for path, text in texts()
+        for group in EXTRA.findall(text)
+        for extra in group.split(",")
+    }
+    assert {extra for _, extra in named} >= {"dev", "kerberos"}
+    assert {(path, extra) for path, extra in named if extra not in extras} == set()
+
+
+def test_the_console_script_can_be_called() -> None:
+    module, _, name = PROJECT["project"]["scripts"]["authsrv"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
+    assert (ROOT / "authsrv" / "py.typed").is_file()
+    assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"]["authsrv"]
+
+
+def test_no_file_knows_the_machine_that_it_was_written_on() -> None:
+    found = [
+        f"{path}:{number}"
+        for path, text in texts()
+        for number, line in enumerate(text.splitlines(), 1)
+        if MACHINE.search(line)
+    ]
+    assert found == []
+
+
+def test_what_is_made_by_a_command_is_not_tracked() -> None:
+    made = {"build", "dist", "__pycache__", ".venv", ".hypothesis", ".mypy_cache", ".ruff_cache"}
+    tracked = [path.relative_to(ROOT) for path in tracked_files()]
+    assert [str(path) for path in tracked if made & set(path.parts)] == []
