@@ -27,7 +27,7 @@ endef
 .PHONY: help demo test check bench clean system-demo system-test system-bench
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: system-demo $(STAMP) ## log in for real: a throw-away realm, the example server, curl, and four refusals
 	@$(BIN)/python examples/demo.py

@@ -128,7 +128,7 @@ def _add_realm_clocks(parser: argparse.ArgumentParser) -> None:
         "--skew",
         type=int,
         metavar="SECONDS",
-        help="the users' clocks are ahead by SECONDS; negative: behind",
+        help="the users' clocks are ahead by SECONDS, at most 82800; negative: behind",
     )
     clocks.add_argument(
         "--expired",

@@ -171,11 +171,12 @@ def describe(event: AuditEvent) -> str:
             return f"{line} principal={identity.principal!a}{_leg(leg, identity.mechanism)}"
         case ConnectionIdentityEndedEvent(principal=principal, cause=cause):
             return f"{line} principal={principal!a} cause={cause!a}"
-        case RefusedEvent(leg=leg, error=error, mechanism=mechanism):
-            line += f" http={event.status} cause={error.slug} ({error.cause!a})"
-            line += _leg(leg, mechanism) if leg else _status(error)
+        case refused:
+            error = refused.error
+            line += f" http={refused.status} cause={error.slug} ({error.cause!a})"
+            line += _leg(refused.leg, refused.mechanism) if refused.leg else _status(error)
             native = f" native=({error.native})" if error.native else ""
-            return f"{line}{native} reference={event.reference}"
+            return f"{line}{native} reference={refused.reference}"
 
 
 _WORDS = {

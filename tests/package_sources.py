@@ -115,9 +115,7 @@ def _read(path: Path) -> Source:
 
 # A module `__main__` runs when it is imported; it is the command line's, and has nothing public.
 SOURCES = [
-    _read(path)
-    for path in sorted((ROOT / "authsrv").rglob("*.py"))
-    if path.name != "__main__.py"
+    _read(path) for path in sorted((ROOT / "authsrv").rglob("*.py")) if path.name != "__main__.py"
 ]
 
 

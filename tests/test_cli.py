@@ -199,6 +199,11 @@ class TestRealmRun:
         assert "kinit was not found" in done.stderr
         assert "apt-get install krb5-user" in done.stderr
 
+    def test_a_skew_that_is_too_large_gives_125(self) -> None:
+        done = run("realm", "run", "--skew", "100000", "--", "true")
+        assert done.returncode == 125
+        assert "more than 82800 seconds" in done.stderr
+
     def test_a_folder_that_cannot_be_made_gives_125(self, tmp_path: Path) -> None:
         full = tmp_path / "file"
         full.touch()

@@ -289,12 +289,19 @@ class TestKeys:
 
 
 class TestClocks:
-    @pytest.mark.parametrize("seconds", [420, -420, 86400, -7200])
+    @pytest.mark.parametrize("seconds", [420, -420, 82800, -82800])
     def test_a_clock_that_is_wrong_by_minutes_is_answered_with_skew(
         self, realm: Realm, seconds: int
     ) -> None:
         realm.skewed_login("alice", seconds)
         assert refusal(make_token(realm, "alice"), realm.keytab) == 37
+
+    @pytest.mark.parametrize("seconds", [82801, -82801])
+    def test_a_clock_that_is_wrong_by_a_tickets_life_is_refused(
+        self, realm: Realm, seconds: int
+    ) -> None:
+        with pytest.raises(RealmError, match="more than 82800 seconds"):
+            realm.skewed_login("alice", seconds)
 
     @pytest.mark.parametrize("seconds", [240, -240, 0])
     def test_a_clock_that_is_wrong_by_little_is_accepted(self, realm: Realm, seconds: int) -> None:

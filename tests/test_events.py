@@ -72,7 +72,9 @@ def test_these_are_all_the_events() -> None:
 
 
 def test_a_challenge_is_described_by_its_request() -> None:
-    assert describe(EVENTS["challenged"]) == "challenged GET '/' peer=192.0.2.1"
+    assert describe(EVENTS["challenged"]) == (
+        "challenged GET '/' peer=192.0.2.1 http=401 cause=no-token ('the request carries no token')"
+    )
 
 
 def test_a_leg_is_described_by_states_code_mechanism_length_and_time() -> None:

@@ -23,6 +23,8 @@ README = ROOT / "README.md"
 
 CODE_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
+WITH_OPTIONS = [path for path in EXAMPLES if "argparse" in path.read_text(encoding="utf-8")]
+
 each_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 
 
@@ -77,7 +79,7 @@ def test_an_example_runs_as_a_program_and_not_when_it_is_imported(example: Path)
     assert [node.lineno for node in tree.body if not isinstance(node, (*plain, *named))] == []
 
 
-@each_example
+@pytest.mark.parametrize("example", WITH_OPTIONS, ids=lambda path: path.name)
 def test_an_example_explains_its_options(example: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(example), "--help"],
@@ -88,6 +90,20 @@ def test_an_example_explains_its_options(example: Path) -> None:
     )
     assert done.returncode == 0
     assert "usage:" in done.stdout
+
+
+def test_the_demonstration_shows_four_refusals_with_their_causes_and_ends_well() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "demo.py")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    causes = re.findall(r"^ +cause +(\S+):", done.stdout, re.MULTILINE)
+    assert causes == ["no-token", "wrong-service", "replay", "clock-skew"]
+    assert "SEC_E_OK (0x00000000)" in done.stdout
 
 
 def test_all_python_code_in_the_readme_compiles() -> None:

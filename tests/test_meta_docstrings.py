@@ -62,7 +62,9 @@ def written_elsewhere(function: Function) -> bool:
     named = ELSEWHERE.search(docstring_of(function.node).partition("\n")[0])
     other = CLASSES.get(named[1]) if named else None
     methods = (node for node in (other.body if other else ()) if isinstance(node, Definition))
-    return any(node.name == function.node.name and "Source:" in docstring_of(node) for node in methods)
+    return any(
+        node.name == function.node.name and "Source:" in docstring_of(node) for node in methods
+    )
 
 
 def raised_in(node: Definition) -> set[str]:

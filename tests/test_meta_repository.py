@@ -26,7 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 TARGETS = ["help", "demo", "test", "check", "bench", "clean"]
 
-NOT_OURS = {".git", ".venv", "build", "dist", "__pycache__"}
+MADE = {"build", "dist", "__pycache__", ".venv", ".hypothesis", ".mypy_cache", ".ruff_cache"}
 
 # Written so that this file does not hold what it looks for.
 MACHINE = re.compile(
@@ -39,14 +39,14 @@ LINK = re.compile(r"\]\(([^)]+)\)")
 
 def tracked_files() -> list[Path]:
     """The files that are in the repository; outside of one, all that is not made by a command."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=False
-    )
-    if listed.returncode:
-        found = (path for path in ROOT.rglob("*") if not NOT_OURS & set(path.parts))
-        return sorted(path for path in found if path.is_file())
-    paths = (ROOT / name for name in listed.stdout.split("\0") if name)
-    return [path for path in paths if path.is_file()]
+    command = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        paths = (path for path in ROOT.rglob("*") if not (MADE | {".git"}) & set(path.parts))
+    else:
+        paths = (ROOT / name for name in listed.split("\0") if name)
+    return sorted(path for path in paths if path.is_file())
 
 
 def texts() -> Iterator[tuple[Path, str]]:
@@ -118,7 +118,7 @@ def test_the_readme_explains_every_argument_of_setup() -> None:
 
 def test_the_readme_explains_every_cause_in_the_row_of_its_answer() -> None:
     rows = re.findall(r"^\| (\d{3})\b.*$", README, re.MULTILINE)
-    table = {status: "" for status in rows}
+    table = dict.fromkeys(rows, "")
     for line in README.splitlines():
         if match := re.match(r"\| (\d{3})\b", line):
             table[match[1]] += line
@@ -202,6 +202,5 @@ def test_no_file_knows_the_machine_that_it_was_written_on() -> None:
 
 
 def test_what_is_made_by_a_command_is_not_tracked() -> None:
-    made = {"build", "dist", "__pycache__", ".venv", ".hypothesis", ".mypy_cache", ".ruff_cache"}
     tracked = [path.relative_to(ROOT) for path in tracked_files()]
-    assert [str(path) for path in tracked if made & set(path.parts)] == []
+    assert [str(path) for path in tracked if MADE & set(path.parts)] == []

@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Z0-9][A-Z0-9.-]*")
 
 _HOUR_S = 3600
 _SHORT_LIFE_S = 300
+_MOST_SKEW_S = 23 * _HOUR_S
 
 
 class Realm:
@@ -301,8 +302,8 @@ class Realm:
 
         Args:
             user: A user of the realm.
-            seconds: By how much the user's clock is ahead; negative for behind, which needs
-                libfaketime.
+            seconds: By how much the user's clock is ahead, up to 82,800 (23 hours, for the tickets
+                live 24); negative for behind, which needs libfaketime.
 
         Returns:
             The user's credential cache.
@@ -310,10 +311,12 @@ class Realm:
         Raises:
             MissingProgramError: libfaketime is needed, and not installed.
             ProgramError: A KDC with that clock does not start, or refuses.
-            RealmError: The realm is not running, or there is no such user.
+            RealmError: The realm is not running, there is no such user, or it is too much.
 
         Source: RFC 4120 section 3.2.3.
         """
+        if abs(seconds) > _MOST_SKEW_S:
+            raise RealmError(f"a clock cannot be wrong by more than {_MOST_SKEW_S} seconds here")
         # A clock that is behind needs tickets as old as it is. One that is ahead must not have
         # tickets from a KDC that is ahead, too: those are not yet valid, which is another error.
         cache = self._login_at(min(seconds, 0), user)

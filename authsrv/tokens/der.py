@@ -222,7 +222,7 @@ class Reader:
             size = length & 0x7F
             length = self._long_length(start, size)
             start += size
-        if length > len(data) - start:
+        if length > self._end - start:
             raise InvalidTokenError(f"DER: the element {tag:#04x} is cut off")
         self._next = start + length
         return start

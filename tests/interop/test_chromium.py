@@ -92,9 +92,7 @@ def browser() -> Iterator[Browser]:
         yield Browser(Path(folder), program)
 
 
-def test_a_browser_signs_in_without_asking(
-    browser: Browser, hello: Served, person: Person
-) -> None:
+def test_a_browser_signs_in_without_asking(browser: Browser, hello: Served, person: Person) -> None:
     # The first start that sees a Negotiate challenge only takes note that such things exist; from
     # the second one on, the browser loads its GSS-API library in time.
     browser.show(hello.url, person, MAY_AUTHENTICATE)

@@ -31,7 +31,7 @@ def connections(session: requests.Session, url: str) -> int:
     adapter = session.get_adapter(url)
     assert isinstance(adapter, requests.adapters.HTTPAdapter)
     pools = adapter.poolmanager.pools
-    return sum(pools[key].num_connections for key in pools.keys())  # noqa: SIM118
+    return sum(pools[key].num_connections for key in pools.keys())
 
 
 def test_a_client_that_demands_mutual_authentication_gets_it(

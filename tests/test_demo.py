@@ -1,0 +1,72 @@
+"""The demo: it shows what it promises, and it can fail."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DEMO = Path(__file__).parent.parent / "examples" / "demo.py"
+
+
+@pytest.fixture(scope="module")
+def demo() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("demo", DEMO)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["demo"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_demo_shows_every_handshake_and_every_refusal_with_its_cause() -> None:
+    done = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, timeout=60)
+    shown = done.stdout
+    assert done.returncode == 0, shown + done.stderr
+    assert shown.count("\n  as expected") == 7
+    assert "await-token > accepting > established" in shown
+    assert "SEC_E_OK (0x00000000)" in shown
+    assert "token   kerberos, " in shown
+    assert "alice@AUTHSRV.TEST" in shown
+    assert "no-token: the request carries no token" in shown
+    assert "wrong-service: the ticket is for other/localhost@AUTHSRV.TEST" in shown
+    assert "replay: the ticket's authenticator was used before" in shown
+    assert "s ahead of ours" in shown
+    assert "SEC_E_TIME_SKEW (0x80090324)" in shown
+
+
+def test_a_case_that_comes_out_otherwise_is_a_surprise(
+    demo: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played = demo.Demo(demo.Server("http://localhost:1"))
+    nowhere = ("--max-time", "2", "http://127.0.0.1:1/")
+    played.play(demo.Case("closed", nowhere, dict(os.environ), "200", ()))
+    assert played.surprises == 1
+    assert "NOT as expected" in capsys.readouterr().out
+
+
+def test_a_refusal_for_another_cause_is_a_surprise(demo: ModuleType) -> None:
+    server = demo.Server("http://localhost:1")
+    server.lines.put(
+        "authsrv.audit refused GET '/' peer=127.0.0.1 http=401 cause=replay ('used before')"
+    )
+    played = demo.Demo(server)
+    nowhere = ("--max-time", "2", "http://127.0.0.1:1/")
+    case = demo.Case("other", nowhere, dict(os.environ), "000", ("refused",), "clock-skew")
+    played.play(case)
+    assert played.surprises == 1
+
+
+def test_the_demo_says_which_program_is_missing(tmp_path: Path) -> None:
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, DEMO], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "krb5-user" in done.stderr
