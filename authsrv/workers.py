@@ -27,7 +27,6 @@ business of whoever handed it in.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import threading
 import time
@@ -143,6 +142,7 @@ class WorkerPool:
         self._guard = threading.Lock()
         self._fresh: list[_Call[Any]] = []
         self._queue: deque[_Call[Any]] = deque()
+        self._done: deque[_Call[Any]] = deque()
         self._parked: list[threading.Lock] = []
         self._threads = 0
         self._finished = 0
@@ -265,15 +265,18 @@ class WorkerPool:
         return True
 
     def _look_later(self) -> None:
-        if self._loop is not None:
-            self._looking = True
-            self._finished_at_look = self._finished
-            self._loop.call_later(_LOOK_EVERY_S, self._look)
+        self._looking = True
+        self._finished_at_look = self._finished
+        asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
 
     def _look(self) -> None:
         """Wake more threads where the ones awake got nothing done since the last look."""
         self._looking = False
-        if not self._queue:
+        # Asked first: a thread that takes the last call has put its answers where they are found.
+        waiting = bool(self._queue)
+        # A thread that gathers answers may meet a call that hangs; they must not wait for its end.
+        self._deliver()
+        if not waiting:
             return
         if self._finished == self._finished_at_look:
             for _ in range(max(1, self.occupied)):
@@ -281,49 +284,46 @@ class WorkerPool:
                     break
         self._look_later()
 
+    def _deliver(self) -> None:
+        """Give the answers that are there to those who wait for them."""
+        while self._done:
+            self._done.popleft().deliver()
+            self._finished += 1
+
     def _work(self) -> None:
         bell = threading.Lock()
         bell.acquire()
-        done: list[_Call[Any]] = []
-        hand_back_at = 0.0
-        while (call := self._next(bell, done)) is not None:
-            if not done:
-                hand_back_at = time.monotonic() + _GATHER_S
-            if call.future is None or not call.future.done():
-                call.perform()
-            done.append(call)
-            del call
-            if time.monotonic() >= hand_back_at:
-                self._hand_back(done)
+        while self._await_calls(bell):
+            self._run_calls()
+            self._hand_back()
 
-    def _next(self, bell: threading.Lock, done: list[_Call[Any]]) -> _Call[Any] | None:
+    def _await_calls(self, bell: threading.Lock) -> bool:
+        """Sleep until calls wait; false where the pool is closed and none does."""
         while True:
             with self._guard:
                 if self._queue:
-                    return self._queue.popleft()
-                if not done:
-                    if self._closed:
-                        self._threads -= 1
-                        return None
-                    self._parked.append(bell)
-            if done:
-                self._hand_back(done)
-            else:
-                bell.acquire()
+                    return True
+                if self._closed:
+                    self._threads -= 1
+                    return False
+                self._parked.append(bell)
+            bell.acquire()
 
-    def _hand_back(self, done: list[_Call[Any]]) -> None:
-        """Give the loop what was finished since the last time."""
-        awaited = [call for call in done if call.future is not None]
-        with self._guard:
-            self._finished += len(done)
-        done.clear()
-        if not awaited or self._loop is None:
-            return
-        # A loop that was closed while the calls ran has nobody left who waits.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_deliver, awaited)
+    def _run_calls(self) -> None:
+        hand_back_at = time.monotonic() + _GATHER_S
+        while time.monotonic() < hand_back_at:
+            try:
+                call = self._queue.popleft()
+            except IndexError:
+                return
+            if call.future is None or not call.future.done():
+                call.perform()
+            self._done.append(call)
 
-
-def _deliver(calls: list[_Call[Any]]) -> None:
-    for call in calls:
-        call.deliver()
+    def _hand_back(self) -> None:
+        """Wake the loop for the answers that were gathered."""
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)  # type: ignore[union-attr]  # has calls
+        except RuntimeError:
+            # The loop was closed while the calls ran: nobody waits any more.
+            self._done.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,22 @@ from typing import Any
 import gssapi.raw as gss
 import spnego
 
-from authsrv.tokens.spnego import KERBEROS, MS_KERBEROS, build_neg_token_init, unwrap_spnego
+from authsrv.devrealm import Realm
+from authsrv.tokens.der import SEQUENCE
+from authsrv.tokens.der_writer import encode, encode_oid
+from authsrv.tokens.spnego import (
+    KERBEROS,
+    MS_KERBEROS,
+    NEGOEX,
+    NegState,
+    NegTokenResp,
+    build_neg_token_init,
+    build_neg_token_resp,
+    parse_spnego,
+    unwrap_spnego,
+)
+
+_NUMBERS = itertools.count(1)
 
 KERBEROS_MECH = gss.OID.from_int_seq(KERBEROS)
 SPNEGO_MECH = gss.OID.from_int_seq("1.3.6.1.5.5.2")
@@ -95,6 +111,36 @@ class PyspnegoInitiator:
         return None if self.context.complete else self.context.step(token)
 
 
+class LateInitiator:
+    """It offers Kerberos second, so that the ticket comes in the second leg and a MIC in the third.
+
+    RFC 4178 section 5: where the preferred mechanism is not the one chosen, both sides prove with a
+    MIC that nobody changed the list. A Client of the kit.
+    """
+
+    MECHANISMS = (NEGOEX, KERBEROS)
+
+    def __init__(self, service: str = "HTTP@localhost") -> None:
+        self._inner = GssapiInitiator(service, mechanism=KERBEROS_MECH)
+
+    def step(self, token: bytes | None) -> bytes | None:
+        if token is None:
+            return build_neg_token_init(self.MECHANISMS)
+        answer = parse_spnego(token)
+        assert isinstance(answer, NegTokenResp)
+        if self._inner.context is None:
+            return build_neg_token_resp(response_token=self._inner.step(None))
+        if answer.response_token:
+            self._inner.step(answer.response_token)
+        listed = encode(SEQUENCE, *map(encode_oid, self.MECHANISMS))
+        if answer.mech_list_mic is not None:
+            gss.verify_mic(self._inner.context, listed, answer.mech_list_mic)
+        if answer.neg_state is NegState.ACCEPT_COMPLETED:
+            return None
+        mic = gss.get_mic(self._inner.context, listed)
+        return build_neg_token_resp(NegState.ACCEPT_COMPLETED, mech_list_mic=mic)
+
+
 def fresh_token(service: str = "HTTP@localhost", **settings: Any) -> bytes:
     """A client's first token for a service, by MIT's initiator."""
     token = GssapiInitiator(service, **settings).step(None)
@@ -105,6 +151,13 @@ def fresh_token(service: str = "HTTP@localhost", **settings: Any) -> bytes:
 def kerberos_token(service: str = "HTTP@localhost", **settings: Any) -> bytes:
     """A client's first token, Kerberos without SPNEGO."""
     return fresh_token(service, mechanism=KERBEROS_MECH, **settings)
+
+
+def newcomer(realm: Realm) -> str:
+    """A user of the realm whom no other test has met; not logged in."""
+    name = f"newcomer{next(_NUMBERS)}"
+    realm.add_user(name)
+    return name
 
 
 def rewrapped(token: bytes) -> dict[str, bytes]:

@@ -11,7 +11,15 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["ROOT", "SOURCES", "Function", "Source", "docstring_of", "package_errors"]
+__all__ = [
+    "ROOT",
+    "SOURCES",
+    "Function",
+    "Source",
+    "decorator_names",
+    "docstring_of",
+    "package_errors",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,7 +43,7 @@ class Function:
     @property
     def decorators(self) -> set[str]:
         """The last names of its decorators, such as "property" or "setter"."""
-        return {_last_name(decorator) for decorator in self.node.decorator_list}
+        return decorator_names(self.node)
 
     @property
     def parameters(self) -> list[str]:
@@ -92,6 +100,11 @@ def _functions(scope: ast.AST, prefix: str, owner: ast.ClassDef | None) -> Itera
             yield from _functions(node, f"{prefix}{node.name}.", node)
         else:
             yield from _functions(node, prefix, owner)
+
+
+def decorator_names(node: Definition | ast.ClassDef) -> set[str]:
+    """The last names of the decorators of a definition, such as "dataclass"."""
+    return {_last_name(decorator) for decorator in node.decorator_list}
 
 
 def _last_name(node: ast.AST) -> str:

@@ -285,7 +285,7 @@ class TestRealmRun:
             "signal.signal(signal.SIGINT, lambda *_: seen.append(1));"
             "print('ready', flush=True)\n"
             "while not seen: time.sleep(0.01)\n"
-            "time.sleep(0.3);"
+            "print('first', flush=True); time.sleep(0.5);"
             "print('seen', len(seen), flush=True)"
         )
         leader, follower = os.openpty()
@@ -297,8 +297,12 @@ class TestRealmRun:
             start_new_session=True,
         ) as process:
             os.close(follower)
-            text = _read_until(leader, b"ready")
+            _read_until(leader, b"ready")
+            # Two signals at once could be taken for one, so ours is held up.
+            process.send_signal(signal.SIGSTOP)
             os.write(leader, b"\x03")
+            _read_until(leader, b"first")
+            process.send_signal(signal.SIGCONT)
             text = _read_until(leader, b"seen")
             assert process.wait(30) == 0
         os.close(leader)

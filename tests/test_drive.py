@@ -17,6 +17,7 @@ from authsrv.disposition import Disposition, disposition
 from authsrv.drive import Acceptor, AcceptorHandshake, Leg, _Lease
 from authsrv.errors import (
     AuthsrvError,
+    ConfigError,
     DeadlineError,
     HandshakeExpiredError,
     InvalidTokenError,
@@ -355,19 +356,32 @@ class BrokenPackage:
 
     name = "broken"
 
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
     def create_context(self, request: ContextRequest) -> AcceptorContext:
-        raise ValueError(SECRET)
+        raise self.error
 
     def check(self) -> None:
         """Find nothing wrong."""
 
 
 async def test_a_package_that_cannot_make_a_context_is_at_fault_and_nothing_is_pending() -> None:
-    acceptor = Acceptor(BrokenPackage())
+    acceptor = Acceptor(BrokenPackage(ValueError(SECRET)))
     with pytest.raises(PackageFaultError, match="ValueError for a new context") as caught:
         acceptor.begin()
     assert SECRET not in str(caught.value)
     assert caught.value.__suppress_context__
+    assert acceptor.pending == 0
+    acceptor.close()
+
+
+async def test_a_package_that_cannot_do_what_is_asked_says_so_itself() -> None:
+    error = ConfigError("no bindings here")
+    acceptor = Acceptor(BrokenPackage(error))
+    with pytest.raises(ConfigError) as caught:
+        acceptor.begin()
+    assert caught.value is error
     assert acceptor.pending == 0
     acceptor.close()
 
@@ -409,7 +423,7 @@ async def test_a_deletion_that_raises_changes_nothing_and_is_logged_without_its_
 
 
 async def test_a_package_that_hangs_is_given_up_and_its_context_deleted_when_it_returns() -> None:
-    acceptor, package = acceptor_of(Delay(60, Established(ALICE)), step_seconds=0.02)
+    acceptor, package = acceptor_of(Delay(60, Established(ALICE)), step_seconds=0.1)
     handshake = acceptor.begin()
     leg = await handshake.advance(b"token")
     assert isinstance(error_of(leg), DeadlineError)
@@ -423,7 +437,7 @@ async def test_a_package_that_hangs_is_given_up_and_its_context_deleted_when_it_
 
 async def test_a_step_gets_no_more_time_than_the_handshake_has_left() -> None:
     acceptor, package = acceptor_of(
-        Delay(60, Established(ALICE)), step_seconds=60, handshake_seconds=0.02
+        Delay(60, Established(ALICE)), step_seconds=60, handshake_seconds=0.3
     )
     leg = await asyncio.wait_for(acceptor.begin().advance(b"token"), 5)
     assert isinstance(error_of(leg), DeadlineError)
@@ -433,7 +447,7 @@ async def test_a_step_gets_no_more_time_than_the_handshake_has_left() -> None:
 
 @pytest.mark.parametrize("act", [Continue(b"next"), Incomplete()])
 async def test_a_handshake_that_is_abandoned_ends_by_itself(act: Result) -> None:
-    acceptor, package = acceptor_of(act, Established(ALICE), handshake_seconds=0.05)
+    acceptor, package = acceptor_of(act, Established(ALICE), handshake_seconds=0.3)
     handshake = acceptor.begin()
     await handshake.advance(b"token")
     assert handshake.is_open
@@ -702,9 +716,9 @@ async def test_accept_sends_the_error_token_and_raises_the_cause() -> None:
 
 
 async def test_accept_gives_up_a_client_that_falls_silent() -> None:
-    acceptor, package = acceptor_of(Continue(b"next"), handshake_seconds=0.05)
+    acceptor, package = acceptor_of(Continue(b"next"), handshake_seconds=0.3)
     wire = Wire(b"token")
-    with pytest.raises(HandshakeExpiredError, match=r"0\.05 s"):
+    with pytest.raises(HandshakeExpiredError, match=r"0\.3 s"):
         await acceptor.accept(wire.incoming.get, wire.send)
     assert wire.sent == [b"next"]
     await ended(acceptor, package)

@@ -92,20 +92,6 @@ def test_an_example_explains_its_options(example: Path) -> None:
     assert "usage:" in done.stdout
 
 
-def test_the_demonstration_shows_four_refusals_with_their_causes_and_ends_well() -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "demo.py")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    causes = re.findall(r"^ +cause +(\S+):", done.stdout, re.MULTILINE)
-    assert causes == ["no-token", "wrong-service", "replay", "clock-skew"]
-    assert "SEC_E_OK (0x00000000)" in done.stdout
-
-
 def test_all_python_code_in_the_readme_compiles() -> None:
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     for number, block in enumerate(code_blocks()):

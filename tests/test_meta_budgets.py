@@ -1,4 +1,4 @@
-"""Sizes: small functions, small modules, short parameter lists, and what must not be there at all."""
+"""Sizes: small functions, small modules, short parameter lists, and what must not be there."""
 
 from __future__ import annotations
 

@@ -13,7 +13,15 @@ import re
 from collections.abc import Iterator, Mapping
 
 import pytest
-from package_sources import SOURCES, Definition, Function, Source, docstring_of, package_errors
+from package_sources import (
+    SOURCES,
+    Definition,
+    Function,
+    Source,
+    decorator_names,
+    docstring_of,
+    package_errors,
+)
 
 each_module = pytest.mark.parametrize("source", SOURCES, ids=str)
 
@@ -97,8 +105,7 @@ def class_parameters(node: ast.ClassDef) -> list[str] | None:
     for function in node.body:
         if isinstance(function, Definition) and function.name == "__init__":
             return Function(function, function.name, node).parameters
-    decorators = Function(ast.FunctionDef(decorator_list=node.decorator_list), "", None).decorators
-    return _fields(node) if "dataclass" in decorators else None
+    return _fields(node) if "dataclass" in decorator_names(node) else None
 
 
 def _fields(node: ast.ClassDef) -> list[str]:

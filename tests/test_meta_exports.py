@@ -26,7 +26,7 @@ def exported(source: Source) -> list[str] | None:
 
 def defined(source: Source) -> Iterator[str]:
     """The public names that a module makes: at its top, and below an `if` or `try` there."""
-    pending = list(source.tree.body)
+    pending: list[ast.AST] = list(source.tree.body)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -66,12 +66,35 @@ async def test_a_call_that_hangs_does_not_stop_the_others() -> None:
     pool.close()
 
 
+async def test_an_answer_does_not_wait_for_a_later_call_on_its_thread_that_hangs() -> None:
+    pool = WorkerPool(Limits(max_workers=1))
+    release = threading.Event()
+    quick = asyncio.ensure_future(pool.run(lambda: "quick"))
+    stuck = asyncio.ensure_future(pool.run(release.wait))
+    assert await asyncio.wait_for(quick, 5) == "quick"
+    assert not stuck.done()
+    release.set()
+    assert await stuck
+    pool.close()
+
+
 async def test_a_call_over_its_deadline_is_given_up() -> None:
     pool = WorkerPool()
     release = threading.Event()
     with pytest.raises(DeadlineError, match=r"0\.02 s"):
         await pool.run(release.wait, seconds=0.02)
     release.set()
+    pool.close()
+
+
+async def test_an_answer_that_is_there_when_its_deadline_comes_is_taken() -> None:
+    pool = WorkerPool()
+    task = asyncio.ensure_future(pool.run(lambda: "done", seconds=0.02))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    # The loop is held up until both the answer and the deadline wait for it.
+    time.sleep(0.1)  # noqa: ASYNC251
+    assert await task == "done"
     pool.close()
 
 

@@ -106,7 +106,7 @@ def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
 
 def _service_key(ap_req: ApReq, snapshot: KeytabSnapshot) -> bytes:
     context = krb5.init_context()
-    principal = krb5.parse_name_flags(context, f"{ap_req.service}@{ap_req.realm}".encode())
+    principal = krb5.parse_name_flags(context, ap_req.principal.encode())
     entry = krb5.kt_get_entry(
         context, snapshot.keytab, principal, ap_req.ticket_kvno or 0, ap_req.ticket_enctype
     )

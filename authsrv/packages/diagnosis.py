@@ -129,6 +129,9 @@ def _by_major(failure: Failure, seen: TokenPeek) -> AuthsrvError | None:
     if routine == _BAD_BINDINGS:
         return BadBindingsError("the client's channel bindings name another channel")
     if routine in (_NO_CRED, _DEFECTIVE_CREDENTIAL):
+        if not _offers_kerberos(seen):
+            # There is no key for a mechanism that only the client has heard of, such as IAKERB.
+            return _refuse_mechanism(seen)
         return KeytabError("libgssapi finds no usable key in the keytab")
     if routine == _DEFECTIVE_TOKEN:
         if seen.mechanism in (Mechanism.NTLM, Mechanism.NEGOEX):
@@ -142,12 +145,17 @@ def _refuse_mechanism(seen: TokenPeek) -> AuthsrvError:
         return MechanismError(
             "the client sent NTLM, which is off here: it has no Kerberos ticket for this service"
         )
-    if seen.mechanism is Mechanism.KERBEROS or _KERBEROS_NAMES.intersection(seen.offered):
+    if _offers_kerberos(seen):
         return InvalidTokenError("the Kerberos token is malformed")
     if not seen.wellformed and not seen.offered:
         return InvalidTokenError("the token is malformed")
     offered = ", ".join(seen.offered) or seen.mechanism.label
     return MechanismError(f"the client offers {offered}; only Kerberos is accepted here")
+
+
+def _offers_kerberos(seen: TokenPeek) -> bool:
+    offers = _KERBEROS_NAMES.intersection(seen.offered)
+    return seen.mechanism is Mechanism.KERBEROS or bool(offers)
 
 
 def _by_ticket(
@@ -231,7 +239,7 @@ _TIMED: MappingProxyType[int, Callable[[TicketTimes | None], AuthsrvError]] = Ma
 
 def _key_cause(ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None) -> AuthsrvError:
     """Say which of service, key version and encryption type the keytab does not have."""
-    wanted = f"{ap_req.service}@{ap_req.realm}"
+    wanted = ap_req.principal
     if service is not None and ap_req.service != service:
         return WrongServiceError(f"the ticket is for {wanted}; this service is {service}")
     ours = [entry for entry in snapshot.entries if entry.principal == wanted]
@@ -253,7 +261,8 @@ def _key_cause(ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None) -> 
             f"the keytab has only {held}"
         )
     return LogonDeniedError(
-        f"the ticket for {wanted} was altered, or the keytab's key (version {kvno}) is not the KDC's"
+        f"the ticket for {wanted} was altered, "
+        f"or the keytab's key (version {kvno}) is not the KDC's"
     )
 
 

@@ -40,6 +40,7 @@ from authsrv.identity import DelegatedCredential, Identity
 from authsrv.packages.base import ContextRequest
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.tokens.kerberos import parse_ap_req
+from authsrv.tokens.peek import Mechanism, peek
 
 try:
     import gssapi.raw as gss
@@ -92,7 +93,8 @@ class GssapiPackage:
     ) -> None:
         self.keytab = keytab if isinstance(keytab, KeytabFile) else KeytabFile(keytab)
         self.service = service
-        self.replay = replay or MITReplayCache()
+        # An empty cache is false, as everything with a length is.
+        self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
         self.name_attributes = frozenset(name_attributes)
         self._guard = threading.Lock()
         self._credential: tuple[KeytabSnapshot, Any] | None = None
@@ -205,7 +207,7 @@ class _Context:
             self._context = answer.context
             self._note_authenticator(token)
             if answer.more_steps:
-                going_on = _go_on(answer.token)
+                going_on = _go_on(answer.token, token)
                 self._ended = False
                 return going_on
             return Established(self._identify(answer, snapshot), answer.token or b"")
@@ -271,17 +273,21 @@ class _Context:
         values: dict[str, tuple[bytes, ...]] = {}
         for attribute in self._package.name_attributes:
             try:
-                values[attribute] = tuple(gss.get_name_attribute(name, attribute.encode()).values)
+                told = gss.get_name_attribute(name, attribute.encode())
             except gss.GSSError:
                 continue  # this issuer does not say it
+            # RFC 6680 section 4: what is not authenticated, anybody may have claimed.
+            if told.authenticated:
+                values[attribute] = tuple(told.values)
         return values
 
 
-def _go_on(token: bytes | None) -> Continue:
-    if not token:
-        # MIT says "continue" to a lone AP-REP or KRB-ERROR, and has nothing to continue with.
+def _go_on(answer: bytes | None, token: bytes) -> Continue:
+    # MIT says "continue" to an AP-REP or a KRB-ERROR, and has nothing to continue with.
+    seen = peek(token)
+    if not answer or (seen.mechanism is Mechanism.KERBEROS and seen.ap_req is None):
         raise InvalidTokenError("the token is none that a client begins with")
-    return Continue(token)
+    return Continue(answer)
 
 
 def _service_name(service: str) -> Any:

@@ -34,7 +34,8 @@ _LOG = logging.getLogger("authsrv.keytab")
 
 _NUMBERS = itertools.count(1)
 _MAX_BYTES = 16 * 1024 * 1024
-_VERSIONS = (b"\x05\x01", b"\x05\x02")
+_VERSION_2 = b"\x05\x02"
+_VERSIONS = (b"\x05\x01", _VERSION_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +149,23 @@ class KeytabFile:
             return good
         if self._bad is not None and self._bad[0] == stamp:
             raise KeytabError(self._bad[1].cause)
-        # What the system refuses (no right, no file descriptor) may be well the next moment, and the
-        # file looks the same; what is wrong with the content stays until the file changes.
+        settled = self._settled(stamp)
+        # What the system refuses (no right, no file descriptor) may be well the next moment, and
+        # the file looks the same; what is wrong with its content stays until it changes.
         content = _read(self.path)
         try:
             fresh = _load(self.path, content)
         except KeytabError as error:
-            self._bad = stamp, error
+            self._bad = (stamp, error) if settled else None
             raise
         if _stamp(self.path) != stamp:
             raise KeytabError(f"the keytab {self.path} changed while it was read")
-        if good is not None:
+        if self._stamp is not None:
             _LOG.info("the keytab %s was replaced: %d keys", self.path, len(fresh.entries))
-        self._good, self._stamp, self._complained = fresh, stamp, None
+        # File times are coarse: what was written a moment ago may change and look the same, so it
+        # is read once more.
+        self._stamp = stamp if settled else None
+        self._good, self._complained = fresh, None
         return fresh
 
     def _settled(self, stamp: _Stamp) -> bool:
@@ -200,10 +205,13 @@ def _load(path: Path, content: bytes) -> KeytabSnapshot:
     entries: list[KeytabEntry] = []
     try:
         for entry in krb5.kt_resolve(context, b"FILE:" + os.fsencode(path)):
+            # From 2038 on the time is negative for the one side and too large for the other.
+            written_at = entry.timestamp & 0xFFFFFFFF
             krb5.kt_add_entry(
-                context, memory, copy(entry.principal), entry.kvno, entry.timestamp, entry.key
+                context, memory, copy(entry.principal), entry.kvno, written_at, entry.key
             )
-            principal = krb5.unparse_name_flags(context, entry.principal).decode()
+            name_bytes = krb5.unparse_name_flags(context, entry.principal)
+            principal = name_bytes.decode(errors="backslashreplace")
             entries.append(KeytabEntry(principal, entry.kvno, entry.key.enctype))
     except krb5.Krb5Error:
         raise KeytabError(f"the keytab {path} cannot be read by libkrb5") from None
@@ -234,16 +242,37 @@ def _count_records(path: Path, content: bytes) -> int:
         return 0
     if content[:2] not in _VERSIONS:
         raise KeytabError(f"{path} is not a keytab")
-    form = ">i" if content[:2] == b"\x05\x02" else "=i"
+    order = ">" if content[:2] == _VERSION_2 else "="
     position, records = 2, 0
     while position < len(content):
         if position + 4 > len(content):
             raise KeytabError(f"the keytab {path} is truncated")
-        (size,) = struct.unpack_from(form, content, position)
+        (size,) = struct.unpack_from(f"{order}i", content, position)
         if size == 0:
             break
-        position += 4 + abs(size)
-        records += size > 0
-        if position > len(content):
+        position += 4
+        end = position + abs(size)
+        if end > len(content):
             raise KeytabError(f"the keytab {path} is truncated")
+        if size > 0:
+            records += 1
+            _check_record(path, content[position:end], order)
+        position = end
     return records
+
+
+def _check_record(path: Path, record: bytes, order: str) -> None:
+    """Refuse a record whose parts are longer than it is: libkrb5 reads over its end."""
+    try:
+        (components,) = struct.unpack_from(f"{order}H", record)
+        # Version 1 counts the realm among the components, and has no type of the name.
+        is_new = order == ">"
+        position = 2
+        for _ in range(components + is_new):
+            position += 2 + struct.unpack_from(f"{order}H", record, position)[0]
+        position += 9 if is_new else 5
+        _, length = struct.unpack_from(f"{order}HH", record, position)
+    except struct.error:
+        raise KeytabError(f"the keytab {path} is broken") from None
+    if position + 4 + length > len(record):
+        raise KeytabError(f"the keytab {path} is broken")

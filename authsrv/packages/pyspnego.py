@@ -9,7 +9,8 @@ The guards, each for a behaviour of pyspnego 0.12 that was seen:
 
 - Its acceptor reports `complete` when the client says `accept_complete`, before anybody has
   authenticated. Here the mechanism's own context must be complete too, a principal must be named,
-  and a first message must be one that begins a handshake.
+  a first message must be one that begins a handshake, and the checksum over the mechanism list must
+  have come where one is due.
 - Malformed tokens escape as struct.error, ValueError, IndexError, KeyError or StopIteration. They
   are refused tokens here, not faults; and SPNEGO that is cut off is not read at all.
 - Where Kerberos refuses (a replay, a foreign key), python-gssapi puts the error aside and pyspnego
@@ -49,7 +50,7 @@ from authsrv.identity import Identity
 from authsrv.packages.base import ContextRequest
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.tokens.opening import begins_handshake
-from authsrv.tokens.peek import Mechanism, peek
+from authsrv.tokens.peek import Framing, Mechanism, peek
 from authsrv.tokens.spnego import is_spnego, parse_spnego
 
 __all__ = ["NTLMPolicy", "PyspnegoPackage"]
@@ -123,13 +124,14 @@ class PyspnegoPackage:
 class _Context:
     """One acceptor context of pyspnego."""
 
-    __slots__ = ("_bindings", "_context", "_ended", "_legs", "_ntlm")
+    __slots__ = ("_bindings", "_context", "_ended", "_framing", "_legs", "_ntlm")
 
     def __init__(self, ntlm: NTLMPolicy, bindings: ChannelBindings | None) -> None:
         self._ntlm = ntlm
         self._bindings = bindings
         self._context: Any = None
         self._ended = False
+        self._framing = Framing.RAW
         self._legs = 0
 
     def step(self, token: bytes) -> Result:
@@ -164,7 +166,8 @@ class _Context:
             raise InvalidTokenError("the token is empty")
         if self._context is None and not begins_handshake(token):
             raise InvalidTokenError("the first token does not begin a handshake")
-        if is_spnego(token):
+        self._framing = Framing.SPNEGO if is_spnego(token) else Framing.RAW
+        if self._framing is Framing.SPNEGO:
             parse_spnego(token)
         if self._ntlm is NTLMPolicy.OFF and peek(token).mechanism is Mechanism.NTLM:
             raise MechanismError(
@@ -228,10 +231,19 @@ class _Context:
             principal = protocol = None
         if not principal or not protocol:
             raise LogonDeniedError("the client claims to be done, and nobody has authenticated")
+        if self._lacks_mic():
+            raise LogonDeniedError("the client left out the checksum over its list of mechanisms")
         if protocol != "kerberos" and self._ntlm is NTLMPolicy.OFF:
             raise MechanismError("the handshake ended in a mechanism that is not accepted here")
         attributes = asc_ret_from_gss(int(self._context.context_attr) & _KNOWN_FLAGS)
         return Identity(principal=str(principal), mechanism=str(protocol), attributes=attributes)
+
+    def _lacks_mic(self) -> bool:
+        """Whether RFC 4178 section 5 demands a mechListMIC of the client, and it sent none."""
+        if self._framing is Framing.RAW:
+            return False
+        demanded = getattr(self._context, "_mic_required", False)
+        return bool(demanded) and not getattr(self._context, "_mic_recv", False)
 
     def _inner(self) -> Any:
         """The context of the mechanism inside pyspnego's Negotiate context."""

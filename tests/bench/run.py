@@ -9,6 +9,7 @@ reaches it, else with 1. Compare ratios: absolute times belong to the machine an
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def main() -> int:
     plan = QUICK if parser.parse_args().quick else FULL
     # A plain exit, so that servers are ended and folders removed on the way out.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    begun = time.monotonic()
+    begun, busy = time.monotonic(), os.getloadavg()[0]
     try:
         with _open_workbench() as bench:
             figures = list(_measure_all(bench, plan))
@@ -55,6 +56,7 @@ def main() -> int:
     reached = all_reached(figures)
     verdict = "every bound is kept" if reached else "NOT every bound is kept"
     print(f"\n{verdict}; {time.monotonic() - begun:.0f} s; written to build/bench.json")
+    print(f"load average before the start: {busy:.1f}; with more than 0.5, run it again")
     return 0 if reached else 1
 
 

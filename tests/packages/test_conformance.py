@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import spnego
-from initiators import KERBEROS_MECH, GssapiInitiator, PyspnegoInitiator
+from initiators import KERBEROS_MECH, GssapiInitiator, LateInitiator, PyspnegoInitiator
 
 from authsrv.errors import (
     AuthsrvError,
@@ -136,6 +136,7 @@ def kerberos_case(
     }
     clients: dict[str, Callable[[str], Client]] = {
         "gssapi": GssapiInitiator,
+        "late": LateInitiator,
         "raw": lambda service: GssapiInitiator(service, mechanism=KERBEROS_MECH),
         "pyspnego": lambda service: PyspnegoInitiator(hostname=service.partition("@")[2]),
         "pyspnego-raw": lambda service: PyspnegoInitiator(
@@ -182,13 +183,16 @@ def test_the_fake_passes_with_complete_auth_token_in_every_leg(check: str) -> No
     [
         ("default", "gssapi"),
         ("default", "raw"),
+        ("default", "late"),
         ("default", "pyspnego"),
         ("file2", "gssapi"),
         ("process", "gssapi"),
+        ("process", "late"),
         ("process", "pyspnego-raw"),
         ("service", "gssapi"),
         ("pyspnego", "gssapi"),
         ("pyspnego", "raw"),
+        ("pyspnego", "late"),
         ("pyspnego", "pyspnego"),
     ],
     ids=lambda pair: "-with-client-".join(pair),

@@ -132,6 +132,17 @@ class TestReading:
         write(path, ONE + bytes(4) + b"whatever was there before")
         assert services(keytab) == ("HTTP/one.test",)
 
+    def test_reads_what_was_written_after_2038(self, keytab: KeytabFile, path: Path) -> None:
+        later = record("one.test").replace(bytes(4) + b"\x01", b"\xff\0\0\0\x01", 1)
+        write(path, VERSION_2 + later)
+        assert services(keytab) == ("HTTP/one.test",)
+
+    def test_names_a_principal_that_is_not_utf_8_all_the_same(
+        self, keytab: KeytabFile, path: Path
+    ) -> None:
+        write(path, ONE + record("two.test").replace(b"two", b"\xe4wo"))
+        assert services(keytab) == ("HTTP/one.test", "HTTP/\\xe4wo.test")
+
     def test_gives_the_same_object_while_nothing_changes(
         self, keytab: KeytabFile, path: Path
     ) -> None:
@@ -181,6 +192,25 @@ class TestReplacing:
     def test_a_first_reading_does_not_wait(
         self, keytab: KeytabFile, path: Path, clock: Clock
     ) -> None:
+        write(path, ONE, clock.now)
+        assert services(keytab) == ("HTTP/one.test",)
+
+    def test_what_was_read_in_the_making_is_read_again_though_it_looks_the_same(
+        self, keytab: KeytabFile, path: Path, clock: Clock
+    ) -> None:
+        # File times are coarse: in place, of the same size and within one tick.
+        write(path, ONE, clock.now)
+        keytab.snapshot()
+        write(path, VERSION_2 + record("two.test"), clock.now)
+        clock.now += 1
+        assert services(keytab) == ("HTTP/two.test",)
+        assert keytab.snapshot() is keytab.snapshot()
+
+    def test_what_was_broken_in_the_making_is_read_again_though_it_looks_the_same(
+        self, keytab: KeytabFile, path: Path, clock: Clock
+    ) -> None:
+        write(path, VERSION_2 + bytes(len(ONE) - 3) + b"\x01", clock.now)
+        cause(keytab)
         write(path, ONE, clock.now)
         assert services(keytab) == ("HTTP/one.test",)
 
@@ -239,11 +269,32 @@ class TestHalfWritten:
     def test_a_record_whose_inside_is_cut_off_is_noticed(
         self, keytab: KeytabFile, path: Path
     ) -> None:
+        # Its own size is right; libkrb5 would read over its end.
         whole = record("one.test")
-        # The size is right, the key's length is not: libkrb5 takes that for the end of the file.
         broken = whole.replace(struct.pack(">HH", 18, 32), struct.pack(">HH", 18, 999))
         write(path, VERSION_2 + record("two.test") + broken)
-        assert cause(keytab) == f"the keytab {path} is broken: 1 of 2 keys readable"
+        assert cause(keytab) == f"the keytab {path} is broken"
+
+    def test_a_record_too_short_for_its_fields_is_noticed(
+        self, keytab: KeytabFile, path: Path
+    ) -> None:
+        body = record("one.test")[4:20]
+        write(path, VERSION_2 + struct.pack(">i", len(body)) + body)
+        assert cause(keytab) == f"the keytab {path} is broken"
+
+    def test_a_record_that_libkrb5_gives_up_at_is_noticed(
+        self, keytab: KeytabFile, path: Path
+    ) -> None:
+        # No principal has no components: libkrb5 takes that for the end of the file.
+        key = struct.pack(">IIB", 1, 0, 1) + struct.pack(">HH", 18, 32) + bytes(32)
+        body = struct.pack(">HH", 0, 1) + b"R" + key
+        write(path, ONE + struct.pack(">i", len(body)) + body + record("two.test"))
+        assert cause(keytab) == f"the keytab {path} is broken: 1 of 3 keys readable"
+
+    def test_a_file_that_is_gone_before_libkrb5_reads_it_is_an_error(self, path: Path) -> None:
+        with pytest.raises(KeytabError) as caught:
+            keytab_module._load(path, ONE)
+        assert caught.value.cause == f"the keytab {path} cannot be read by libkrb5"
 
     def test_a_file_that_changes_while_it_is_read_replaces_nothing(
         self, keytab: KeytabFile, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -487,6 +538,7 @@ class TestWithTheAcceptor:
         path = kerberos_realm.write_keytab(tmp_path / "keytab", ["HTTP/localhost"])
         content = path.read_bytes()
         package = GssapiPackage(KeytabFile(path, settle_seconds=0.0))
+        package.check()
         stop = threading.Event()
 
         def replace() -> None:

@@ -1,0 +1,42 @@
+"""A process that accepts tokens: what test_replay starts several of.
+
+    python accepting.py KEYTAB CACHE
+
+It reads tokens from its standard input, one a line in base64, and answers each with a line: the
+principal, or the slug of the error.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+
+from authsrv.packages.base import ContextRequest
+from authsrv.packages.gssapi import GssapiPackage
+from authsrv.packages.replay import MITReplayCache, ProcessReplayCache, ReplayProtection
+from authsrv.results import Established, Refused
+
+
+def choose(cache: str) -> ReplayProtection:
+    return ProcessReplayCache() if cache == "process" else MITReplayCache(cache)
+
+
+def judge(package: GssapiPackage, token: bytes) -> str:
+    context = package.create_context(ContextRequest())
+    result = context.step(token)
+    context.delete()
+    if isinstance(result, Established):
+        return result.identity.principal
+    return result.error.slug if isinstance(result, Refused) else "continue"
+
+
+def main() -> None:
+    package = GssapiPackage(sys.argv[1], replay=choose(sys.argv[2]))
+    package.check()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(judge(package, base64.b64decode(line)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
