@@ -8,7 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.authsrv
 
 APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime
-APT_TEST := $(APT_BASE) chromium
+# Ubuntu's chromium is a snap behind a package of another name.
+CHROMIUM := $(shell . /etc/os-release 2>/dev/null; [ "$$ID" = ubuntu ] && echo chromium-browser || echo chromium)
+APT_TEST := $(APT_BASE) $(CHROMIUM)
 APT_BENCH := $(APT_BASE) apache2 libapache2-mod-auth-gssapi
 
 # Installs what is missing, and only then asks for root.

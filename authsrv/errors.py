@@ -3,7 +3,7 @@
 The tree::
 
     AuthsrvError
-      LocalError                  we or the application erred; never caused by a client's bytes alone
+      LocalError                  we or the application erred; no client alone causes it
         ConfigError               a setting is wrong or missing; raised at start
         StateError                a call that the state of the handshake does not allow
         PackageFaultError         a security package broke its contract

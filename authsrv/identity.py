@@ -18,6 +18,7 @@ def _no_attributes() -> Mapping[str, tuple[bytes, ...]]:
     return _NO_ATTRIBUTES
 
 
+_NO_FLAGS = AscRet(0)
 _NO_ATTRIBUTES: Mapping[str, tuple[bytes, ...]] = MappingProxyType({})
 
 
@@ -62,7 +63,7 @@ class Identity:
     principal: str
     mechanism: str
     service: str | None = None
-    attributes: AscRet = AscRet(0)
+    attributes: AscRet = _NO_FLAGS
     expires_at: datetime.datetime | None = None
     channel_bound: bool = False
     delegated: DelegatedCredential | None = None

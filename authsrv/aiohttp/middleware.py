@@ -125,6 +125,10 @@ class NegotiateAuth:
         proof = request.get(_PROOF)
         if proof is not None and response.status != 401:
             response.headers[hdrs.WWW_AUTHENTICATE] = proof
+        if IDENTITY in request and self.persistence is Persistence.REQUEST:
+            # MS-N2HT and curl: without it, a client takes its connection for authenticated, and
+            # each of its requests is challenged again.
+            response.headers["Persistent-Auth"] = "false"
 
     async def _authenticate(self, request: web.Request, token: bytes) -> web.Response | None:
         """Drive one leg. None means that the request now carries an identity."""

@@ -22,6 +22,7 @@ from authsrv.errors import (
     AuthsrvError,
     BadBindingsError,
     ClockSkewError,
+    DeniedError,
     EncryptionTypeError,
     InvalidTokenError,
     KeytabError,
@@ -29,6 +30,7 @@ from authsrv.errors import (
     LogonDeniedError,
     MechanismError,
     PackageFaultError,
+    PeerError,
     ReplayCacheError,
     ReplayError,
     TicketExpiredError,
@@ -43,6 +45,7 @@ from authsrv.status import GSSCode
 from authsrv.testing.handshakes import open_context
 from authsrv.testing.leaks import find_leak
 from authsrv.tokens.der import (
+    GENERAL_STRING,
     GENERALIZED_TIME,
     OCTET_STRING,
     SEQUENCE,
@@ -391,6 +394,55 @@ class TestMalformed:
                 assert not isinstance(result.error, ours), (at, result.error)
 
 
+def replaced(elements: bytes, old: bytes, new: bytes) -> bytes:
+    """Replace an element of DER, and write all lengths around it anew."""
+    written, at = b"", 0
+    while at < len(elements):
+        size = elements[at + 1]
+        start = at + 2
+        if size >= 0x80:
+            start += size & 0x7F
+            size = int.from_bytes(elements[at + 2 : start])
+        content = elements[start : start + size]
+        if elements[at : start + size] == old:
+            written += new
+        elif elements[at] & 0x20 and old in content:
+            written += encode(elements[at], replaced(content, old, new))
+        else:
+            written += elements[at : start + size]
+        at = start + size
+    return written
+
+
+def numbered(token: bytes, *, enctype: int | None = None, kvno: int | None = None) -> bytes:
+    """The token with other numbers at its ticket's ciphertext."""
+    request = parse_ap_req(token)
+    cipher = encode_field(2, encode(OCTET_STRING, request.ticket_cipher))
+    was = request.ticket_enctype, request.ticket_kvno
+    will_be = was[0] if enctype is None else enctype, was[1] if kvno is None else kvno
+    old, new = (
+        encode(
+            SEQUENCE,
+            encode_field(0, encode_integer(kind)),
+            encode_field(1, encode_integer(version or 0)),
+            cipher,
+        )
+        for kind, version in (was, will_be)
+    )
+    assert replaced(token, old, old) == token
+    assert old in token
+    return replaced(token, old, new)
+
+
+@pytest.mark.parametrize("field", ["enctype", "kvno"])
+@pytest.mark.parametrize("number", [-(2**31) - 1, -1, 2**31, 2**32, 2**63, 2**64, 2**200])
+def test_numbers_that_fit_nowhere_are_the_clients_fault(
+    package: GssapiPackage, number: int, field: str
+) -> None:
+    error = refusal(package, numbered(kerberos_token(), **{field: number}))
+    assert isinstance(error, PeerError | DeniedError), error
+
+
 # From here on: what the acceptor cannot easily be brought to say.
 
 ENTRIES = (KeytabEntry(LOCALHOST, 2, 18),)
@@ -399,7 +451,7 @@ OURS = KeytabSnapshot("", ENTRIES, None)
 
 def krb_error(code: int) -> bytes:
     """A KRB-ERROR of an acceptor: RFC 4120 section 5.9.1."""
-    text = encode(0x1B, b"localhost")
+    text = encode(GENERAL_STRING, b"localhost")
     name = encode(
         SEQUENCE, encode_field(0, encode_integer(3)), encode_field(1, encode(SEQUENCE, text))
     )
@@ -409,7 +461,7 @@ def krb_error(code: int) -> bytes:
         encode_field(4, encode(GENERALIZED_TIME, b"20261122222548Z")),
         encode_field(5, encode_integer(0)),
         encode_field(6, encode_integer(code)),
-        encode_field(9, encode(0x1B, b"AUTHSRV.TEST")),
+        encode_field(9, encode(GENERAL_STRING, b"AUTHSRV.TEST")),
         encode_field(10, name),
     ]
     message = encode(application_tag(30), encode(SEQUENCE, *fields))
@@ -488,13 +540,15 @@ def test_every_code_about_keys_leads_to_a_look_into_the_keytab(code: int) -> Non
 def test_a_ticket_without_a_key_version_is_compared_by_encryption_type() -> None:
     raw = captured("krb5_ap_req")
     kvno = encode_field(1, encode_integer(2))
-    at = raw.index(kvno)
-    assert at
-    # A shorter ticket needs shorter lengths around it, so the number is changed and not left out.
-    changed = raw.replace(kvno, encode_field(1, encode_integer(9)), 1)
-    error = cause(13, krb_error(44), changed)
-    assert isinstance(error, KeyVersionError)
-    assert "has key version 9; the keytab has 2" in error.cause
+    request = parse_ap_req(raw)
+    rest = encode_field(2, encode(OCTET_STRING, request.ticket_cipher))
+    kind = encode_field(0, encode_integer(18))
+    bare = replaced(raw, encode(SEQUENCE, kind, kvno, rest), encode(SEQUENCE, kind, rest))
+    assert parse_ap_req(bare).ticket_kvno is None
+    assert "was altered" in cause(13, krb_error(44), bare).cause
+    other = KeytabSnapshot("", (KeytabEntry(LOCALHOST, 7, 17),), None)
+    error = diagnose(Failure(13 << 16, 0, bare, krb_error(44)), other, None)
+    assert isinstance(error, EncryptionTypeError)
 
 
 def test_an_empty_keytab_is_told_as_such() -> None:
