@@ -5,7 +5,7 @@ The names here are the ones that every integration shares. An aiohttp applicatio
 """
 
 from authsrv.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
-from authsrv.disposition import DISPOSITIONS, Disposition, disposition
+from authsrv.disposition import DISPOSITIONS, Disposition
 from authsrv.drive import Acceptor, AcceptorHandshake, Leg
 from authsrv.errors import AuthsrvError
 from authsrv.flags import AscReq, AscRet
@@ -60,7 +60,6 @@ __all__ = [
     "State",
     "StatusReport",
     "WindowsCode",
-    "disposition",
     "from_gss",
     "from_windows",
     "tls_server_end_point",

@@ -62,6 +62,8 @@ _GENERIC = 60
 _UNREADABLE_CODES = frozenset({39, 40})  # BADVERSION, MSG_TYPE
 _KEY_CODES = frozenset({14, 31, 35, 36, 41, 44, 45})
 
+_MAX_SIGNED = 2**31 - 1
+
 _KERBEROS_NAMES = frozenset(map(mechanism_name, (KERBEROS, MS_KERBEROS)))
 
 
@@ -183,8 +185,9 @@ def _without_ticket(failure: Failure, seen: TokenPeek) -> AuthsrvError:
     status = from_gss(failure.major, failure.minor).status
     if seen.ap_req is None:
         return InvalidTokenError("the token is truncated or malformed")
-    if failure.error_token:
-        # An answer was made for the client, so the token was judged, not the system.
+    if failure.error_token or (seen.ap_req.ticket_kvno or 0) > _MAX_SIGNED:
+        # An answer was made for the client, so the token was judged, not the system; or MIT could
+        # not even read the key version, which it holds for a signed number.
         return InvalidTokenError("the Kerberos token is malformed")
     return PackageFaultError("libgssapi failed without a cause", status=status)
 
