@@ -48,6 +48,8 @@ _LOG = logging.getLogger("authsrv")
 
 _Ending = Established | Continue | Incomplete | Refused
 
+_ENDS = (Established, Refused)
+_ASKS = (CompleteNeeded, CompleteAndContinue)
 _RESULT_TYPES = (
     Established,
     Continue,
@@ -112,7 +114,7 @@ class _Lease:
         finally:
             with self._guard:
                 self._busy = False
-                ended = not results or isinstance(results[-1], Established | Refused)
+                ended = not results or isinstance(results[-1], _ENDS)
                 self._revoked = self._revoked or ended
                 delete = self._revoked
             if delete:
@@ -141,7 +143,7 @@ def _step(context: AcceptorContext, token: bytes) -> list[Result]:
     results: list[Result] = []
     try:
         results.append(_checked(context.step(token)))
-        if isinstance(results[0], CompleteNeeded | CompleteAndContinue):
+        if isinstance(results[0], _ASKS):
             results.append(_checked(context.complete()))
     except AuthsrvError as error:
         results.append(Refused(error))
@@ -228,7 +230,7 @@ class AcceptorHandshake:
         except BaseException:
             self.close()
             raise
-        if isinstance(ending, Established | Refused):
+        if isinstance(ending, _ENDS):
             self.close()
         else:
             self._arm()
@@ -250,7 +252,7 @@ class AcceptorHandshake:
         if handshake.state is State.FAILED or not answers:
             raise UnexpectedTokenError("the handshake ended while its token was worked on")
         ending = answers[-1]
-        if isinstance(ending, CompleteNeeded | CompleteAndContinue):
+        if isinstance(ending, _ASKS):
             raise PackageFaultError("the package's CompleteAuthToken asked for CompleteAuthToken")
         for answer in answers:
             handshake.receive_result(answer)

@@ -22,7 +22,7 @@ import enum
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from authsrv.disposition import Disposition, disposition
+from authsrv.disposition import DISPOSITIONS, Disposition
 from authsrv.errors import (
     AuthsrvError,
     HandshakeExpiredError,
@@ -36,6 +36,7 @@ from authsrv.errors import (
 from authsrv.identity import Identity
 from authsrv.limits import DEFAULT_LIMITS, Limits
 from authsrv.results import Established, Incomplete, Refused, Result
+from authsrv.status import SecurityStatus
 
 __all__ = ["TRANSITIONS", "Event", "Handshake", "State", "draw_transitions", "event_of"]
 
@@ -45,6 +46,9 @@ class State(enum.Enum):
 
     Source: SSPI AcceptSecurityContext, return values.
     """
+
+    # Members are singletons. Enum hashes their names, in Python, a dozen times a handshake.
+    __hash__ = object.__hash__
 
     AWAIT_TOKEN = "await-token"  # noqa: S105 - the name of a state
     """A token from the client."""
@@ -67,6 +71,8 @@ class Event(enum.Enum):
 
     Source: SSPI AcceptSecurityContext, return values.
     """
+
+    __hash__ = object.__hash__
 
     TOKEN = "token"  # noqa: S105 - the name of an event
     """The client sent a token."""
@@ -126,6 +132,10 @@ _EVENTS: Mapping[Disposition, Event] = MappingProxyType(
     }
 )
 
+_EVENT_OF_STATUS: Mapping[SecurityStatus, Event] = MappingProxyType(
+    {status: _EVENTS.get(row, Event.FATAL) for status, row in DISPOSITIONS.items()}
+)
+
 
 def event_of(result: Result) -> Event:
     """Tell which event a package's answer is, by the row of its status code.
@@ -141,7 +151,7 @@ def event_of(result: Result) -> Event:
     """
     if isinstance(result, Refused):
         return Event.FATAL
-    return _EVENTS.get(disposition(result.status), Event.FATAL)
+    return _EVENT_OF_STATUS[result.status]
 
 
 class Handshake:

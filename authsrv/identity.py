@@ -28,7 +28,9 @@ class DelegatedCredential:
 
     Args:
         package: The security package that received it, such as "gssapi".
-        native: The package's own object; for gssapi a `gssapi.raw.Creds`. Kept out of the repr.
+        native: The package's own object. For gssapi a `gssapi.raw.Creds`, which is good for the
+            mechanism Kerberos alone: told to use SPNEGO, MIT takes the process's own credential
+            in its place, silently. Kept out of the repr.
 
     Source: RFC 2744 section 5.1 (delegated_cred_handle), SSPI ASC_RET_DELEGATE.
     """

@@ -111,6 +111,12 @@ class PyspnegoInitiator:
         return None if self.context.complete else self.context.step(token)
 
 
+def ntlm_credential(user: str, password: str) -> Any:
+    """A credential for NTLM alone, so that a client's mechanism list has no Kerberos in it."""
+    nt_hash = spnego._ntlm_raw.crypto.ntowfv1(password).hex()
+    return spnego.NTLMHash(user, nt_hash=nt_hash)
+
+
 class LateInitiator:
     """It offers Kerberos second, so that the ticket comes in the second leg and a MIC in the third.
 

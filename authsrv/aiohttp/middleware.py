@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -49,7 +49,7 @@ __all__ = ["NegotiateAuth", "setup"]
 _LOG = logging.getLogger("authsrv")
 
 _AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth")
-_PROOF: web.RequestKey[str] = web.RequestKey("authsrv.proof", str)
+_PROOF: web.RequestKey[dict[str, str]] = web.RequestKey("authsrv.proof", dict)
 
 
 class NegotiateAuth:
@@ -81,7 +81,8 @@ class NegotiateAuth:
     def __repr__(self) -> str:
         return f"<NegotiateAuth {self.acceptor!r}>"
 
-    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    @web.middleware
+    def handle(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
         """Let a request through to its handler, or answer it.
 
         Args:
@@ -89,13 +90,19 @@ class NegotiateAuth:
             handler: What comes behind.
 
         Returns:
-            The handler's response, or a challenge or refusal.
+            What awaits the handler's response, or a challenge or refusal.
 
         Source: RFC 4559 section 4.
         """
         requirement = self.rules.requirement(request)
         if requirement is Requirement.OPEN:
-            return await handler(request)
+            # Handed on as it is: what is open to everybody pays for no coroutine of ours.
+            return handler(request)
+        return self._demand(request, handler, requirement)
+
+    async def _demand(
+        self, request: web.Request, handler: Handler, requirement: Requirement
+    ) -> web.StreamResponse:
         limits = self.acceptor.limits
         try:
             fields = request.headers.getall(hdrs.AUTHORIZATION, ())
@@ -122,13 +129,9 @@ class NegotiateAuth:
 
         Source: RFC 4559 section 5; RFC 9110 section 11.6.1.
         """
-        proof = request.get(_PROOF)
-        if proof is not None and response.status != 401:
-            response.headers[hdrs.WWW_AUTHENTICATE] = proof
-        if IDENTITY in request and self.persistence is Persistence.REQUEST:
-            # MS-N2HT and curl: without it, a client takes its connection for authenticated, and
-            # each of its requests is challenged again.
-            response.headers["Persistent-Auth"] = "false"
+        fields = request.get(_PROOF)
+        if fields is not None and response.status != 401:
+            response.headers.update(fields)
 
     async def _authenticate(self, request: web.Request, token: bytes) -> web.Response | None:
         """Drive one leg. None means that the request now carries an identity."""
@@ -154,10 +157,16 @@ class NegotiateAuth:
     def _accept(self, request: web.Request, accepted: Accepted, leg: Leg) -> None:
         identity = accepted.identity
         request[IDENTITY] = identity
+        proof: dict[str, str] = {}
         if accepted.challenge is not None:
-            request[_PROOF] = accepted.challenge
+            proof[hdrs.WWW_AUTHENTICATE] = accepted.challenge
         if self.persistence is Persistence.CONNECTION:
             self._keep(request, identity)
+        else:
+            # Without it, curl takes its connection for authenticated, sends its next request
+            # without a token, and is challenged again.
+            proof["Persistent-Auth"] = "false"
+        request[_PROOF] = proof
         self._emit(lambda: EstablishedEvent(_described(request), leg, identity))
 
     def _continue(
@@ -317,12 +326,8 @@ def setup(
     )
     app[_AUTH] = auth
 
-    @web.middleware
-    async def negotiate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await auth.handle(request, handler)
-
     # First of all: no other middleware may see a request that is not authenticated.
-    app.middlewares.insert(0, negotiate)
+    app.middlewares.insert(0, auth.handle)
     app.on_response_prepare.append(auth.prove)
     app.on_startup.append(auth.start)
     app.on_cleanup.append(auth.stop)

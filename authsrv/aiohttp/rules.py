@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiohttp import hdrs, web
@@ -113,6 +113,10 @@ class AccessRules:
     optional_paths: tuple[str, ...] = ()
     open_methods: frozenset[str] = frozenset()
     preflight: Preflight = Preflight.PASS
+    # As many paths as the router has resources; no client adds one.
+    _known: dict[str, Requirement] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         for path in (*self.open_paths, *self.optional_paths):
@@ -131,15 +135,24 @@ class AccessRules:
         Source: authsrv design section 1.
         """
         match = request.match_info
-        mark = _mark_of(match.handler, request.method)
+        method = request.method
+        mark = _mark_of(match.handler, method)
         if mark is not None:
             return mark
-        if request.method in self.open_methods or self._is_preflight(request):
+        if method in self.open_methods:
+            return Requirement.OPEN
+        if method == hdrs.METH_OPTIONS and self._is_preflight(request):
             return Requirement.OPEN
         resource = match.route.resource
         return self.default if resource is None else self._of_path(resource.canonical)
 
     def _of_path(self, path: str) -> Requirement:
+        known = self._known.get(path)
+        if known is None:
+            known = self._known[path] = self._look_up(path)
+        return known
+
+    def _look_up(self, path: str) -> Requirement:
         if any(_covers(pattern, path) for pattern in self.open_paths):
             return Requirement.OPEN
         if any(_covers(pattern, path) for pattern in self.optional_paths):
@@ -148,8 +161,7 @@ class AccessRules:
 
     def _is_preflight(self, request: web.Request) -> bool:
         return (
-            request.method == hdrs.METH_OPTIONS
-            and self.preflight is Preflight.PASS
+            self.preflight is Preflight.PASS
             and hdrs.ORIGIN in request.headers
             and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
         )

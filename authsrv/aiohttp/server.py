@@ -9,13 +9,14 @@ field, that is token. `AppRunner` and `run_app` set the limit and leave out the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -28,6 +29,10 @@ __all__ = ["AppRunner", "HeaderLimit", "header_limit", "run_app", "server_settin
 _LOG = logging.getLogger("authsrv")
 
 _SCHEME_ROOM = 256
+
+# How long a client may go on to send after its request was refused, and what counts as silence.
+_LINGERING_S = 5.0
+_SILENCE_S = 0.1
 _LIMIT: web.AppKey[HeaderLimit] = web.AppKey("authsrv.header-limit")
 
 
@@ -72,16 +77,66 @@ def server_settings(app: web.Application, *, limits: Limits = DEFAULT_LIMITS) ->
 
     Source: aiohttp, max_field_size.
     """
-    for each in (app, *app._subapps):
-        # A sub-application has a start of its own, and cannot see the one that mounts it.
-        each[_LIMIT] = HeaderLimit.FITTING
+    _mark_fitting(app)
     return {"max_field_size": (limits.max_token_bytes + 2) // 3 * 4 + _SCHEME_ROOM}
 
 
+def _mark_fitting(app: web.Application) -> None:
+    app[_LIMIT] = HeaderLimit.FITTING
+    for mounted in app._subapps:
+        # It has a start of its own, and cannot see the application that mounts it.
+        _mark_fitting(mounted)
+
+
+class _Drain:
+    """Takes what a client goes on to send when its request is refused already, and drops it."""
+
+    __slots__ = ("is_fed",)
+
+    def __init__(self) -> None:
+        self.is_fed = True
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.is_fed = True
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Nothing ends here: the connection does."""
+
+
 class _Handler(RequestHandler):
-    """A connection whose complaints about malformed requests quote nothing."""
+    """A connection whose complaints about malformed requests quote nothing, and arrive."""
 
     __slots__ = ()
+
+    def _make_error_handler(self, err_info: Any) -> Callable[[Any], Any]:
+        answer = super()._make_error_handler(err_info)
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            response = await answer(request)
+            # aiohttp comes to a client that has gone by itself, when it sends the response again.
+            with contextlib.suppress(ConnectionError):
+                await response.prepare(request)
+                await response.write_eof()
+                await self._drain()
+            return response
+
+        return handle
+
+    async def _drain(self) -> None:
+        """Wait until the client is silent.
+
+        A connection that is closed before all of it was read is reset, and the client, still at
+        its header of a mebibyte, learns nothing but that.
+        """
+        drain = _Drain()
+        self._payload_parser = None
+        self.set_parser(cast(Any, drain))
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LINGERING_S
+        while drain.is_fed and self.transport is not None and loop.time() < end:
+            drain.is_fed = False
+            await asyncio.sleep(_SILENCE_S)
 
     def handle_error(
         self,

@@ -96,6 +96,7 @@ class GssapiPackage:
         # An empty cache is false, as everything with a length is.
         self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
         self.name_attributes = frozenset(name_attributes)
+        self.claims_replays = self.replay.residual == b"none:"
         self._guard = threading.Lock()
         self._credential: tuple[KeytabSnapshot, Any] | None = None
         self._name = None if service is None else _service_name(service)
@@ -230,7 +231,7 @@ class _Context:
 
     def _note_authenticator(self, token: bytes) -> None:
         """Collect what our own replay cache is keyed on; the AP-REQ may come in any leg."""
-        if self._package.replay.residual != b"none:":
+        if not self._package.claims_replays:
             return
         part = kerberos_part(token)
         if part is not None:
@@ -263,8 +264,10 @@ class _Context:
         raise BadBindingsError("the client sent no channel bindings, and they are required")
 
     def _claim(self) -> None:
+        if not self._package.claims_replays:
+            return
         replay = self._package.replay
-        if replay.residual == b"none:" and not self._authenticators:
+        if not self._authenticators:
             raise InvalidTokenError("no authenticator was read, so a replay could not be noticed")
         for authenticator in self._authenticators:
             replay.claim(authenticator)

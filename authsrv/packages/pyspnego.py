@@ -18,7 +18,9 @@ The guards, each for a behaviour of pyspnego 0.12 that was seen:
 - An unknown user and a wrong password raise different errors. They are one answer here.
 - NTLM version 1 is accepted unless the environment says LM_COMPAT_LEVEL=5, and it bypasses the
   channel bindings. NTLM is off unless switched on, and then that setting is demanded.
-- It logs whole tokens at DEBUG. Its loggers are held at INFO.
+- Where it has no credential it says that the client offered a wrong mechanism. That is our fault
+  here, and not the client's.
+- It logs whole tokens at DEBUG. What its loggers have to say at that level is dropped.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ from authsrv.identity import Identity
 from authsrv.packages.base import ContextRequest
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.tokens.opening import begins_handshake
-from authsrv.tokens.peek import Framing, Mechanism, peek
+from authsrv.tokens.peek import Framing, Mechanism, TokenPeek, peek
 from authsrv.tokens.spnego import is_spnego, parse_spnego
 
 __all__ = ["NTLMPolicy", "PyspnegoPackage"]
@@ -78,8 +80,8 @@ class PyspnegoPackage:
         ntlm: Whether NTLM is accepted.
 
     Raises:
-        ConfigError: NTLM is switched on, and the environment would let version 1 in, or channel
-            bindings are to be required, which pyspnego cannot enforce for every mechanism.
+        ConfigError: NTLM is switched on, and the environment would let version 1 in; or the
+            environment switches MIT's replay cache off.
 
     Source: RFC 4178; pyspnego.
     """
@@ -89,6 +91,8 @@ class PyspnegoPackage:
     def __init__(self, *, ntlm: NTLMPolicy = NTLMPolicy.OFF) -> None:
         if ntlm is NTLMPolicy.ON and os.environ.get("LM_COMPAT_LEVEL") != "5":
             raise ConfigError("NTLM through pyspnego needs LM_COMPAT_LEVEL=5, to refuse version 1")
+        if os.environ.get("KRB5RCACHENAME", "").startswith("none"):
+            raise ConfigError("KRB5RCACHENAME switches the protection against replays off")
         self.ntlm = ntlm
         _silence()
 
@@ -115,10 +119,18 @@ class PyspnegoPackage:
         return _Context(self.ntlm, bindings)
 
     def check(self) -> None:
-        """Do nothing: pyspnego looks for credentials when a token comes; see SecurityPackage.
+        """Look whether there is anything to accept with; see SecurityPackage.
 
-        Source: pyspnego.
+        Raises:
+            KeytabError: NTLM_USER_FILE cannot be read where NTLM is on, or there is no credential
+                for Kerberos where it is off.
+
+        Source: authsrv design decision 7.
         """
+        if self.ntlm is NTLMPolicy.ON:
+            _check_users()
+        else:
+            _check_kerberos()
 
 
 class _Context:
@@ -142,7 +154,9 @@ class _Context:
         try:
             self._screen(token)
             if self._context is None:
-                self._context = self._open()
+                self._context = spnego.server(
+                    protocol="negotiate", channel_bindings=self._native_bindings()
+                )
             self._legs += 1
             answer = self._ask(token)
             if not self._context.complete:
@@ -175,12 +189,6 @@ class _Context:
                 "it has no Kerberos ticket for this service"
             )
 
-    def _open(self) -> Any:
-        try:
-            return spnego.server(protocol="negotiate", channel_bindings=self._native_bindings())
-        except spnego.exceptions.SpnegoError:
-            raise KeytabError("pyspnego finds no credential to accept with") from None
-
     def _native_bindings(self) -> Any:
         if self._bindings is None:
             return None
@@ -194,7 +202,11 @@ class _Context:
         except spnego.exceptions.SpnegoError as failed:
             raise self._cause(failed, token) from None
         except _MALFORMED:
+            if self._ntlm is NTLMPolicy.ON:
+                _check_users()
             raise InvalidTokenError("the token is malformed") from None
+        except OSError:
+            raise KeytabError("pyspnego cannot read the users of NTLM_USER_FILE") from None
         except AttributeError:
             deferred = self._deferred_error()
             if deferred is None:
@@ -210,17 +222,26 @@ class _Context:
         if isinstance(failed, spnego.exceptions.BadBindingsError):
             return BadBindingsError("the client's channel bindings name another channel")
         if isinstance(failed, spnego.exceptions.BadMechanismError):
-            return MechanismError("the client offers no mechanism that is accepted here")
+            return self._without_mechanism(peek(token))
         native = getattr(failed, "base_error", None)
         if getattr(native, "maj_code", None) is not None:
             return _by_gss(native, token)
-        if isinstance(failed, spnego.exceptions.NoCredentialError):
-            return KeytabError("pyspnego finds no credential to accept with")
         if self._legs == 1:
             return InvalidTokenError("the token is malformed")
+        if self._ntlm is NTLMPolicy.ON:
+            _check_users()
         # One answer for an unknown user, a wrong password and a broken message: which of them it
         # was is nobody's business.
         return LogonDeniedError("the credentials were refused")
+
+    def _without_mechanism(self, seen: TokenPeek) -> AuthsrvError:
+        """Tell a client that offers nothing of use; it raises where it is us who have nothing."""
+        names = {*seen.offered, seen.mechanism.label}
+        if self._ntlm is NTLMPolicy.ON and "NTLM" in names:
+            _check_users()
+        if names & {"Kerberos", "MS-Kerberos"} and _has_kerberos():
+            _check_kerberos()
+        return MechanismError("the client offers no mechanism that is accepted here")
 
     def _identify(self) -> Identity:
         inner = self._inner()
@@ -233,6 +254,9 @@ class _Context:
             raise LogonDeniedError("the client claims to be done, and nobody has authenticated")
         if self._lacks_mic():
             raise LogonDeniedError("the client left out the checksum over its list of mechanisms")
+        # RFC 6112 section 3: the name of those who do not tell theirs.
+        if str(principal).startswith("WELLKNOWN/ANONYMOUS@"):
+            raise LogonDeniedError("the client is anonymous")
         if protocol != "kerberos" and self._ntlm is NTLMPolicy.OFF:
             raise MechanismError("the handshake ended in a mechanism that is not accepted here")
         attributes = asc_ret_from_gss(int(self._context.context_attr) & _KNOWN_FLAGS)
@@ -281,7 +305,39 @@ def _default_keys() -> Any:
         return KeytabSnapshot("", (), None)
 
 
+def _has_kerberos() -> bool:
+    return "kerberos" in spnego._negotiate.NegotiateProxy.available_protocols()
+
+
+def _check_kerberos() -> None:
+    try:
+        spnego.server(protocol="kerberos")
+    except (spnego.exceptions.SpnegoError, spnego.exceptions.FeatureMissingError, ValueError):
+        raise KeytabError(
+            "pyspnego finds no credential for Kerberos; is KRB5_KTNAME set?"
+        ) from None
+
+
+def _check_users() -> None:
+    try:
+        with open(os.environ.get("NTLM_USER_FILE", ""), encoding="utf-8") as file:
+            file.read()
+    except (OSError, ValueError):
+        raise KeytabError("pyspnego cannot read the users of NTLM_USER_FILE") from None
+
+
+class _NoTokens(logging.Filter):
+    """Drops what pyspnego logs at DEBUG, whatever level anybody gives its loggers later."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG
+
+
+_NO_TOKENS = _NoTokens()
+
+
 def _silence() -> None:
-    """Hold pyspnego's loggers above the level at which they write whole tokens."""
-    logger = logging.getLogger("spnego")
-    logger.setLevel(max(logging.INFO, logger.level))
+    # A filter holds for the logger it is on, not for those below it.
+    for name in tuple(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "spnego":
+            logging.getLogger(name).addFilter(_NO_TOKENS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
 import logging
@@ -12,14 +13,15 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from blockbuster import BlockBuster
 from serving import clean_environment, serve
-from sites import Site, connected, field, log_in, served
+from sites import Site, connected, field, log_in, served, until
 
 from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
 from authsrv.aiohttp.server import HeaderLimit, _shown, header_limit
@@ -107,6 +109,36 @@ async def test_a_token_of_a_mebibyte_is_refused_and_quoted_neither_to_client_nor
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("refused peer=127.0.0.1 http=400 cause=bad-request (")
     assert site.package.created == 0
+
+
+async def test_a_client_that_never_stops_sending_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("authsrv.aiohttp.server._LINGERING_S", 0.3)
+    site = Site()
+    async with served(site.app) as port, connected(port) as wire:
+        await wire.send(token=large_token(MEBIBYTE))
+        assert (await wire.answer()).status == 400
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 100_000:
+                wire.writer.write(b"A" * 1_000)
+                await wire.writer.drain()
+                await asyncio.sleep(0.001)
+                sent += 1
+        assert sent < 100_000
+
+
+async def test_a_client_that_leaves_before_its_refusal_leaves_nothing_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = Site()
+    async with served(site.app) as port, connected(port) as wire:
+        wire.writer.write(b"GET / HTTP/1.1\r\nAuthorization: " + b"A" * 200_000)
+        await wire.writer.drain()
+        wire.writer.transport.abort()
+        await until(lambda: "cause=bad-request" in caplog.text)
+    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize(
@@ -229,15 +261,22 @@ class Client:
         self.lines.put(line)
 
     def _run(self, ask: Callable[[str], Any]) -> Any:
+        line = self.lines.get()
+        if not line:
+            return None
         try:
-            return ask(self.lines.get(timeout=20))
+            return ask(line)
         finally:
             os.kill(os.getpid(), self._ending)
 
     @contextmanager
     def running(self, ask: Callable[[str], Any]) -> Iterator[Future[Any]]:
         with ThreadPoolExecutor(1) as threads:
-            yield threads.submit(self._run, ask)
+            try:
+                yield threads.submit(self._run, ask)
+            finally:
+                # Where the server did not even start, nobody may be sent a signal.
+                self.lines.put("")
 
 
 def port_of(line: str) -> int:
@@ -258,8 +297,6 @@ def test_run_app_serves_says_where_and_ends_on_a_signal(
     loops: list[str] = []
 
     async def note_loop(app: web.Application) -> None:
-        import asyncio
-
         loops.append(type(asyncio.get_running_loop()).__module__.split(".")[0])
 
     site = Site()
@@ -292,6 +329,19 @@ def test_run_app_accepts_the_largest_token() -> None:
     assert lengths == [LARGEST]
 
 
+def test_a_client_that_sends_a_mebibyte_before_it_reads_is_told_what_is_wrong() -> None:
+    site = Site()
+    client = Client()
+
+    def ask(line: str) -> tuple[int, str]:
+        token = large_token(MEBIBYTE)
+        return get(http.client.HTTPConnection("127.0.0.1", port_of(line)), token)
+
+    with client.running(ask) as answer:
+        run_app(site.app, host="127.0.0.1", port=0, print=client.print, shutdown_timeout=1)
+        assert answer.result() == (400, "The request could not be understood.\n")
+
+
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
@@ -304,7 +354,11 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def test_run_app_listens_on_a_unix_socket(loop_kind: str, tmp_path: Path) -> None:
+def test_run_app_listens_on_a_unix_socket(
+    loop_kind: str, tmp_path: Path, blockbuster: BlockBuster
+) -> None:
+    # uvloop looks by itself, once, whether an old socket is in the way.
+    blockbuster.functions["os.stat"].deactivate()
     path = tmp_path / "web.sock"
     site = Site()
     client = Client()
@@ -339,8 +393,6 @@ def test_run_app_says_where_it_listens_on_standard_output_by_default(
     site = Site()
 
     async def end(app: web.Application) -> None:
-        import asyncio
-
         asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
 
     site.app.on_startup.append(end)

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import spnego
-from initiators import KERBEROS_MECH, GssapiInitiator, LateInitiator, PyspnegoInitiator
+from initiators import (
+    KERBEROS_MECH,
+    GssapiInitiator,
+    LateInitiator,
+    PyspnegoInitiator,
+    ntlm_credential,
+)
 
 from authsrv.errors import (
     AuthsrvError,
@@ -154,9 +159,7 @@ def kerberos_case(
 
 def ntlm_case(protocol: str) -> Case:
     def client(password: str) -> PyspnegoInitiator:
-        # A credential that is for NTLM alone keeps Kerberos out of the mechanism list.
-        nt_hash = spnego._ntlm_raw.crypto.ntowfv1(password).hex()
-        credential = spnego.NTLMHash("DOMAIN\\alice", nt_hash=nt_hash)
+        credential = ntlm_credential("DOMAIN\\alice", password)
         return PyspnegoInitiator(credential, protocol=protocol)
 
     return Case(
