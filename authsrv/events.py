@@ -16,6 +16,7 @@ from authsrv.errors import AuthsrvError, LocalError, UnavailableError
 from authsrv.identity import Identity
 
 __all__ = [
+    "AbandonedEvent",
     "AuditEvent",
     "AuditSink",
     "ChallengedEvent",
@@ -120,6 +121,23 @@ class RefusedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class AbandonedEvent:
+    """A request was cancelled while its token was worked on; nobody waits for an answer.
+
+    Args:
+        request: The request.
+        mechanism: The mechanism that the token shows.
+        token_bytes: The length of the token.
+
+    Source: SSPI DeleteSecurityContext, remarks on partial contexts.
+    """
+
+    request: Request
+    mechanism: str
+    token_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionIdentityEndedEvent:
     """An identity that was kept on a connection is kept no longer.
 
@@ -141,6 +159,7 @@ AuditEvent = (
     | ContinuedEvent
     | EstablishedEvent
     | RefusedEvent
+    | AbandonedEvent
     | ConnectionIdentityEndedEvent
 )
 """Anything that a sink is given."""
@@ -169,6 +188,8 @@ def describe(event: AuditEvent) -> str:
             return f"{line}{_leg(leg, mechanism)}"
         case EstablishedEvent(leg=leg, identity=identity):
             return f"{line} principal={identity.principal!a}{_leg(leg, identity.mechanism)}"
+        case AbandonedEvent(mechanism=mechanism, token_bytes=length):
+            return f"{line} cause=cancelled ({_CANCELLED!a}) token={mechanism},{length}B"
         case ConnectionIdentityEndedEvent(principal=principal, cause=cause):
             return f"{line} principal={principal!a} cause={cause!a}"
         case refused:
@@ -179,11 +200,14 @@ def describe(event: AuditEvent) -> str:
             return f"{line}{native} reference={refused.reference}"
 
 
+_CANCELLED = "the request was cancelled: its client has gone, or the server stops"
+
 _WORDS = {
     ChallengedEvent: "challenged",
     ContinuedEvent: "continued",
     EstablishedEvent: "established",
     RefusedEvent: "refused",
+    AbandonedEvent: "abandoned",
     ConnectionIdentityEndedEvent: "connection-identity-ended",
 }
 
@@ -203,7 +227,8 @@ def _status(error: AuthsrvError) -> str:
 def log_event(event: AuditEvent) -> None:
     """Write an event to the log `authsrv.audit`; the default sink.
 
-    Success and challenges are INFO, refusals WARNING, faults on our side ERROR.
+    Success and challenges are INFO, refusals and what was abandoned WARNING, faults on our side
+    ERROR.
 
     Args:
         event: The event.
@@ -214,7 +239,7 @@ def log_event(event: AuditEvent) -> None:
     if isinstance(event, RefusedEvent):
         ours = isinstance(event.error, LocalError | UnavailableError)
         level = logging.ERROR if ours else logging.WARNING
-    elif isinstance(event, ConnectionIdentityEndedEvent):
+    elif isinstance(event, AbandonedEvent | ConnectionIdentityEndedEvent):
         level = logging.WARNING
     if _LOG.isEnabledFor(level):
         _LOG.log(level, "%s", describe(event), extra={"authsrv": event})

@@ -21,6 +21,7 @@ from authsrv.errors import (
     PackageFaultError,
 )
 from authsrv.events import (
+    AbandonedEvent,
     AuditEvent,
     ChallengedEvent,
     ConnectionIdentityEndedEvent,
@@ -63,6 +64,7 @@ EVENTS: dict[str, AuditEvent] = {
     "continued": ContinuedEvent(REQUEST, CONTINUED_LEG, "SPNEGO/NTLM"),
     "established": EstablishedEvent(REQUEST, ESTABLISHED_LEG, ALICE),
     "refused": refused(LogonDeniedError("no"), leg=REFUSED_LEG, mechanism="Kerberos"),
+    "abandoned": AbandonedEvent(REQUEST, "Kerberos", 1234),
     "connection-identity-ended": ConnectionIdentityEndedEvent(REQUEST, "alice@X", "it was shared"),
 }
 
@@ -89,6 +91,14 @@ def test_a_client_that_got_in_is_named() -> None:
         "established GET '/' peer=192.0.2.1 principal='alice@AUTHSRV.TEST'"
         " states=await-token>accepting>established"
         " sspi=SEC_E_OK(0x00000000) token=scripted,1234B ms=1.25"
+    )
+
+
+def test_what_was_abandoned_is_described_by_its_token_and_the_cause() -> None:
+    assert describe(EVENTS["abandoned"]) == (
+        "abandoned GET '/' peer=192.0.2.1 cause=cancelled "
+        "('the request was cancelled: its client has gone, or the server stops') "
+        "token=Kerberos,1234B"
     )
 
 
@@ -174,6 +184,7 @@ def test_a_principal_outside_ascii_is_escaped() -> None:
         (EVENTS["challenged"], logging.INFO),
         (EVENTS["continued"], logging.INFO),
         (EVENTS["established"], logging.INFO),
+        (EVENTS["abandoned"], logging.WARNING),
         (EVENTS["connection-identity-ended"], logging.WARNING),
         (refused(LogonDeniedError("no")), logging.WARNING),
         (refused(InvalidTokenError("no")), logging.WARNING),

@@ -25,6 +25,7 @@ from authsrv.bindings import ChannelBindings
 from authsrv.drive import Acceptor, AcceptorHandshake, Leg
 from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
 from authsrv.events import (
+    AbandonedEvent,
     AuditEvent,
     AuditSink,
     ChallengedEvent,
@@ -49,6 +50,8 @@ __all__ = ["NegotiateAuth", "setup"]
 _LOG = logging.getLogger("authsrv")
 
 _AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth")
+_MAX_REQUIREMENTS = 4_096
+
 _PROOF: web.RequestKey[dict[str, str]] = web.RequestKey("authsrv.proof", dict)
 
 
@@ -77,6 +80,10 @@ class NegotiateAuth:
         self.persistence = persistence
         self._audit = audit
         self._connections = Connections()
+        self._requirements: dict[tuple[web.AbstractRoute, str], Requirement] = {}
+        self._proofs = web.Application()
+        self._proofs.on_response_prepare.append(self.prove)
+        self._proofs.on_response_prepare.freeze()
 
     def __repr__(self) -> str:
         return f"<NegotiateAuth {self.acceptor!r}>"
@@ -94,11 +101,24 @@ class NegotiateAuth:
 
         Source: RFC 4559 section 4.
         """
-        requirement = self.rules.requirement(request)
+        key = request.match_info.route, request.method
+        requirement = self._requirements.get(key)
+        if requirement is None:
+            requirement = self._require(request, key)
         if requirement is Requirement.OPEN:
             # Handed on as it is: what is open to everybody pays for no coroutine of ours.
             return handler(request)
         return self._demand(request, handler, requirement)
+
+    def _require(self, request: web.Request, key: tuple[web.AbstractRoute, str]) -> Requirement:
+        requirement = self.rules.requirement(request)
+        if request.method == hdrs.METH_OPTIONS:
+            return requirement  # whether it is a preflight, each request tells anew
+        if len(self._requirements) >= _MAX_REQUIREMENTS:
+            # The routes of an application are few; but each 404 has a route of its own.
+            self._requirements.clear()
+        self._requirements[key] = requirement
+        return requirement
 
     async def _demand(
         self, request: web.Request, handler: Handler, requirement: Requirement
@@ -139,7 +159,12 @@ class NegotiateAuth:
             handshake = self._handshake_for(request, token)
         except AuthsrvError as error:
             return self._refuse(request, error)
-        leg = await handshake.advance(token)
+        try:
+            leg = await handshake.advance(token)
+        except asyncio.CancelledError:
+            mechanism = peek(token).mechanism.label
+            self._audit(AbandonedEvent(_described(request), mechanism, len(token)))
+            raise
         answer = conclude(leg, limits=self.acceptor.limits)
         if isinstance(answer, Accepted):
             self._accept(request, answer, leg)
@@ -167,6 +192,9 @@ class NegotiateAuth:
             # without a token, and is challenged again.
             proof["Persistent-Auth"] = "false"
         request[_PROOF] = proof
+        # For this response alone: a signal of the application would be sent for open ones too,
+        # and the handler may send a streaming response before it returns.
+        request.match_info._apps.append(self._proofs)
         self._emit(lambda: EstablishedEvent(_described(request), leg, identity))
 
     def _continue(
@@ -328,7 +356,6 @@ def setup(
 
     # First of all: no other middleware may see a request that is not authenticated.
     app.middlewares.insert(0, auth.handle)
-    app.on_response_prepare.append(auth.prove)
     app.on_startup.append(auth.start)
     app.on_cleanup.append(auth.stop)
     return auth

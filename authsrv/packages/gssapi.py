@@ -20,6 +20,7 @@ from __future__ import annotations
 import datetime
 import os
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,6 +59,9 @@ __all__ = ["GssapiPackage"]
 
 _KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
 _SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
+
+# How often the keytab file is looked at: a change waits for longer than this to settle anyway.
+_LOOK_EVERY_S = 0.1
 
 # RFC 2744 section 5.1 and MIT krb5's gssapi_ext.h.
 _ANONYMOUS = 0x40
@@ -99,6 +103,7 @@ class GssapiPackage:
         self.claims_replays = self.replay.residual == b"none:"
         self._guard = threading.Lock()
         self._credential: tuple[KeytabSnapshot, Any] | None = None
+        self._look_at = 0.0
         self._name = None if service is None else _service_name(service)
 
     def __repr__(self) -> str:
@@ -132,10 +137,11 @@ class GssapiPackage:
 
         Source: RFC 2744 section 5.2 (GSS_Acquire_cred); MIT krb5, gss_acquire_cred_from.
         """
-        snapshot = self.keytab.snapshot()
-        held = self._credential
-        if held is not None and held[0] is snapshot:
+        held, now = self._credential, time.monotonic()
+        if held is not None and now < self._look_at:
             return held
+        snapshot = self.keytab.snapshot()
+        self._look_at = now + _LOOK_EVERY_S
         with self._guard:
             if self._credential is None or self._credential[0] is not snapshot:
                 self._credential = snapshot, self._acquire(snapshot)

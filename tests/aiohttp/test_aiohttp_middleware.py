@@ -19,6 +19,7 @@ from authsrv.aiohttp import (
     IDENTITY,
     AccessRules,
     AuthenticationRequired,
+    Persistence,
     Preflight,
     current_identity,
     open_access,
@@ -547,6 +548,19 @@ async def test_no_proof_goes_out_where_the_package_made_none() -> None:
     async with served(site.app) as port, connected(port) as wire:
         answer = await wire.ask(token=b"alice")
     assert (answer.status, answer.challenges) == (200, [])
+
+
+@pytest.mark.parametrize("persistence", Persistence)
+async def test_a_response_says_that_the_next_request_needs_a_token_where_it_does(
+    persistence: Persistence,
+) -> None:
+    site = Site(persistence=persistence, rules=AccessRules(open_paths=("/open",)))
+    site.app.router.add_get("/open", Site.tell_name)
+    async with served(site.app) as port, connected(port) as wire:
+        for answer in (await wire.ask(), await wire.ask("/open"), await wire.ask(token=b"bad")):
+            assert "Persistent-Auth" not in answer.headers
+        said = (await wire.ask(token=b"alice")).headers.get("Persistent-Auth")
+    assert said == ("false" if persistence is Persistence.REQUEST else None)
 
 
 # What is reported.

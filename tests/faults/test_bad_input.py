@@ -1,0 +1,377 @@
+"""Bad input, end to end: a real server, a real realm, and for each the answer and the cause.
+
+The witness (see witness.py) demands of each test besides that neither a response nor any log shows
+a piece of a token.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from initiators import (
+    ACCEPT_COMPLETED,
+    NTLM_NEGOTIATE,
+    fresh_token,
+    kerberos_token,
+    newcomer,
+    rewrapped,
+)
+from witness import CHALLENGE, Witness, serve
+
+from authsrv.aiohttp import server_settings
+from authsrv.devrealm import EncryptionType, Realm
+from authsrv.packages.pyspnego import NTLMPolicy, PyspnegoPackage
+from authsrv.tokens.der_writer import build_frame
+from authsrv.tokens.kerberos import parse_ap_req
+from authsrv.tokens.spnego import (
+    KERBEROS,
+    NEGOEX,
+    NTLM,
+    NegState,
+    build_neg_token_init,
+    build_neg_token_resp,
+    unwrap_spnego,
+)
+
+MEBIBYTE = 1_048_576
+PATTERN = bytes(range(1, 256))
+LOCALHOST = re.escape("HTTP/localhost@AUTHSRV.TEST")
+
+pytestmark = pytest.mark.usefixtures("kerberos_environment")
+
+
+@pytest.fixture(scope="session")
+def strange_service(kerberos_realm: Realm) -> str:
+    """A service whose key is not in the server's keytab, as "class@host"."""
+    kerberos_realm.add_service("HTTP/strange.test")
+    return "HTTP@strange.test"
+
+
+class TestTheField:
+    @pytest.mark.parametrize(
+        "garbage",
+        [
+            "Negotiate !!!!",
+            "Negotiate c2VjcmV0LXNlY3JldA",
+            "Negotiate c2VjcmV0LXNlY3JldA=",
+            "Negotiate c2VjcmV0 LXNlY3JldA==",
+            "Negotiate =c2VjcmV0LXNlY3JldA=",
+            "Negotiate c2VjcmV0LXNlY3JldB==",
+            "Negotiate c2Vj_mV0LXNlY3Jl",
+            "Negotiate c2VjcmV0LXNlY3Jl, Basic c2VjcmV0OnNlY3JldA==",
+            "negotiate\tc2VjcmV0LXNlY3JldA==",
+        ],
+    )
+    async def test_that_is_no_base64(
+        self, witness: Witness, kerberos_keytab: Path, garbage: str
+    ) -> None:
+        witness.secrets.append(garbage.partition(" ")[2] or garbage)
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(None, garbage)
+            words = "the token is not base64.*|the Authorization field does not begin with a scheme"
+            witness.expect(answer, 400, "bad-header", words)
+            await server.must_let_in(fresh_token())
+
+    @pytest.mark.parametrize("empty", ["Negotiate", "Negotiate ", "NEGOTIATE", "Negotiate    "])
+    async def test_whose_token_is_empty(
+        self, witness: Witness, kerberos_keytab: Path, empty: str
+    ) -> None:
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(None, empty)
+            words = "the Authorization field has an empty Negotiate token"
+            witness.expect(answer, 400, "bad-header", words)
+
+    @pytest.mark.parametrize("second", ["the same", "another", "Basic"])
+    async def test_that_comes_twice(
+        self, witness: Witness, kerberos_keytab: Path, second: str
+    ) -> None:
+        one, other = fresh_token(), fresh_token()
+        more = {
+            "the same": "Negotiate " + base64.b64encode(one).decode(),
+            "another": "Negotiate " + base64.b64encode(other).decode(),
+            "Basic": "Basic c2VjcmV0OnNlY3JldA==",
+        }[second]
+        witness.tokens.append(other)
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(one, more)
+            words = "the request has more than one Authorization field"
+            witness.expect(answer, 400, "bad-header", words)
+            # Neither of the tokens was used up.
+            await server.must_let_in(one)
+
+    async def test_of_a_mebibyte_is_more_than_the_server_reads(
+        self, witness: Witness, kerberos_keytab: Path
+    ) -> None:
+        token = (PATTERN * (MEBIBYTE // len(PATTERN) + 1))[:MEBIBYTE]
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(token)
+            assert answer.status == 400
+            assert answer.text == "The request could not be understood.\n"
+            (record,) = [record for record in witness.log.records if record.name == "authsrv"]
+            assert "http=400 cause=bad-request" in record.getMessage()
+            assert "a header field is over its limit" in record.getMessage()
+            await server.must_let_in(fresh_token())
+
+    async def test_of_a_mebibyte_is_too_large_where_the_server_reads_it(
+        self, witness: Witness, kerberos_keytab: Path
+    ) -> None:
+        token = (PATTERN * (MEBIBYTE // len(PATTERN) + 1))[:MEBIBYTE]
+        room = {"max_field_size": 2 * MEBIBYTE}
+        async with serve(witness, runner=room, keytab=kerberos_keytab) as server:
+            answer = await server.ask(token)
+            words = "the token has more than 65536 bytes"
+            witness.expect(answer, 431, "token-too-large", words)
+            await server.must_let_in(fresh_token())
+
+    async def test_of_one_byte_too_many_is_too_large(
+        self, witness: Witness, kerberos_keytab: Path
+    ) -> None:
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask((PATTERN * 258)[:65_537])
+            words = "the token has more than 65536 bytes"
+            witness.expect(answer, 431, "token-too-large", words)
+            answer = await server.ask((PATTERN * 258)[:65_536])
+            witness.expect(
+                answer, 400, "bad-token", "the token is no valid SPNEGO or Kerberos token"
+            )
+
+
+class TestTheToken:
+    @pytest.mark.parametrize("make", [fresh_token, kerberos_token])
+    async def test_that_is_truncated(
+        self, witness: Witness, kerberos_keytab: Path, make: Callable[[], bytes]
+    ) -> None:
+        whole = make()
+        lengths = (1, 2, 5, 17, 40, 100, len(whole) // 2, len(whole) - 1)
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            for length in lengths:
+                answer = await server.ask(whole[:length])
+                words = (
+                    "the token is truncated or malformed|"
+                    "the token is no valid SPNEGO or Kerberos token"
+                )
+                witness.expect(answer, 400, "bad-token", words)
+            await server.must_let_in(whole)
+
+    @pytest.mark.parametrize(
+        ("token", "offered"),
+        [
+            (build_neg_token_init(["1.2.3.4"], PATTERN), "OID 1.2.3.4"),
+            (build_neg_token_init(["1.2.3.4", NEGOEX], PATTERN), "OID 1.2.3.4, NegoEx"),
+            (build_frame("1.2.3.4", PATTERN), "OID 1.2.3.4"),
+        ],
+    )
+    async def test_of_a_mechanism_that_nobody_knows(
+        self, witness: Witness, kerberos_keytab: Path, token: bytes, offered: str
+    ) -> None:
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(token)
+            words = f"the client offers {offered}; only Kerberos is accepted here"
+            witness.expect(answer, 401, "mechanism", words)
+
+    @pytest.mark.parametrize(
+        "token", [NTLM_NEGOTIATE, build_neg_token_init([NTLM], NTLM_NEGOTIATE)]
+    )
+    @pytest.mark.parametrize("package", ["gssapi", "pyspnego"])
+    async def test_of_ntlm_where_ntlm_is_off(
+        self, witness: Witness, kerberos_keytab: Path, token: bytes, package: str
+    ) -> None:
+        settings = (
+            {"keytab": kerberos_keytab} if package == "gssapi" else {"package": PyspnegoPackage()}
+        )
+        async with serve(witness, **settings) as server:
+            answer = await server.ask(token)
+            words = (
+                "the client sent NTLM, which is off here: "
+                "it has no Kerberos ticket for this service"
+            )
+            record = witness.expect(answer, 401, "mechanism", words)
+            assert "token=NTLM," in record.getMessage()
+            assert (answer.challenge or "").startswith("Negotiate")
+
+    @pytest.mark.parametrize("shell", ["as sent", "raw", "MS-Kerberos first"])
+    async def test_that_is_replayed(
+        self, witness: Witness, kerberos_keytab: Path, shell: str
+    ) -> None:
+        token = fresh_token()
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            await server.must_let_in(token)
+            answer = await server.ask(rewrapped(token)[shell])
+            words = "the ticket's authenticator was used before"
+            record = witness.expect(answer, 401, "replay", words)
+            assert "native=(GSS major 0x" in record.getMessage()
+
+    async def test_for_another_service(
+        self, witness: Witness, kerberos_keytab: Path, strange_service: str
+    ) -> None:
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(fresh_token(strange_service))
+            words = (
+                "the ticket is for HTTP/strange.test@AUTHSRV.TEST; "
+                f"the keytab has keys for {LOCALHOST}"
+            )
+            witness.expect(answer, 401, "wrong-service", words)
+            await server.must_let_in(fresh_token())
+
+    async def test_for_another_service_than_the_one_that_is_accepted(
+        self, witness: Witness, kerberos_realm: Realm, strange_service: str, tmp_path: Path
+    ) -> None:
+        names = ["HTTP/localhost", "HTTP/strange.test"]
+        keytab = kerberos_realm.write_keytab(tmp_path / "both", names)
+        async with serve(witness, keytab=keytab, service="HTTP/localhost") as server:
+            answer = await server.ask(fresh_token(strange_service))
+            words = (
+                "the ticket is for HTTP/strange.test@AUTHSRV.TEST; this service is HTTP/localhost"
+            )
+            witness.expect(answer, 401, "wrong-service", words)
+
+    async def test_of_another_key_version(
+        self, witness: Witness, kerberos_realm: Realm, tmp_path: Path
+    ) -> None:
+        kerberos_realm.add_service("HTTP/rolled.test")
+        keytab = kerberos_realm.write_keytab(tmp_path / "old", ["HTTP/rolled.test"])
+        new = kerberos_realm.rotate_key("HTTP/rolled.test")
+        async with serve(witness, keytab=keytab) as server:
+            answer = await server.ask(fresh_token("HTTP@rolled.test"))
+            words = (
+                f"the ticket for HTTP/rolled.test@AUTHSRV.TEST has key version {new}; "
+                f"the keytab has {new - 1}"
+            )
+            witness.expect(answer, 401, "key-version", words)
+
+    async def test_of_an_encryption_type_that_is_not_in_the_keytab(
+        self, witness: Witness, kerberos_realm: Realm, tmp_path: Path
+    ) -> None:
+        keytab = kerberos_realm.write_keytab(
+            tmp_path / "aes128", ["HTTP/localhost"], enctypes=[EncryptionType.AES128_SHA1]
+        )
+        async with serve(witness, keytab=keytab) as server:
+            answer = await server.ask(fresh_token())
+            words = (
+                f"the ticket for {LOCALHOST} is encrypted with aes256-cts-hmac-sha1-96; "
+                "the keytab has only aes128-cts-hmac-sha1-96"
+            )
+            witness.expect(answer, 401, "encryption-type", words)
+
+    async def test_of_an_expired_ticket(
+        self, witness: Witness, kerberos_realm: Realm, kerberos_keytab: Path
+    ) -> None:
+        cache = kerberos_realm.expired_login(newcomer(kerberos_realm))
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(fresh_token(cache=cache))
+            words = r"the ticket expired 33\d\d s ago, at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+            witness.expect(answer, 401, "ticket-expired", words)
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"),
+        [
+            (420, r"the client's clock is 4(19|2\d) s ahead of ours"),
+            (-420, r"the client's clock is 4(19|2\d) s behind ours"),
+        ],
+    )
+    async def test_of_a_client_whose_clock_is_wrong(
+        self,
+        witness: Witness,
+        kerberos_realm: Realm,
+        kerberos_keytab: Path,
+        seconds: int,
+        words: str,
+    ) -> None:
+        cache = kerberos_realm.skewed_login(newcomer(kerberos_realm), seconds)
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(fresh_token(cache=cache))
+            witness.expect(answer, 401, "clock-skew", words)
+
+    @pytest.mark.parametrize("part", ["ticket_cipher", "authenticator_cipher"])
+    async def test_that_was_altered(
+        self, witness: Witness, kerberos_keytab: Path, part: str
+    ) -> None:
+        token = fresh_token()
+        cipher = getattr(parse_ap_req(unwrap_spnego(token)), part)
+        altered = token.replace(cipher, bytes((cipher[0] ^ 1,)) + cipher[1:])
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(altered)
+            words = f"the ticket for {LOCALHOST} was altered, or the keytab's key .*"
+            witness.expect(answer, 401, "logon-denied", words)
+            await server.must_let_in(token)
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            PATTERN,
+            b"\x60\x82\xff\xff" + PATTERN,
+            build_frame(KERBEROS, b"\x01\x00" + PATTERN),
+            build_neg_token_init([KERBEROS], PATTERN),
+            build_neg_token_init([KERBEROS], build_frame(KERBEROS, b"\x01\x00" + PATTERN)),
+            build_frame(KERBEROS, b"\x02\x00" + PATTERN),
+        ],
+    )
+    async def test_that_is_garbage_in_whatever_shell(
+        self, witness: Witness, kerberos_keytab: Path, token: bytes
+    ) -> None:
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(token)
+            witness.expect(answer, 400, "bad-token", "the (Kerberos )?token .*")
+
+
+class TestClaimedCompletion:
+    """NegTokenResp(accept-completed) from a client that has not authenticated."""
+
+    async def test_as_the_first_message(self, witness: Witness, kerberos_keytab: Path) -> None:
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            answer = await server.ask(ACCEPT_COMPLETED)
+            words = "the token is no valid SPNEGO or Kerberos token"
+            witness.expect(answer, 400, "bad-token", words)
+
+    async def test_as_the_second_message(self, witness: Witness, kerberos_keytab: Path) -> None:
+        async with serve(witness, keytab=kerberos_keytab) as server:
+            offered = await server.ask(build_neg_token_init([NEGOEX, KERBEROS]))
+            assert (offered.status, offered.text) == (401, CHALLENGE)
+            assert offered.server_token
+            assert server.auth.acceptor.pending == 1
+            answer = await server.ask(ACCEPT_COMPLETED)
+            witness.expect(answer, 400, "bad-token", "the token is .*")
+            assert server.auth.acceptor.pending == 0
+            # And the connection carries nobody.
+            assert (await server.ask()).text == CHALLENGE
+
+    async def test_as_the_first_message_to_pyspnego(
+        self, witness: Witness, ntlm_for_alice: None
+    ) -> None:
+        package = PyspnegoPackage(ntlm=NTLMPolicy.ON)
+        async with serve(witness, package=package) as server:
+            answer = await server.ask(ACCEPT_COMPLETED)
+            words = "the first token does not begin a handshake"
+            witness.expect(answer, 400, "bad-token", words)
+
+    @pytest.mark.parametrize("mechanism", [None, NTLM])
+    async def test_as_the_second_message_to_pyspnego(
+        self, witness: Witness, ntlm_for_alice: None, mechanism: str | None
+    ) -> None:
+        """The attack: pyspnego itself calls the handshake complete here."""
+        package = PyspnegoPackage(ntlm=NTLMPolicy.ON)
+        async with serve(witness, package=package) as server:
+            challenged = await server.ask(build_neg_token_init([NTLM], NTLM_NEGOTIATE))
+            assert (challenged.status, challenged.text) == (401, CHALLENGE)
+            claim = build_neg_token_resp(NegState.ACCEPT_COMPLETED, mechanism)
+            answer = await server.ask(claim)
+            words = "the client claims to be done, and nobody has authenticated"
+            witness.expect(answer, 401, "logon-denied", words)
+            assert (await server.ask()).text == CHALLENGE
+
+    @pytest.fixture
+    def ntlm_for_alice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        users = tmp_path / "users"
+        users.write_text("DOMAIN:alice:password\n")
+        monkeypatch.setenv("NTLM_USER_FILE", str(users))
+        monkeypatch.setenv("LM_COMPAT_LEVEL", "5")
+
+
+def test_the_settings_of_the_server_read_a_mebibyte_only_when_told_to() -> None:
+    from aiohttp import web
+
+    assert server_settings(web.Application())["max_field_size"] < MEBIBYTE

@@ -1,0 +1,581 @@
+"""Faults on our side, and clients that go: the answer, the cause, and nothing left open.
+
+The witness (see witness.py) demands of each test besides that neither a response nor any log shows
+a piece of a token, or the text of an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from initiators import fresh_token
+from witness import CHALLENGE, Server, Witness, negotiate, serve
+
+from authsrv.devrealm import Realm
+from authsrv.drive import Acceptor
+from authsrv.errors import ConfigError
+from authsrv.identity import Identity
+from authsrv.limits import Limits
+from authsrv.packages.base import ContextRequest
+from authsrv.packages.gssapi import GssapiPackage
+from authsrv.packages.keytab import KeytabFile
+from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
+from authsrv.results import Continue, Established, Refused, Result
+from authsrv.testing.leaks import find_leak
+
+TOKEN = bytes(range(130, 190))
+PATIENCE_S = 10.0
+LONG = 3600.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another task or thread is to bring about."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+# The keytab.
+
+
+def make_missing(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def make_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def make_without_keys(path: Path) -> None:
+    path.write_bytes(b"\x05\x02")
+
+
+def make_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def make_unreadable(path: Path) -> None:
+    # Its first page is not mapped: reading fails with EIO, for root too, whom no mode keeps out.
+    path.symlink_to("/proc/self/mem")
+
+
+def make_text(path: Path) -> None:
+    path.write_text("this is no keytab\n")
+
+
+def make_truncated(path: Path) -> None:
+    path.write_bytes(b"\x05\x02\0\0\0\x55half of a key")
+
+
+def repair(path: Path, good: Path) -> None:
+    """Put a keytab where a wrong one was, long ago by its time."""
+    path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+    path.write_bytes(good.read_bytes())
+    os.utime(path, (1, 1))
+
+
+WRONG = {
+    make_missing: "the keytab {} does not exist",
+    make_empty: "the keytab {} is empty",
+    make_without_keys: "the keytab {} is empty",
+    make_directory: "the keytab {} is not a regular file",
+    make_unreadable: "the keytab {} cannot be read: Input/output error",
+    make_text: "{} is not a keytab",
+    make_truncated: "the keytab {} is truncated",
+}
+
+
+@pytest.mark.usefixtures("kerberos_environment")
+class TestKeytab:
+    @pytest.mark.parametrize("spoil", WRONG)
+    async def test_that_is_no_good_is_503_with_the_cause_until_it_comes_right(
+        self,
+        witness: Witness,
+        kerberos_keytab: Path,
+        tmp_path: Path,
+        spoil: Callable[[Path], None],
+    ) -> None:
+        path = tmp_path / "http.keytab"
+        spoil(path)
+        cause = WRONG[spoil].format(path)
+        token = fresh_token()
+        async with serve(witness, keytab=path) as server:
+            told = f"authentication is not possible yet: {cause}"
+            assert told in [record.getMessage() for record in witness.log.records]
+            for _ in range(2):
+                answer = await server.ask(token)
+                witness.expect(answer, 503, "keytab", cause, level=logging.ERROR)
+            # Whoever sends no token is asked for one all the same.
+            assert (await server.ask()).text == CHALLENGE
+
+            repair(path, kerberos_keytab)
+            await server.must_let_in(token)
+
+    async def test_without_a_key_for_the_service_is_503(
+        self, witness: Witness, kerberos_keytab: Path
+    ) -> None:
+        settings = {"keytab": kerberos_keytab, "service": "HTTP/absent.test"}
+        async with serve(witness, **settings) as server:
+            answer = await server.ask(fresh_token())
+            words = f"the keytab {kerberos_keytab} has no key for HTTP/absent.test"
+            witness.expect(answer, 503, "keytab", words, level=logging.ERROR)
+
+    async def test_that_is_replaced_while_the_server_runs_is_taken_up(
+        self, witness: Witness, kerberos_realm: Realm, tmp_path: Path
+    ) -> None:
+        service, host = "HTTP/replaced.test", "HTTP@replaced.test"
+        kerberos_realm.add_service(service)
+        path = kerberos_realm.write_keytab(tmp_path / "http.keytab", [service])
+        os.utime(path, (1, 1))
+        async with serve(witness, keytab=path) as server:
+            await server.must_let_in(fresh_token(host))
+
+            new = kerberos_realm.rotate_key(service)
+            kerberos_realm.login("alice")
+            token = fresh_token(host)
+            words = f"the ticket for .* has key version {new}; the keytab has {new - 1}"
+            witness.expect(await server.ask(token), 401, "key-version", words)
+
+            kerberos_realm.write_keytab(path, [service])
+            os.utime(path, (2, 2))
+            await server.must_let_in(token)
+            assert any(
+                f"the keytab {path} was replaced" in line.getMessage()
+                for line in witness.log.records
+            )
+
+    @pytest.mark.parametrize("spoil", WRONG)
+    async def test_that_breaks_while_the_server_runs_leaves_the_good_keys_in_use(
+        self,
+        witness: Witness,
+        kerberos_keytab: Path,
+        tmp_path: Path,
+        spoil: Callable[[Path], None],
+    ) -> None:
+        path = tmp_path / "http.keytab"
+        repair(path, kerberos_keytab)
+        package = GssapiPackage(KeytabFile(path, settle_seconds=0.0))
+        async with serve(witness, package=package) as server:
+            await server.must_let_in(fresh_token())
+            path.unlink()
+            spoil(path)
+            for _ in range(3):
+                await server.must_let_in(fresh_token())
+        told = [line for line in witness.log.records if line.name == "authsrv.keytab"]
+        assert [(line.levelno, line.getMessage()) for line in told] == [
+            (logging.ERROR, f"{WRONG[spoil].format(path)}; the keys read before stay in use")
+        ]
+
+
+# The package.
+
+
+class RaisesEverywhere(ScriptedPackage):
+    """A package whose contexts raise in one method."""
+
+    def __init__(self, where: str, error: BaseException) -> None:
+        super().__init__([Established(ALICE)])
+        self.where = where
+        self.error = error
+        self.armed = False
+
+    def create_context(self, request: ContextRequest) -> ScriptedContext:
+        if self.armed and self.where == "create_context":
+            raise self.error
+        context = super().create_context(request)
+        return context if not self.armed else _Raising(context, self)  # type: ignore[return-value]
+
+
+class _Raising:
+    def __init__(self, inner: ScriptedContext, package: RaisesEverywhere) -> None:
+        self.inner = inner
+        self.package = package
+
+    def step(self, token: bytes) -> Result:
+        if self.package.where == "step":
+            raise self.package.error
+        return self.inner.step(token)
+
+    def complete(self) -> Result:
+        return self.inner.complete()
+
+    def delete(self) -> None:
+        self.inner.delete()
+        if self.package.where == "delete":
+            raise self.package.error
+
+
+SECRET = "the password is hunter2"
+
+
+class TestPackage:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ValueError(SECRET),
+            KeyError(SECRET),
+            RuntimeError(SECRET),
+            StopIteration(SECRET),
+            MemoryError(SECRET),
+            SystemExit(SECRET),
+            KeyboardInterrupt(SECRET),
+            asyncio.CancelledError(SECRET),
+            type("TheirOwnError", (Exception,), {})(SECRET),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    async def test_that_raises_in_a_step_is_500_and_its_text_is_nobodys_business(
+        self, witness: Witness, error: BaseException
+    ) -> None:
+        witness.secrets += [SECRET, "hunter2"]
+        package = RaisesEverywhere("step", error)
+        async with serve(witness, package=package) as server:
+            package.armed = True
+            answer = await server.ask(TOKEN)
+            words = f"the security package raised {type(error).__name__}"
+            witness.expect(answer, 500, "package-fault", words, level=logging.ERROR)
+            await until(lambda: package.open_contexts == 0)
+            package.armed = False
+            await server.must_let_in(TOKEN)
+
+    async def test_that_makes_no_context_is_500(self, witness: Witness) -> None:
+        witness.secrets.append("hunter2")
+        package = RaisesEverywhere("create_context", OSError(24, SECRET))
+        async with serve(witness, package=package) as server:
+            package.armed = True
+            answer = await server.ask(TOKEN)
+            words = "the security package raised OSError for a new context"
+            witness.expect(answer, 500, "package-fault", words, level=logging.ERROR)
+            assert server.auth.acceptor.pending == 0
+
+    async def test_that_raises_in_delete_harms_nobody(self, witness: Witness) -> None:
+        witness.secrets.append("hunter2")
+        package = RaisesEverywhere("delete", ValueError(SECRET))
+        async with serve(witness, package=package) as server:
+            package.armed = True
+            await server.must_let_in(TOKEN)
+            await server.must_let_in(TOKEN)
+        assert "the security package raised ValueError in delete" in [
+            line.getMessage() for line in witness.log.records if line.levelno == logging.ERROR
+        ]
+
+    @pytest.mark.parametrize(
+        "nobody",
+        [
+            lambda token: Established(Identity("", "scripted")),
+            lambda token: Established(Identity("  ", "scripted")),
+            lambda token: Established(Identity("alice\n@X", "scripted")),
+            lambda token: Established(Identity(None, "scripted")),  # type: ignore[arg-type]
+            lambda token: Established(Identity("alice", "")),
+            lambda token: Established(None),  # type: ignore[arg-type]
+            lambda token: Established("alice"),  # type: ignore[arg-type]
+            lambda token: None,
+            lambda token: True,
+            lambda token: "alice",
+        ],
+    )
+    async def test_that_says_ok_without_a_name_is_500(
+        self, witness: Witness, nobody: Callable[[bytes], Any]
+    ) -> None:
+        package = ScriptedPackage([nobody])
+        async with serve(witness, package=package) as server:
+            answer = await server.ask(TOKEN)
+            words = (
+                "the security package (named no printable (principal|mechanism)|.*identity.*|"
+                "answered a (NoneType|bool|str))"
+            )
+            witness.expect(answer, 500, "package-fault", words, level=logging.ERROR)
+        assert package.open_contexts == 0
+
+    async def test_whose_ok_was_forged_past_all_checks_lets_nobody_in(
+        self, witness: Witness
+    ) -> None:
+        forged = object.__new__(Established)
+        object.__setattr__(forged, "identity", None)
+        object.__setattr__(forged, "token", b"")
+        async with serve(witness, package=ScriptedPackage([forged])) as server:
+            assert (await server.ask(TOKEN)).status != 200
+
+    async def test_that_hangs_is_503_at_the_deadline_and_its_context_goes_when_it_returns(
+        self, witness: Witness
+    ) -> None:
+        package = ScriptedPackage([Delay(LONG, Established(ALICE))])
+        limits = Limits(step_seconds=0.05)
+        async with serve(witness, package=package, limits=limits) as server:
+            began = time.monotonic()
+            answer = await server.ask(TOKEN)
+            assert time.monotonic() - began < PATIENCE_S
+            words = "the security package did not answer within 0.05 s"
+            witness.expect(answer, 503, "deadline", words, level=logging.ERROR)
+            assert package.open_contexts == 1
+            assert server.auth.acceptor.pending == 0
+            package.release()
+            await until(lambda: package.open_contexts == 0)
+            await server.must_let_in(TOKEN)
+
+    async def test_that_hangs_for_all_is_503_for_those_that_come_too_many(
+        self, witness: Witness
+    ) -> None:
+        package = ScriptedPackage([Delay(LONG, Established(ALICE))])
+        limits = Limits(step_seconds=0.5, max_workers=1, max_queued=1)
+        async with serve(witness, package=package, limits=limits) as server:
+            acceptor = server.auth.acceptor
+            waiting = [asyncio.ensure_future(acceptor.begin().advance(TOKEN)) for _ in range(2)]
+            await asyncio.sleep(0)
+            await until(lambda: acceptor.pool.occupied == 1)
+            answer = await server.ask(TOKEN)
+            words = r"\d+ calls wait for a thread"
+            witness.expect(answer, 503, "overloaded", words, level=logging.ERROR)
+            package.release()
+            for leg in await asyncio.gather(*waiting):
+                assert not isinstance(leg.result, Continue)
+            await until(lambda: package.open_contexts == 0)
+
+    async def test_that_can_never_work_stops_the_start(self, witness: Witness) -> None:
+        witness.lines.append("there is no server to hear")
+        package = ScriptedPackage(fault=ConfigError("its settings are wrong"))
+        with pytest.raises(ConfigError, match="settings are wrong"):
+            async with serve(witness, package=package):
+                pass
+
+
+# Clients that go.
+
+
+async def knock(server: Server, token: bytes) -> asyncio.StreamWriter:
+    """Send a request on a connection of its own, and do not wait for the answer."""
+    host, port = server.url.removeprefix("http://").rstrip("/").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    request = f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {negotiate(token)}\r\n\r\n"
+    writer.write(request.encode())
+    await writer.drain()
+    server.witness.tokens.append(token)
+    return writer
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    await writer.wait_closed()
+
+
+def entered(package: ScriptedPackage) -> tuple[Act, Callable[[], bool]]:
+    """An act that blocks until the package is released, and whether it has begun."""
+    begun: list[bool] = []
+
+    def act(token: bytes) -> Act:
+        begun.append(True)
+        return Delay(LONG, Established(ALICE, b"proof"))
+
+    return act, lambda: bool(begun)
+
+
+class TestClientsThatGo:
+    async def test_during_the_accept_leave_nothing_open(self, witness: Witness) -> None:
+        package = ScriptedPackage()
+        act, begun = entered(package)
+        package._script = (act,)
+        async with serve(witness, package=package) as server:
+            writer = await knock(server, TOKEN)
+            await until(begun)
+            await hang_up(writer)
+            assert package.open_contexts == 1
+            package.release()
+            await until(lambda: package.open_contexts == 0)
+            await until(lambda: bool(witness.audit("established")))
+            assert server.auth.acceptor.pending == 0
+            await server.must_let_in(TOKEN)
+
+    async def test_during_the_accept_cancel_the_request_where_the_server_does_that(
+        self, witness: Witness
+    ) -> None:
+        package = ScriptedPackage()
+        act, begun = entered(package)
+        package._script = (act,)
+        runner = {"handler_cancellation": True}
+        async with serve(witness, runner=runner, package=package) as server:
+            acceptor = server.auth.acceptor
+            writer = await knock(server, TOKEN)
+            await until(begun)
+            assert acceptor.pending == 1
+            await hang_up(writer)
+            # The handshake has ended at once; its context goes with the call that uses it.
+            await until(lambda: acceptor.pending == 0)
+            (record,) = witness.audit("abandoned")
+            assert record.levelno == logging.WARNING
+            assert (
+                "cause=cancelled "
+                "('the request was cancelled: its client has gone, or the server stops')"
+            ) in record.getMessage()
+            assert f"token=unknown,{len(TOKEN)}B" in record.getMessage()
+            assert package.open_contexts == 1
+            package.release()
+            await until(lambda: package.open_contexts == 0)
+            assert witness.audit("established") == []
+            await server.must_let_in(TOKEN)
+
+    async def test_before_a_thread_was_free_never_reach_the_package(self, witness: Witness) -> None:
+        package = ScriptedPackage()
+        act, begun = entered(package)
+        package._script = (act,)
+        runner = {"handler_cancellation": True}
+        limits = Limits(max_workers=1)
+        async with serve(witness, runner=runner, package=package, limits=limits) as server:
+            first = await knock(server, TOKEN)
+            await until(begun)
+            second = await knock(server, TOKEN)
+            await until(lambda: server.auth.acceptor.pending == 2)
+            await hang_up(second)
+            await until(lambda: server.auth.acceptor.pending == 1)
+            package.release()
+            await until(lambda: package.open_contexts == 0)
+            await hang_up(first)
+        assert len(witness.audit("established")) == 1
+
+    @pytest.mark.usefixtures("kerberos_environment")
+    async def test_at_once_harm_a_real_acceptor_in_nothing(
+        self, witness: Witness, kerberos_keytab: Path
+    ) -> None:
+        async with serve(
+            witness, runner={"handler_cancellation": True}, keytab=kerberos_keytab
+        ) as server:
+            for _ in range(30):
+                writer = await knock(server, fresh_token())
+                await hang_up(writer)
+            await until(lambda: server.auth.acceptor.pending == 0)
+            await server.must_let_in(fresh_token())
+
+    async def test_when_the_server_stops_their_handshakes_end(self, witness: Witness) -> None:
+        package = ScriptedPackage([Continue(b"challenge")])
+        async with serve(witness, package=package) as server:
+            assert (await server.ask(TOKEN)).text == CHALLENGE
+            assert package.open_contexts == 1
+        await until(lambda: package.open_contexts == 0)
+
+
+# Handshakes that are begun and abandoned.
+
+ABANDONED = 10_000
+
+
+def fill(limits: Limits) -> tuple[Acceptor, ScriptedPackage]:
+    package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
+    return Acceptor(package, limits=limits), package
+
+
+async def begin_many(acceptor: Acceptor, count: int) -> None:
+    """Begin handshakes, each up to the second token, and forget them."""
+    for start in range(0, count, 500):
+        legs = await asyncio.gather(
+            *(acceptor.begin().advance(TOKEN) for _ in range(min(500, count - start)))
+        )
+        assert all(isinstance(leg.result, Continue) for leg in legs)
+
+
+class TestAbandonedHandshakes:
+    async def test_ten_thousand_of_them_end_by_themselves_and_leave_no_memory(self) -> None:
+        limits = Limits(handshake_seconds=0.5, max_pending=2 * ABANDONED)
+        acceptor, package = fill(limits)
+
+        async def abandon(count: int) -> int:
+            before = package.created
+            await begin_many(acceptor, count)
+            assert package.created == before + count
+            await until(lambda: acceptor.pending == 0 and package.open_contexts == 0)
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        async with acceptor:
+            tracemalloc.start()
+            try:
+                # The first ones pay for threads, caches and lists that grow once.
+                await abandon(ABANDONED // 5)
+                before = await abandon(ABANDONED // 5)
+                after = await abandon(ABANDONED)
+            finally:
+                tracemalloc.stop()
+        assert package.created == package.deleted == ABANDONED + 2 * (ABANDONED // 5)
+        # One leaked handshake takes a kilobyte; a byte for each is next to nothing.
+        assert after - before < 20 * 1024, f"{after - before} bytes more"
+
+    async def test_ten_thousand_pending_is_where_it_ends(self) -> None:
+        limits = Limits(handshake_seconds=60.0)
+        assert limits.max_pending == ABANDONED
+        acceptor, package = fill(limits)
+        async with acceptor:
+            await begin_many(acceptor, ABANDONED)
+            assert acceptor.pending == package.open_contexts == ABANDONED
+            with pytest.raises(Exception, match="10000 handshakes are pending"):
+                acceptor.begin()
+        await until(lambda: package.open_contexts == 0)
+        assert acceptor.pending == 0
+
+    async def test_too_many_pending_are_503_over_http(self, witness: Witness) -> None:
+        package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
+        async with serve(witness, package=package, limits=Limits(max_pending=1)) as server:
+            other = server.auth.acceptor.begin()
+            answer = await server.ask(TOKEN)
+            words = "1 handshakes are pending"
+            witness.expect(answer, 503, "overloaded", words, level=logging.ERROR)
+            other.close()
+            assert (await server.ask(TOKEN)).text == CHALLENGE
+            await server.must_let_in(TOKEN)
+
+    async def test_connections_that_their_clients_close_end_them_at_once(
+        self, witness: Witness
+    ) -> None:
+        package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
+        # Far longer than the test: only the closing of the connection ends them.
+        async with serve(witness, package=package, limits=Limits(handshake_seconds=LONG)) as server:
+            acceptor = server.auth.acceptor
+            for _ in range(5):
+                writers = await asyncio.gather(*(knock(server, TOKEN) for _ in range(40)))
+                await until(lambda: len(witness.audit("continued")) % 40 == 0)
+                await until(lambda: acceptor.pending == 40)
+                await asyncio.gather(*map(hang_up, writers))
+                await until(lambda: acceptor.pending == 0)
+            await until(lambda: package.open_contexts == 0)
+            assert package.created >= 200
+            assert len(server.auth._connections) == 0
+
+    async def test_connections_that_stay_open_end_them_at_their_deadline(
+        self, witness: Witness
+    ) -> None:
+        package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
+        limits = Limits(handshake_seconds=0.2)
+        async with serve(witness, package=package, limits=limits) as server:
+            writers = await asyncio.gather(*(knock(server, TOKEN) for _ in range(20)))
+            await until(lambda: len(witness.audit("continued")) == 20)
+            await until(lambda: server.auth.acceptor.pending == 0)
+            await until(lambda: package.open_contexts == 0)
+            await asyncio.gather(*map(hang_up, writers))
+            # Who comes back too late begins anew.
+            assert (await server.ask(TOKEN)).text == CHALLENGE
+
+
+# The witness itself.
+
+
+def test_the_witness_sees_a_token_in_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    witness = Witness(caplog, lines=[f"oops: {TOKEN!r}"], tokens=[TOKEN])
+    with pytest.raises(AssertionError, match="shows"):
+        witness.check()
+    assert find_leak(negotiate(TOKEN), TOKEN) is not None
+
+
+def test_the_witness_sees_a_text_in_a_response(caplog: pytest.LogCaptureFixture) -> None:
+    witness = Witness(caplog, lines=["ValueError: hunter2"], secrets=["hunter2"])
+    with pytest.raises(AssertionError, match="secret text"):
+        witness.check()
+
+
+def test_a_refusal_is_no_result_that_holds_its_token_in_its_repr() -> None:
+    assert find_leak(repr(Refused(ConfigError("no"), TOKEN)), TOKEN) is None
