@@ -60,7 +60,7 @@ __all__ = ["GssapiPackage"]
 _KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
 _SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 
-# How often the keytab file is looked at: a change waits for longer than this to settle anyway.
+# How often the keytab file is looked at, unless a change of it settles even sooner.
 _LOOK_EVERY_S = 0.1
 
 # RFC 2744 section 5.1 and MIT krb5's gssapi_ext.h.
@@ -141,7 +141,7 @@ class GssapiPackage:
         if held is not None and now < self._look_at:
             return held
         snapshot = self.keytab.snapshot()
-        self._look_at = now + _LOOK_EVERY_S
+        self._look_at = now + min(_LOOK_EVERY_S, self.keytab.settle_seconds)
         with self._guard:
             if self._credential is None or self._credential[0] is not snapshot:
                 self._credential = snapshot, self._acquire(snapshot)

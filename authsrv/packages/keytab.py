@@ -111,7 +111,7 @@ class KeytabFile:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
-        self._settle_seconds = settle_seconds
+        self.settle_seconds = settle_seconds
         self._clock = clock
         self._guard = threading.Lock()
         self._good: KeytabSnapshot | None = None
@@ -171,7 +171,7 @@ class KeytabFile:
     def _settled(self, stamp: _Stamp) -> bool:
         age = self._clock() - stamp[2] / 1e9
         # A time in the future is a clock that was set, not a file that is being written.
-        return age < 0 or age >= self._settle_seconds
+        return age < 0 or age >= self.settle_seconds
 
     def _fall_back(self, error: KeytabError) -> KeytabSnapshot:
         if self._good is None:
