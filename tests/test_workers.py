@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 
@@ -87,7 +88,9 @@ async def test_a_call_over_its_deadline_is_given_up() -> None:
     pool.close()
 
 
-async def test_an_answer_that_is_there_when_its_deadline_comes_is_taken() -> None:
+async def test_an_answer_that_is_there_when_its_deadline_comes_is_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pool = WorkerPool()
     task = asyncio.ensure_future(pool.run(lambda: "done", seconds=0.02))
     await asyncio.sleep(0)
@@ -95,6 +98,7 @@ async def test_an_answer_that_is_there_when_its_deadline_comes_is_taken() -> Non
     # The loop is held up until both the answer and the deadline wait for it.
     time.sleep(0.1)  # noqa: ASYNC251
     assert await task == "done"
+    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
     pool.close()
 
 

@@ -195,19 +195,17 @@ class Connections:
         """
         return self._connections.get(request.task) if self._connections else None
 
-    def open(self, request: web.Request) -> Connection | None:
+    def open(self, request: web.Request) -> Connection:
         """Find the state of the connection that a request came on, or make it.
 
         Args:
             request: The request.
 
         Returns:
-            Its state; None if the connection is closed already.
+            Its state. Where the connection is closed already, it is dropped with the request.
 
         Source: authsrv design decision 6.
         """
-        if request.transport is None:
-            return None
         task = request.task
         connection = self._connections.get(task)
         if connection is None:

@@ -206,11 +206,7 @@ class NegotiateAuth:
         token: bytes,
     ) -> web.Response:
         self._end_kept(request, "another handshake began on the connection")
-        connection = self._connections.open(request)
-        if connection is None:
-            handshake.close()
-        else:
-            connection.await_token(handshake, request)
+        self._connections.open(request).await_token(handshake, request)
         self._emit(lambda: ContinuedEvent(_described(request), leg, peek(token).mechanism.label))
         return _respond(answer)
 
@@ -251,8 +247,6 @@ class NegotiateAuth:
 
     def _keep(self, request: web.Request, identity: Identity) -> None:
         connection = self._connections.open(request)
-        if connection is None:
-            return
         cause = connection.distrust(request)
         if connection.identity is not None and connection.identity.principal != identity.principal:
             cause = "another user authenticated on the connection"

