@@ -261,7 +261,14 @@ class WorkerPool:
                 return False
             self._threads += 1
             number = self._threads
-        threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
+        thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The system has no thread to give just now; the next look asks again.
+            with self._guard:
+                self._threads -= 1
+            return False
         return True
 
     def _look_later(self) -> None:

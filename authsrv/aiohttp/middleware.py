@@ -114,8 +114,11 @@ class NegotiateAuth:
         requirement = self.rules.requirement(request)
         if request.method == hdrs.METH_OPTIONS:
             return requirement  # whether it is a preflight, each request tells anew
+        if key[0].resource is None:
+            # Each 404 has a route of its own, and that its exception, and that the request.
+            return requirement
         if len(self._requirements) >= _MAX_REQUIREMENTS:
-            # The routes of an application are few; but each 404 has a route of its own.
+            # The routes of an application are few, but a client may make up methods.
             self._requirements.clear()
         self._requirements[key] = requirement
         return requirement

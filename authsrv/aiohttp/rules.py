@@ -162,9 +162,17 @@ class AccessRules:
     def _is_preflight(self, request: web.Request) -> bool:
         return (
             self.preflight is Preflight.PASS
+            and _answers_options(request.match_info.route)
             and hdrs.ORIGIN in request.headers
             and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
         )
+
+
+def _answers_options(route: web.AbstractRoute) -> bool:
+    """Whether somebody wrote the route for OPTIONS, and not for every method."""
+    if isinstance(route.handler, type):
+        return hasattr(route.handler, "options")
+    return route.method == hdrs.METH_OPTIONS or route.resource is None
 
 
 def _mark_of(handler: Any, method: str) -> Requirement | None:
@@ -172,6 +180,9 @@ def _mark_of(handler: Any, method: str) -> Requirement | None:
         own: Requirement | None = getattr(getattr(handler, method.lower(), None), _MARK, None)
         if own is not None:
             return own
+        # A mark on a class is for that class: one that inherits from it may do other things.
+        marked: Requirement | None = vars(handler).get(_MARK)
+        return marked
     mark: Requirement | None = getattr(handler, _MARK, None)
     return mark
 

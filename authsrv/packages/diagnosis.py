@@ -57,7 +57,7 @@ _DEFECTIVE_CREDENTIAL = 10
 _TKT_EXPIRED = 32
 _TKT_NYV = 33
 _REPEAT = 34
-_SKEW = 37
+_AP_SKEW = 37
 _GENERIC = 60
 _UNREADABLE_CODES = frozenset({39, 40})  # BADVERSION, MSG_TYPE
 _KEY_CODES = frozenset({14, 31, 35, 36, 41, 44, 45})
@@ -65,6 +65,11 @@ _KEY_CODES = frozenset({14, 31, 35, 36, 41, 44, 45})
 _MAX_SIGNED = 2**31 - 1
 
 _KERBEROS_NAMES = frozenset(map(mechanism_name, (KERBEROS, MS_KERBEROS)))
+
+
+# MIT's default; what a krb5.conf allows instead, no interface tells.
+_SKEW = datetime.timedelta(seconds=300)
+_MAX_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,7 @@ def diagnose(failure: Failure, snapshot: KeytabSnapshot, service: str | None) ->
     error = _by_major(failure, seen)
     if error is None:
         error = _by_ticket(failure, seen, snapshot, service)
-    if error.native is None:
-        error.native = failure.native
+    error.native = failure.native
     return error
 
 
@@ -165,8 +169,10 @@ def _by_ticket(
 ) -> AuthsrvError:
     krb_error = _krb_error(failure.error_token)
     ap_req = seen.ap_req
-    if ap_req is None or krb_error is None:
-        return _without_ticket(failure, seen)
+    if ap_req is None:
+        return InvalidTokenError("the token is truncated or malformed")
+    if krb_error is None:
+        return _without_answer(failure, ap_req, snapshot, service)
     code = krb_error.error_code
     if code in _TIMED:
         return _TIMED[code](read_times(ap_req, snapshot))
@@ -181,15 +187,38 @@ def _by_ticket(
     return LogonDeniedError(f"Kerberos error {code}")
 
 
-def _without_ticket(failure: Failure, seen: TokenPeek) -> AuthsrvError:
-    status = from_gss(failure.major, failure.minor).status
-    if seen.ap_req is None:
-        return InvalidTokenError("the token is truncated or malformed")
-    if failure.error_token or (seen.ap_req.ticket_kvno or 0) > _MAX_SIGNED:
-        # An answer was made for the client, so the token was judged, not the system; or MIT could
-        # not even read the key version, which it holds for a signed number.
+def _without_answer(
+    failure: Failure, ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None
+) -> AuthsrvError:
+    if (ap_req.ticket_kvno or 0) > _MAX_SIGNED:
+        # MIT holds the key version for a signed number, and could not even read it.
         return InvalidTokenError("the Kerberos token is malformed")
+    if not ap_req.mutual_required:
+        return _inferred(ap_req, snapshot, service)
+    if failure.error_token:
+        # An answer was made for the client, so the token was judged, and not the system.
+        return InvalidTokenError("the Kerberos token is malformed")
+    status = from_gss(failure.major, failure.minor).status
     return PackageFaultError("libgssapi failed without a cause", status=status)
+
+
+def _inferred(ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None) -> AuthsrvError:
+    """Find the cause as MIT did: it makes a KRB-ERROR only where the client asked for an answer."""
+    times = read_times(ap_req, snapshot)
+    if times is None or (service is not None and ap_req.service != service):
+        return _key_cause(ap_req, snapshot, service)
+    now = _now()
+    if times.end_time + _SKEW < now:
+        return _expired(times)
+    if times.start_time is not None and times.start_time > now + _SKEW:
+        return _not_yet(times)
+    if times.client_time is None:
+        return LogonDeniedError("the ticket's authenticator was altered")
+    if abs(times.client_time - now) > _SKEW:
+        return _skewed(times)
+    return ReplayError(
+        "the ticket's authenticator was used before, or the replay cache cannot be used"
+    )
 
 
 def _krb_error(error_token: bytes) -> KrbError | None:
@@ -236,16 +265,16 @@ def _unchecked(times: TicketTimes | None) -> AuthsrvError:
 
 
 _TIMED: MappingProxyType[int, Callable[[TicketTimes | None], AuthsrvError]] = MappingProxyType(
-    {_TKT_EXPIRED: _expired, _TKT_NYV: _not_yet, _SKEW: _skewed}
+    {_TKT_EXPIRED: _expired, _TKT_NYV: _not_yet, _AP_SKEW: _skewed}
 )
 
 
 def _key_cause(ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None) -> AuthsrvError:
     """Say which of service, key version and encryption type the keytab does not have."""
-    wanted = ap_req.principal
+    wanted = _shortened(ap_req.principal)
     if service is not None and ap_req.service != service:
         return WrongServiceError(f"the ticket is for {wanted}; this service is {service}")
-    ours = [entry for entry in snapshot.entries if entry.principal == wanted]
+    ours = [entry for entry in snapshot.entries if entry.principal == ap_req.principal]
     if not ours:
         known = ", ".join(snapshot.principals[:4]) or "no service that is known here"
         return WrongServiceError(f"the ticket is for {wanted}; the keytab has keys for {known}")
@@ -267,6 +296,11 @@ def _key_cause(ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None) -> 
         f"the ticket for {wanted} was altered, "
         f"or the keytab's key (version {kvno}) is not the KDC's"
     )
+
+
+def _shortened(name: str) -> str:
+    """Bound what a client can write into the log."""
+    return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
 
 
 def _now() -> datetime.datetime:

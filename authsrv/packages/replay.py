@@ -42,6 +42,8 @@ __all__ = ["MITReplayCache", "ProcessReplayCache", "ReplayProtection", "kerberos
 # The authenticator's time may lie as far ahead of ours as the clock skew allows, and the token is
 # good until it lies as far behind: RFC 4120 section 3.2.3.
 _SKEW_SPAN = 2
+# MIT compares whole seconds, the last one included; and clocks are set while we run.
+_MARGIN_S = 5.0
 
 
 # The DER forms of 1.2.840.113554.1.2.2 and 1.2.840.48018.1.2.2.
@@ -163,7 +165,7 @@ class ProcessReplayCache:
         max_entries: How many authenticators are remembered; when it is full, new ones are refused
             and nothing is forgotten. An entry takes some 150 bytes.
         skew_seconds: The clock skew that the realm's configuration allows; MIT's default is 300.
-            Entries live twice as long.
+            Entries live twice as long, and five seconds.
         clock: Seconds of a clock that does not jump.
 
     Raises:
@@ -182,7 +184,7 @@ class ProcessReplayCache:
         if max_entries <= 0 or skew_seconds <= 0:
             raise ConfigError("a replay cache needs room and time")
         self._max_entries = max_entries
-        self._life = _SKEW_SPAN * skew_seconds
+        self._life = _SKEW_SPAN * skew_seconds + _MARGIN_S
         self._clock = clock
         self._guard = threading.Lock()
         self._seen: set[bytes] = set()

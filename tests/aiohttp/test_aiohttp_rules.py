@@ -147,12 +147,53 @@ async def test_open_methods_are_open_on_every_path() -> None:
 async def test_only_a_cors_preflight_passes(
     method: str, headers: Mapping[str, str], expected: Requirement
 ) -> None:
-    app = app_with(web.route("*", "/", answer))
+    app = app_with(web.options("/", answer), web.get("/", answer), web.put("/", answer))
     assert await requirement(app, AccessRules(), method=method, headers=headers) is expected
 
 
-async def test_a_preflight_is_like_any_other_request_where_the_rules_say_so() -> None:
+async def test_a_preflight_passes_to_no_handler_that_was_written_for_every_method() -> None:
     app = app_with(web.route("*", "/", answer))
+    assert await requirement(app, AccessRules(), method="OPTIONS", headers=PREFLIGHT) is R.REQUIRED
+
+
+async def test_a_preflight_passes_where_nobody_would_answer_it() -> None:
+    app = app_with(web.get("/", answer))
+    assert await requirement(app, AccessRules(), method="OPTIONS", headers=PREFLIGHT) is R.OPEN
+
+
+async def test_a_preflight_passes_to_a_view_with_options() -> None:
+    class Answering(web.View):
+        async def options(self) -> web.Response:
+            return web.Response()
+
+    class Silent(web.View):
+        pass
+
+    app = app_with(web.view("/", Answering), web.view("/silent", Silent))
+    seen = [
+        await requirement(app, AccessRules(), path=path, method="OPTIONS", headers=PREFLIGHT)
+        for path in ("/", "/silent")
+    ]
+    assert seen == [R.OPEN, R.REQUIRED]
+
+
+async def test_a_mark_on_a_view_is_not_inherited() -> None:
+    @open_access
+    class Public(web.View):
+        async def get(self) -> web.Response:
+            return web.Response()
+
+    class Admin(Public):
+        async def delete(self) -> web.Response:
+            return web.Response()
+
+    app = app_with(web.view("/", Public), web.view("/admin", Admin))
+    assert await requirement(app, AccessRules()) is R.OPEN
+    assert await requirement(app, AccessRules(), path="/admin", method="DELETE") is R.REQUIRED
+
+
+async def test_a_preflight_is_like_any_other_request_where_the_rules_say_so() -> None:
+    app = app_with(web.options("/", answer))
     rules = AccessRules(preflight=Preflight.AUTHENTICATE)
     assert await requirement(app, rules, method="OPTIONS", headers=PREFLIGHT) is R.REQUIRED
 

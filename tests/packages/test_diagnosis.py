@@ -486,6 +486,13 @@ def test_no_usable_key_is_the_servers_fault(routine: int) -> None:
     assert error.native == GSSCode(routine << 16, 100_001)
 
 
+@pytest.mark.parametrize("routine", [1, 7, 9, 10])
+def test_ntlm_is_told_as_such_whatever_code_it_leads_to(routine: int) -> None:
+    error = cause(routine, token=NTLM_NEGOTIATE)
+    assert isinstance(error, MechanismError)
+    assert error.cause == NTLM_OFF
+
+
 def test_a_code_of_kerberos_that_is_not_known_here_is_told_by_its_number() -> None:
     error = cause(13, krb_error(76))
     assert isinstance(error, LogonDeniedError)

@@ -496,6 +496,41 @@ class TestIdentify:
             context._identify()
 
 
+def test_a_client_that_rejects_the_negotiation_is_refused(package: PyspnegoPackage) -> None:
+    with open_context(package) as context:
+        assert isinstance(context.step(build_neg_token_init([NTLM, KERBEROS])), Continue)
+        rejection = build_neg_token_resp(NegState.REJECT)
+        assert isinstance(error_of(take_step(context, rejection)), LogonDeniedError)
+
+
+def test_a_refusal_is_told_without_the_keytab_where_that_has_gone_meanwhile(
+    package: PyspnegoPackage, foreign_service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = LateInitiator(foreign_service)
+    with open_context(package) as context:
+        answer = take_step(context, client.step(None) or b"")
+        assert isinstance(answer, Continue)
+        ticket = client.step(answer.token)
+        monkeypatch.setenv("KRB5_KTNAME", "FILE:/nowhere")
+        error = error_of(take_step(context, ticket or b""))
+    assert isinstance(error, WrongServiceError)
+    assert error.cause.endswith("the keytab has keys for no service that is known here")
+
+
+def test_a_mechanism_that_is_not_done_and_has_nothing_to_say_is_refused(
+    package: PyspnegoPackage,
+) -> None:
+    class Silent:
+        complete = False
+
+        def step(self, token: bytes) -> None:
+            return None
+
+    context = package.create_context(ContextRequest())
+    context._context = Silent()
+    assert isinstance(error_of(context.step(ACCEPT_COMPLETED)), InvalidTokenError)
+
+
 def test_an_empty_token_is_refused(package: PyspnegoPackage) -> None:
     """pyspnego would begin a negotiation of its own."""
     assert isinstance(error_of(ask(package, b"")), InvalidTokenError)

@@ -305,7 +305,7 @@ class TestProcessReplayCache:
         cache.claim(b"old")
         clock.now = 100
         cache.claim(b"young")
-        clock.now = 600
+        clock.now = 605
         cache.claim(b"new")
         with pytest.raises(ReplayCacheError):
             cache.claim(b"newer")
@@ -317,10 +317,11 @@ class TestProcessReplayCache:
         clock = Clock()
         cache = ProcessReplayCache(skew_seconds=skew, clock=clock)
         cache.claim(b"one")
-        clock.now = 2 * skew - 0.001
+        # MIT compares whole seconds, the last one included: it takes a token for up to 601 s.
+        clock.now = 2 * skew + 1
         with pytest.raises(ReplayError):
             cache.claim(b"one")
-        clock.now = 2 * skew
+        clock.now = 2 * skew + 5
         cache.claim(b"one")
 
     def test_a_refused_replay_does_not_prolong_the_entry(self) -> None:
@@ -330,7 +331,7 @@ class TestProcessReplayCache:
         clock.now = 500
         with pytest.raises(ReplayError):
             cache.claim(b"one")
-        clock.now = 600
+        clock.now = 605
         cache.claim(b"one")
 
     def test_of_many_threads_one_wins(self) -> None:
