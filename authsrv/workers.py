@@ -7,7 +7,7 @@ hangs for a minute must not stop those that do not.
 
 The way. Calls that are made in one turn of the loop are handed over together, at the end of that
 turn, and wake one thread. It works them off, one after the other, while the loop sleeps, and hands
-the answers back together too: when nothing waits any more, or two milliseconds have passed. So loop
+the answers back together too: when nothing waits any more, or four milliseconds have passed. So loop
 and thread take turns rather than compete, and each finds its code and data still in the cache:
 measured, this costs no more than calling the package on the loop itself.
 
@@ -45,9 +45,9 @@ _T = TypeVar("_T")
 # behind a slow one, and it is far above what a quick call takes.
 _LOOK_EVERY_S = 0.005
 
-# How long a thread gathers answers before it hands them back: some twenty Kerberos handshakes, and
+# How long a thread gathers answers before it hands them back: some forty Kerberos handshakes, and
 # far below what a person or a deadline notices.
-_GATHER_S = 0.002
+_GATHER_S = 0.004
 
 
 class _Call(Generic[_T]):

@@ -22,7 +22,7 @@ from witness import CHALLENGE, Server, Witness, negotiate, serve
 
 from authsrv.devrealm import Realm
 from authsrv.drive import Acceptor
-from authsrv.errors import ConfigError
+from authsrv.errors import ConfigError, LogonDeniedError
 from authsrv.identity import Identity
 from authsrv.limits import Limits
 from authsrv.packages.base import ContextRequest
@@ -38,6 +38,7 @@ off = asyncio.to_thread
 
 PATIENCE_S = 30.0
 LONG = 3600.0
+WELCOME = Established(ALICE, b"proof")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -311,10 +312,13 @@ class TestPackage:
         async with serve(witness, package=ScriptedPackage([forged])) as server:
             assert (await server.ask(TOKEN)).status != 200
 
+    @pytest.mark.parametrize(
+        "late", [Established(ALICE), Continue(b"challenge"), Refused(LogonDeniedError("no"))]
+    )
     async def test_that_hangs_is_503_at_the_deadline_and_its_context_goes_when_it_returns(
-        self, witness: Witness
+        self, witness: Witness, late: Act
     ) -> None:
-        package = ScriptedPackage([Delay(LONG, Established(ALICE))])
+        package = ScriptedPackage([Delay(LONG, late)])
         limits = Limits(step_seconds=0.05)
         async with serve(witness, package=package, limits=limits) as server:
             began = time.monotonic()
@@ -326,6 +330,7 @@ class TestPackage:
             assert server.auth.acceptor.pending == 0
             package.release()
             await until(lambda: package.open_contexts == 0)
+            package._script = (Established(ALICE),)
             await server.must_let_in(TOKEN)
 
     async def test_that_hangs_for_all_is_503_for_those_that_come_too_many(
@@ -373,13 +378,13 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
     await writer.wait_closed()
 
 
-def entered(package: ScriptedPackage) -> tuple[Act, Callable[[], bool]]:
+def entered(package: ScriptedPackage, then: Act = WELCOME) -> tuple[Act, Callable[[], bool]]:
     """An act that blocks until the package is released, and whether it has begun."""
     begun: list[bool] = []
 
     def act(token: bytes) -> Act:
         begun.append(True)
-        return Delay(LONG, Established(ALICE, b"proof"))
+        return Delay(LONG, then)
 
     return act, lambda: bool(begun)
 
@@ -400,11 +405,12 @@ class TestClientsThatGo:
             assert server.auth.acceptor.pending == 0
             await server.must_let_in(TOKEN)
 
+    @pytest.mark.parametrize("then", [WELCOME, Continue(b"challenge"), ValueError("no")])
     async def test_during_the_accept_cancel_the_request_where_the_server_does_that(
-        self, witness: Witness
+        self, witness: Witness, then: Act
     ) -> None:
         package = ScriptedPackage()
-        act, begun = entered(package)
+        act, begun = entered(package, then)
         package._script = (act,)
         runner = {"handler_cancellation": True}
         async with serve(witness, runner=runner, package=package) as server:
@@ -425,7 +431,8 @@ class TestClientsThatGo:
             assert package.open_contexts == 1
             package.release()
             await until(lambda: package.open_contexts == 0)
-            assert witness.audit("established") == []
+            assert witness.audit("established") == witness.audit("continued") == []
+            package._script = (Established(ALICE),)
             await server.must_let_in(TOKEN)
 
     async def test_before_a_thread_was_free_never_reach_the_package(self, witness: Witness) -> None:
