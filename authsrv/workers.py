@@ -7,7 +7,7 @@ hangs for a minute must not stop those that do not.
 
 The way. Calls that are made in one turn of the loop are handed over together, at the end of that
 turn, and wake one thread. It works them off, one after the other, while the loop sleeps, and hands
-the answers back together too: when nothing waits any more, or four milliseconds have passed. So loop
+the answers back together too: when nothing waits any more, or after four milliseconds. So loop
 and thread take turns rather than compete, and each finds its code and data still in the cache:
 measured, this costs no more than calling the package on the loop itself.
 
