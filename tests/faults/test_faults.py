@@ -494,8 +494,16 @@ async def begin_many(acceptor: Acceptor, count: int) -> None:
         assert all(isinstance(leg.result, Continue) for leg in legs)
 
 
+def count_living() -> int:
+    """How many handshakes and contexts there are, those included that other tests left."""
+    kinds = AcceptorHandshake, Handshake, ScriptedContext
+    return sum(isinstance(thing, kinds) for thing in gc.get_objects())
+
+
 class TestAbandonedHandshakes:
     async def test_ten_thousand_of_them_end_by_themselves_and_leave_no_memory(self) -> None:
+        gc.collect()
+        living = count_living()
         limits = Limits(handshake_seconds=2.0, max_pending=2 * ABANDONED)
         acceptor, package = fill(limits)
 
@@ -519,9 +527,7 @@ class TestAbandonedHandshakes:
         # One that leaks takes a kilobyte. Tables keep the size of their fullest hour, which depends
         # on how many were pending at once.
         assert after - before < 64 * ABANDONED, f"{after - before} bytes more"
-        kinds = AcceptorHandshake, Handshake, ScriptedContext
-        left = [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
-        assert left == []
+        assert count_living() <= living
 
     async def test_ten_thousand_pending_is_where_it_ends(self) -> None:
         limits = Limits(handshake_seconds=60.0)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from authsrv.devrealm import Realm
+from authsrv.packages.replay import MITReplayCache
 
 NTLM_USERS = "DOMAIN:alice:Pässword 1\nDOMAIN:bob:Pässword 2\n"
 
@@ -16,6 +19,15 @@ def foreign_service(kerberos_realm: Realm) -> str:
     """A service of the realm whose keys are not in the realm's keytab, as "class@host"."""
     kerberos_realm.add_service("HTTP/foreign.test")
     return "HTTP@foreign.test"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_swept() -> Iterator[None]:
+    """Remove the replay caches that the tests of this process made in memory."""
+    yield
+    for label in ("conformance", "test"):
+        name = MITReplayCache.in_memory(f"{label}-{os.getpid()}").name
+        Path(name.removeprefix("file2:")).unlink(missing_ok=True)
 
 
 @pytest.fixture
