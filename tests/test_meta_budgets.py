@@ -16,7 +16,7 @@ MEDIAN_LINES = 10
 PARAMETERS = 8
 
 # What applications are set up with, once, by keyword: options that would gain nothing from a class.
-LONG_LISTS = {"authsrv.aiohttp.middleware.setup", "authsrv.aiohttp.server.run_app"}
+LONG_LISTS = {"authsrv.aiohttp.installation.setup", "authsrv.aiohttp.server.run_app"}
 
 # The one line that a server says when it listens, unless the application wants it elsewhere.
 PRINTERS = {"authsrv.aiohttp.server._announce"}

@@ -13,7 +13,8 @@ run_app(app, port=8080)
 """
 
 from authsrv.aiohttp.connections import Persistence
-from authsrv.aiohttp.middleware import NegotiateAuth, setup
+from authsrv.aiohttp.installation import setup
+from authsrv.aiohttp.middleware import NegotiateAuth
 from authsrv.aiohttp.requests import (
     IDENTITY,
     AuthenticationRequired,

@@ -1,4 +1,4 @@
-"""Single sign-on for an aiohttp application: the middleware, and `setup`, which installs it.
+"""The middleware: who sends a request, and may it come in?
 
 The order of a request: the rules say what it needs; `authsrv.http.exchange` reads its Authorization
 field; a token is driven through the handshake; what comes out goes on to the handler or back to
@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from authsrv.aiohttp.connections import Connections, Persistence
+from authsrv.aiohttp.entrance import guard_entrance, respond
 from authsrv.aiohttp.requests import IDENTITY
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.server import HeaderLimit, header_limit
-from authsrv.bindings import ChannelBindings
 from authsrv.drive import Acceptor, AcceptorHandshake, Leg
-from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
+from authsrv.errors import AuthsrvError, StateError, UnavailableError
 from authsrv.events import (
     AbandonedEvent,
     AuditEvent,
@@ -40,16 +39,13 @@ from authsrv.events import (
 from authsrv.http.exchange import Accepted, Ask, Requirement, Step, conclude, decide
 from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.identity import Identity
-from authsrv.limits import DEFAULT_LIMITS, Limits
-from authsrv.packages.base import ContextRequest, SecurityPackage
 from authsrv.results import Refused
 from authsrv.tokens.peek import peek
 
-__all__ = ["NegotiateAuth", "setup"]
+__all__ = ["NegotiateAuth"]
 
 _LOG = logging.getLogger("authsrv")
 
-_AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth")
 _MAX_REQUIREMENTS = 4_096
 
 _PROOF: web.RequestKey[dict[str, str]] = web.RequestKey("authsrv.proof", dict)
@@ -84,6 +80,7 @@ class NegotiateAuth:
         self._proofs = web.Application()
         self._proofs.on_response_prepare.append(self.prove)
         self._proofs.on_response_prepare.freeze()
+        self._proofs._middlewares_handlers = ()
 
     def __repr__(self) -> str:
         return f"<NegotiateAuth {self.acceptor!r}>"
@@ -101,16 +98,34 @@ class NegotiateAuth:
 
         Source: RFC 4559 section 4.
         """
-        key = request.match_info.route, request.method
-        requirement = self._requirements.get(key)
-        if requirement is None:
-            requirement = self._require(request, key)
+        requirement = self.requirement(request)
         if requirement is Requirement.OPEN:
             # Handed on as it is: what is open to everybody pays for no coroutine of ours.
             return handler(request)
-        return self._demand(request, handler, requirement)
+        return self._handle_admitted(request, handler, requirement)
 
-    def _require(self, request: web.Request, key: tuple[web.AbstractRoute, str]) -> Requirement:
+    async def _handle_admitted(
+        self, request: web.Request, handler: Handler, requirement: Requirement
+    ) -> web.StreamResponse:
+        reply = await self.admit(request, requirement)
+        return await handler(request) if reply is None else respond(reply)
+
+    def requirement(self, request: web.Request) -> Requirement:
+        """Say what a request needs.
+
+        Args:
+            request: The request, already matched by the router.
+
+        Returns:
+            What the rules say.
+
+        Source: RFC 9110 section 11.
+        """
+        key = request.match_info.route, request.method
+        requirement = self._requirements.get(key)
+        return self._look_up(request, key) if requirement is None else requirement
+
+    def _look_up(self, request: web.Request, key: tuple[web.AbstractRoute, str]) -> Requirement:
         requirement = self.rules.requirement(request)
         if request.method == hdrs.METH_OPTIONS:
             return requirement  # whether it is a preflight, each request tells anew
@@ -123,9 +138,19 @@ class NegotiateAuth:
         self._requirements[key] = requirement
         return requirement
 
-    async def _demand(
-        self, request: web.Request, handler: Handler, requirement: Requirement
-    ) -> web.StreamResponse:
+    async def admit(self, request: web.Request, requirement: Requirement) -> Reply | None:
+        """Authenticate a request.
+
+        Args:
+            request: The request, from the client, untrusted.
+            requirement: What it needs; not OPEN.
+
+        Returns:
+            None where the request may go on to its handler, with an identity if it has one; else
+            the challenge or the refusal to answer it with.
+
+        Source: RFC 4559 section 4.
+        """
         limits = self.acceptor.limits
         try:
             fields = request.headers.getall(hdrs.AUTHORIZATION, ())
@@ -135,13 +160,11 @@ class NegotiateAuth:
         if isinstance(decision, Step):
             if IDENTITY in request:
                 return self._refuse(request, StateError("two setups authenticate one request"))
-            refusal = await self._authenticate(request, decision.token)
-            if refusal is not None:
-                return refusal
-        elif not self._recall(request) and isinstance(decision, Ask):
+            return await self._authenticate(request, decision.token)
+        if not self._recall(request) and isinstance(decision, Ask):
             self._emit(lambda: ChallengedEvent(_described(request)))
-            return _respond(challenge())
-        return await handler(request)
+            return challenge()
+        return None
 
     async def prove(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add the mutual-authentication token to a response; a signal of aiohttp calls it.
@@ -156,7 +179,7 @@ class NegotiateAuth:
         if fields is not None and response.status != 401:
             response.headers.update(fields)
 
-    async def _authenticate(self, request: web.Request, token: bytes) -> web.Response | None:
+    async def _authenticate(self, request: web.Request, token: bytes) -> Reply | None:
         """Drive one leg. None means that the request now carries an identity."""
         try:
             handshake = self._handshake_for(request, token)
@@ -207,13 +230,13 @@ class NegotiateAuth:
         answer: Reply,
         leg: Leg,
         token: bytes,
-    ) -> web.Response:
+    ) -> Reply:
         self._end_kept(request, "another handshake began on the connection")
         self._connections.open(request).await_token(handshake, request)
         self._emit(lambda: ContinuedEvent(_described(request), leg, peek(token).mechanism.label))
-        return _respond(answer)
+        return answer
 
-    def _refuse(self, request: web.Request, error: AuthsrvError) -> web.Response:
+    def _refuse(self, request: web.Request, error: AuthsrvError) -> Reply:
         self._end_kept(request, "a token was refused")
         return self._refused(request, error, build_reply(error, limits=self.acceptor.limits))
 
@@ -224,14 +247,14 @@ class NegotiateAuth:
         reply: Reply,
         leg: Leg | None = None,
         token: bytes = b"",
-    ) -> web.Response:
+    ) -> Reply:
         mechanism = peek(token).mechanism.label if token else ""
         self._audit(
             RefusedEvent(
                 _described(request), leg, error, mechanism, int(reply.status), reply.reference
             )
         )
-        return _respond(reply)
+        return reply
 
     def _recall(self, request: web.Request) -> bool:
         """Take the identity from the connection, where persistence is on and nothing speaks
@@ -282,6 +305,7 @@ class NegotiateAuth:
 
         Source: authsrv design decision 7.
         """
+        self._move_to_entrance(app)
         self.acceptor.begin().close()
         try:
             await asyncio.to_thread(self.acceptor.package.check)
@@ -294,6 +318,13 @@ class NegotiateAuth:
                 "or pass authsrv.aiohttp.server_settings(app) to the runner"
             )
 
+    def _move_to_entrance(self, app: web.Application) -> None:
+        """Leave the middlewares for the router, where nothing comes in between anyway."""
+        # What is mounted in another application was frozen then, and has middlewares before it.
+        if not app.pre_frozen and app.middlewares and app.middlewares[0] == self.handle:
+            app.middlewares.pop(0)
+            guard_entrance(app, self)
+
     async def stop(self, app: web.Application) -> None:
         """End all that is pending, when the application is cleaned up.
 
@@ -304,76 +335,6 @@ class NegotiateAuth:
         """
         self._connections.close()
         self.acceptor.close()
-
-
-def setup(
-    app: web.Application,
-    *,
-    keytab: str | os.PathLike[str] | None = None,
-    service: str | None = None,
-    package: SecurityPackage | None = None,
-    rules: AccessRules | None = None,
-    bindings: ChannelBindings | None = None,
-    persistence: Persistence = Persistence.REQUEST,
-    limits: Limits = DEFAULT_LIMITS,
-    audit: AuditSink = log_event,
-) -> NegotiateAuth:
-    """Require single sign-on for an application and all that is mounted in it.
-
-    Args:
-        app: The application, not yet started.
-        keytab: The keytab with the service's keys, for the package "gssapi".
-        service: The service principal name to accept tickets for, such as
-            "HTTP/web.example.org"; None for every key of the keytab.
-        package: Another security package, instead of a keytab.
-        rules: Which requests need an authenticated client; all, if not given.
-        bindings: The TLS channel that clients must speak over (RFC 5929), if it is looked at.
-        persistence: How long an identity lasts; for one request, if not given.
-        limits: All bounds.
-        audit: Where events go; to the log "authsrv.audit", if not given.
-
-    Returns:
-        What was installed.
-
-    Raises:
-        ConfigError: Neither keytab nor package is given, or both are; the extra
-            authsrv[kerberos] is missing; the application was set up before.
-
-    Source: RFC 4559; authsrv design section 1.
-    """
-    if _AUTH in app:
-        raise ConfigError("authentication is set up for this application already")
-    acceptor = Acceptor(
-        _choose_package(keytab, service, package), request=ContextRequest(bindings), limits=limits
-    )
-    auth = NegotiateAuth(
-        acceptor, rules=rules or AccessRules(), persistence=persistence, audit=audit
-    )
-    app[_AUTH] = auth
-
-    # First of all: no other middleware may see a request that is not authenticated.
-    app.middlewares.insert(0, auth.handle)
-    app.on_startup.append(auth.start)
-    app.on_cleanup.append(auth.stop)
-    return auth
-
-
-def _choose_package(
-    keytab: str | os.PathLike[str] | None, service: str | None, package: SecurityPackage | None
-) -> SecurityPackage:
-    if package is not None:
-        if keytab is not None or service is not None:
-            raise ConfigError("give a package, or a keytab and a service, not both")
-        return package
-    if keytab is None:
-        raise ConfigError("give the keytab with the service's keys, or a security package")
-    from authsrv.packages.gssapi import GssapiPackage  # needs the extra authsrv[kerberos]
-
-    return GssapiPackage(keytab, service=service)
-
-
-def _respond(reply: Reply) -> web.Response:
-    return web.Response(status=reply.status, headers=reply.headers, text=reply.text)
 
 
 def _described(request: web.Request) -> Request:

@@ -41,6 +41,8 @@ from authsrv.limits import Limits
 from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedPackage
 from authsrv.results import Continue, Established, Incomplete, Result
 
+pytestmark = pytest.mark.usefixtures("both_places")
+
 # By its first byte a token of SPNEGO that begins a handshake, and one that goes on with it.
 INITIAL = b"\x60 initial"
 FOLLOWING = b"\xa1 following"

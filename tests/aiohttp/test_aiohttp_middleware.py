@@ -50,6 +50,8 @@ from authsrv.limits import Limits
 from authsrv.packages.scripted import ALICE, Delay, ScriptedPackage
 from authsrv.results import Established, Refused
 
+pytestmark = pytest.mark.usefixtures("both_places")
+
 CAUSE = "SECRET cause"
 PREFLIGHT = {"Origin": "https://example.org", "Access-Control-Request-Method": "PUT"}
 MEGABYTES = 10
@@ -695,8 +697,8 @@ async def test_a_client_that_sends_no_more_of_its_body_after_the_401_is_let_go()
 
 
 async def test_a_client_that_waits_for_100_continue_is_told_to_go_on_before_the_401() -> None:
-    # aiohttp answers `Expect: 100-continue` before any middleware sees the request. So the body of
-    # a request that is refused is sent all the same; it is read and dropped, as above.
+    # aiohttp answers `Expect: 100-continue` before any middleware sees the request; at the entrance
+    # we do. The body of a request that is refused is sent, read and dropped, as above.
     site = Site()
     site.app.router.add_post("/upload", Site.tell_name)
     headers = {"Expect": "100-continue", "Content-Length": "5"}

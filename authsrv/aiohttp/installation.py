@@ -1,0 +1,87 @@
+"""`setup`: the one call that puts single sign-on into an aiohttp application."""
+
+from __future__ import annotations
+
+import os
+
+from aiohttp import web
+
+from authsrv.aiohttp.connections import Persistence
+from authsrv.aiohttp.middleware import NegotiateAuth
+from authsrv.aiohttp.rules import AccessRules
+from authsrv.bindings import ChannelBindings
+from authsrv.drive import Acceptor
+from authsrv.errors import ConfigError
+from authsrv.events import AuditSink, log_event
+from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.packages.base import ContextRequest, SecurityPackage
+
+__all__ = ["setup"]
+
+_AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth", NegotiateAuth)
+
+
+def setup(
+    app: web.Application,
+    *,
+    keytab: str | os.PathLike[str] | None = None,
+    service: str | None = None,
+    package: SecurityPackage | None = None,
+    rules: AccessRules | None = None,
+    bindings: ChannelBindings | None = None,
+    persistence: Persistence = Persistence.REQUEST,
+    limits: Limits = DEFAULT_LIMITS,
+    audit: AuditSink = log_event,
+) -> NegotiateAuth:
+    """Require single sign-on for an application and all that is mounted in it.
+
+    Args:
+        app: The application, not yet started.
+        keytab: The keytab with the service's keys, for the package "gssapi".
+        service: The service principal name to accept tickets for, such as
+            "HTTP/web.example.org"; None for every key of the keytab.
+        package: Another security package, instead of a keytab.
+        rules: Which requests need an authenticated client; all, if not given.
+        bindings: The TLS channel that clients must speak over (RFC 5929), if it is looked at.
+        persistence: How long an identity lasts; for one request, if not given.
+        limits: All bounds.
+        audit: Where events go; to the log "authsrv.audit", if not given.
+
+    Returns:
+        What was installed.
+
+    Raises:
+        ConfigError: Neither keytab nor package is given, or both are; the extra
+            authsrv[kerberos] is missing; the application was set up before.
+
+    Source: RFC 4559; authsrv design section 1.
+    """
+    if _AUTH in app:
+        raise ConfigError("authentication is set up for this application already")
+    acceptor = Acceptor(
+        _choose_package(keytab, service, package), request=ContextRequest(bindings), limits=limits
+    )
+    auth = NegotiateAuth(
+        acceptor, rules=rules or AccessRules(), persistence=persistence, audit=audit
+    )
+    app[_AUTH] = auth
+
+    # First of all: no other middleware may see a request that is not authenticated.
+    app.middlewares.insert(0, auth.handle)
+    app.on_startup.append(auth.start)
+    app.on_cleanup.append(auth.stop)
+    return auth
+
+
+def _choose_package(
+    keytab: str | os.PathLike[str] | None, service: str | None, package: SecurityPackage | None
+) -> SecurityPackage:
+    if package is not None:
+        if keytab is not None or service is not None:
+            raise ConfigError("give a package, or a keytab and a service, not both")
+        return package
+    if keytab is None:
+        raise ConfigError("give the keytab with the service's keys, or a security package")
+    from authsrv.packages.gssapi import GssapiPackage  # needs the extra authsrv[kerberos]
+
+    return GssapiPackage(keytab, service=service)
