@@ -4,9 +4,10 @@ The names here are the ones that every integration shares. An aiohttp applicatio
 `authsrv.aiohttp`.
 """
 
+from authsrv.acceptor import Acceptor
 from authsrv.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
 from authsrv.disposition import DISPOSITIONS, Disposition
-from authsrv.drive import Acceptor, AcceptorHandshake, Leg
+from authsrv.drive import Leg, SecurityHandshake
 from authsrv.errors import AuthsrvError
 from authsrv.flags import AscReq, AscRet
 from authsrv.handshake import TRANSITIONS, Event, Handshake, State
@@ -35,7 +36,6 @@ __all__ = [
     "DISPOSITIONS",
     "TRANSITIONS",
     "Acceptor",
-    "AcceptorHandshake",
     "AscReq",
     "AscRet",
     "AuthsrvError",
@@ -56,6 +56,7 @@ __all__ = [
     "Limits",
     "Refused",
     "Result",
+    "SecurityHandshake",
     "SecurityStatus",
     "State",
     "StatusReport",

@@ -149,4 +149,7 @@ class SecBufferDesc:
 
         Source: SSPI AcceptSecurityContext, pInput and pOutput.
         """
-        return next((buffer for buffer in self.buffers if buffer.type is wanted), None)
+        for buffer in self.buffers:
+            if buffer.type is wanted:
+                return buffer
+        return None

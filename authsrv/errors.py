@@ -6,6 +6,8 @@ The tree::
       LocalError                  we or the application erred; no client alone causes it
         ConfigError               a setting is wrong or missing; raised at start
         StateError                a call that the state of the handshake does not allow
+        UnsupportedFunctionError  a call that the security package does not know
+        TargetUnknownError        nobody knows the service that we, as a client, want to talk to
         PackageFaultError         a security package broke its contract
       UnavailableError            we cannot answer now; the client may be perfectly right
         KeytabError               the keytab is missing, unreadable, empty or broken
@@ -13,6 +15,7 @@ The tree::
         OverloadedError           more work is waiting than the limits allow
         ReplayCacheError          the replay cache is full or cannot be used
         AuthorityError            no authority could be asked
+        NoCredentialError         we have nothing to authenticate with, as a client
       PeerError                   the client broke the protocol
         InvalidHeaderError        the Authorization header is malformed
         InvalidTokenError         the token is malformed
@@ -28,9 +31,11 @@ The tree::
         KeyVersionError           the ticket's key version is not in the keytab
         EncryptionTypeError       the ticket's encryption type is not in the keytab
         BadBindingsError          the channel bindings are wrong, or missing and required
+        AttributesError           the context lacks what is required, such as confidentiality
         MechanismError            the offered mechanism is not accepted here
         HandshakeExpiredError     the handshake took longer than it may
         ForbiddenError            known, but not allowed
+        MutualAuthenticationError the server did not prove who it is
 
 An error's text is its cause in words for the log. It is composed by authsrv alone, from names and
 numbers; the text of a native exception never enters it, nor does any byte of a token. A client
@@ -44,6 +49,7 @@ from typing import ClassVar
 from authsrv.status import NativeCode, SecurityStatus
 
 __all__ = [
+    "AttributesError",
     "AuthorityError",
     "AuthsrvError",
     "BadBindingsError",
@@ -61,17 +67,21 @@ __all__ = [
     "LocalError",
     "LogonDeniedError",
     "MechanismError",
+    "MutualAuthenticationError",
+    "NoCredentialError",
     "OverloadedError",
     "PackageFaultError",
     "PeerError",
     "ReplayCacheError",
     "ReplayError",
     "StateError",
+    "TargetUnknownError",
     "TicketExpiredError",
     "TokenTooLargeError",
     "TooManyRoundsError",
     "UnavailableError",
     "UnexpectedTokenError",
+    "UnsupportedFunctionError",
     "WrongServiceError",
 ]
 
@@ -138,6 +148,30 @@ class StateError(LocalError):
 
     status = SecurityStatus.SEC_E_INVALID_HANDLE
     slug = "wrong-state"
+
+
+class UnsupportedFunctionError(LocalError):
+    """The security package does not know the call or the flag that was asked for.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+    slug = "unsupported-function"
+
+
+class TargetUnknownError(LocalError):
+    """We are the client, and nobody knows the service that we want to talk to.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_TARGET_UNKNOWN
+    slug = "target-unknown"
 
 
 class PackageFaultError(LocalError):
@@ -222,6 +256,18 @@ class AuthorityError(UnavailableError):
 
     status = SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY
     slug = "no-authority"
+
+
+class NoCredentialError(UnavailableError):
+    """We are the client, and have nothing to authenticate with: no ticket, or an expired one.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_NO_CREDENTIALS
+    slug = "no-credential"
 
 
 class PeerError(AuthsrvError):
@@ -404,6 +450,18 @@ class BadBindingsError(DeniedError):
     slug = "bad-bindings"
 
 
+class AttributesError(DeniedError):
+    """The context is established and lacks an attribute that is required, such as confidentiality.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_SECURITY_QOS_FAILED
+    slug = "attributes"
+
+
 class MechanismError(DeniedError):
     """The client offered no mechanism that is accepted here.
 
@@ -438,3 +496,15 @@ class ForbiddenError(DeniedError):
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
     slug = "forbidden"
+
+
+class MutualAuthenticationError(DeniedError):
+    """We are the client, and the server did not prove who it is.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_MUTUAL_AUTH_FAILED
+    slug = "mutual-authentication"

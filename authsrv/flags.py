@@ -18,7 +18,10 @@ __all__ = [
     "AscRet",
     "CredentialUse",
     "DataRepresentation",
+    "IscReq",
+    "IscRet",
     "asc_ret_from_gss",
+    "isc_ret_from_asc",
 ]
 
 
@@ -91,6 +94,104 @@ class AscRet(enum.IntFlag):
     NO_TOKEN = 0x0100_0000
     NO_ADDITIONAL_TOKEN = 0x0200_0000
     MESSAGES = 0x1_0000_0000
+
+
+class IscReq(enum.IntFlag):
+    """What the initiator asks of a context: ISC_REQ_*.
+
+    Source: sspi.h; SSPI InitializeSecurityContext, fContextReq.
+    """
+
+    #: The server may act as the client towards other machines.
+    DELEGATE = 0x0000_0001
+    #: The server proves who it is.
+    MUTUAL_AUTH = 0x0000_0002
+    #: Messages that are sent twice are detected.
+    REPLAY_DETECT = 0x0000_0004
+    #: Messages that come out of order are detected.
+    SEQUENCE_DETECT = 0x0000_0008
+    #: Messages can be encrypted.
+    CONFIDENTIALITY = 0x0000_0010
+    #: A new session key is agreed on.
+    USE_SESSION_KEY = 0x0000_0020
+    #: The package may ask the user for credentials.
+    PROMPT_FOR_CREDS = 0x0000_0040
+    #: The credentials that were handed in are used.
+    USE_SUPPLIED_CREDS = 0x0000_0080
+    #: The package allocates the output buffers.
+    ALLOCATE_MEMORY = 0x0000_0100
+    #: The handshake has the third leg of DCE RPC.
+    USE_DCE_STYLE = 0x0000_0200
+    #: The context is for datagrams.
+    DATAGRAM = 0x0000_0400
+    #: The context is for a connection, without message formatting.
+    CONNECTION = 0x0000_0800
+    #: A context for a single call; reserved.
+    CALL_LEVEL = 0x0000_1000
+    #: The input token may come in fragments.
+    FRAGMENT_SUPPLIED = 0x0000_2000
+    #: A failure produces an error token for the peer.
+    EXTENDED_ERROR = 0x0000_4000
+    #: The context is for a stream.
+    STREAM = 0x0000_8000
+    #: Messages can be signed.
+    INTEGRITY = 0x0001_0000
+    #: The server may learn who the client is, and not act as it.
+    IDENTIFY = 0x0002_0000
+    #: The client is anonymous.
+    NULL_SESSION = 0x0004_0000
+    #: The package does not check the server; the caller does.
+    MANUAL_CRED_VALIDATION = 0x0008_0000
+
+
+class IscRet(enum.IntFlag):
+    """What an initiator's context has: ISC_RET_*, true only once it is established.
+
+    The bits are other ones than those of AscRet from INTEGRITY's on.
+
+    Source: sspi.h; SSPI InitializeSecurityContext, pfContextAttr.
+    """
+
+    #: The server may act as the client towards other machines.
+    DELEGATE = 0x0000_0001
+    #: The server proves who it is.
+    MUTUAL_AUTH = 0x0000_0002
+    #: Messages that are sent twice are detected.
+    REPLAY_DETECT = 0x0000_0004
+    #: Messages that come out of order are detected.
+    SEQUENCE_DETECT = 0x0000_0008
+    #: Messages can be encrypted.
+    CONFIDENTIALITY = 0x0000_0010
+    #: A new session key is agreed on.
+    USE_SESSION_KEY = 0x0000_0020
+    #: The package asked the user for the credentials.
+    USED_COLLECTED_CREDS = 0x0000_0040
+    #: The credentials that were handed in were used.
+    USED_SUPPLIED_CREDS = 0x0000_0080
+    #: The package allocated the output buffers; the caller frees them.
+    ALLOCATED_MEMORY = 0x0000_0100
+    #: The handshake has the third leg of DCE RPC.
+    USED_DCE_STYLE = 0x0000_0200
+    #: The context is for datagrams.
+    DATAGRAM = 0x0000_0400
+    #: The context is for a connection, without message formatting.
+    CONNECTION = 0x0000_0800
+    #: The context is not finished yet.
+    INTERMEDIATE_RETURN = 0x0000_1000
+    #: A context for a single call; reserved.
+    CALL_LEVEL = 0x0000_2000
+    #: A failure produces an error token for the peer.
+    EXTENDED_ERROR = 0x0000_4000
+    #: The context is for a stream.
+    STREAM = 0x0000_8000
+    #: Messages can be signed.
+    INTEGRITY = 0x0001_0000
+    #: The server may learn who the client is, and not act as it.
+    IDENTIFY = 0x0002_0000
+    #: The client is anonymous.
+    NULL_SESSION = 0x0004_0000
+    #: The package does not check the server; the caller does.
+    MANUAL_CRED_VALIDATION = 0x0008_0000
 
 
 class CredentialUse(enum.IntFlag):
@@ -223,5 +324,23 @@ def asc_ret_from_gss(flags: int) -> AscRet:
     result = AscRet(0)
     for bit, twin in _FROM_GSS.items():
         if flags & bit:
+            result |= twin
+    return result
+
+
+def isc_ret_from_asc(flags: AscRet) -> IscRet:
+    """Say an initiator's attributes with its own bits; inside authsrv they are those of AscRet.
+
+    Args:
+        flags: The attributes.
+
+    Returns:
+        The same by name; what IscRet has no name for is left out.
+
+    Source: sspi.h.
+    """
+    result = IscRet(0)
+    for name, twin in IscRet.__members__.items():
+        if name in AscRet.__members__ and flags & AscRet[name]:
             result |= twin
     return result

@@ -36,6 +36,7 @@ from authsrv.errors import (
 from authsrv.identity import Identity
 from authsrv.limits import DEFAULT_LIMITS, Limits
 from authsrv.results import Established, Incomplete, Refused, Result
+from authsrv.role import Role
 from authsrv.status import SecurityStatus
 
 __all__ = ["TRANSITIONS", "Event", "Handshake", "State", "draw_transitions", "event_of"]
@@ -161,14 +162,31 @@ class Handshake:
         limits: The bounds that hold for it.
         started_at: The time of its beginning, in seconds of the clock that the caller will go on
             to hand in.
+        role: Which side of it this is.
 
     Source: authsrv design decision 3; SSPI AcceptSecurityContext.
     """
 
-    __slots__ = ("_deadline", "_identity", "_kept", "_limits", "_path", "_rounds", "_state")
+    __slots__ = (
+        "_deadline",
+        "_identity",
+        "_kept",
+        "_limits",
+        "_path",
+        "_role",
+        "_rounds",
+        "_state",
+    )
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, *, started_at: float = 0.0) -> None:
+    def __init__(
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        started_at: float = 0.0,
+        role: Role = Role.ACCEPTOR,
+    ) -> None:
         self._limits = limits
+        self._role = role
         self._deadline = started_at + limits.handshake_seconds
         self._state = State.AWAIT_TOKEN
         self._path = [State.AWAIT_TOKEN]
@@ -225,10 +243,11 @@ class Handshake:
         return self._identity
 
     def receive_token(self, token: bytes, *, now: float = 0.0) -> bytes:
-        """Take a token from the client and say what to hand to the security package.
+        """Take a token from the peer and say what to hand to the security package.
 
         Args:
-            token: The token, from the client, untrusted; 1 to max_token_bytes bytes.
+            token: The token, from the peer, untrusted; 1 to max_token_bytes bytes, and none in the
+                first step of an initiator.
             now: The time, in seconds of the clock of `started_at`.
 
         Returns:
@@ -254,6 +273,25 @@ class Handshake:
         self._kept = whole
         self._move(Event.TOKEN)
         return whole
+
+    def await_completion(self, *, now: float = 0.0) -> None:
+        """Check that CompleteAuthToken is what comes next.
+
+        Args:
+            now: The time, in seconds of the clock of `started_at`.
+
+        Raises:
+            UnexpectedTokenError: The package did not ask for it.
+            HandshakeExpiredError: The handshake has taken longer than handshake_seconds.
+
+        Source: SSPI CompleteAuthToken, SEC_E_OUT_OF_SEQUENCE.
+        """
+        if self._state not in (State.COMPLETING, State.COMPLETING_LEG):
+            raise self._fail(
+                UnexpectedTokenError(f"CompleteAuthToken was called in state {self._state.value}")
+            )
+        if now > self._deadline:
+            raise self._fail(self._expired())
 
     def receive_result(self, result: Result) -> None:
         """Take the security package's answer.
@@ -292,12 +330,10 @@ class Handshake:
 
     def _over_limit(self, token: bytes, now: float) -> AuthsrvError | None:
         if now > self._deadline:
-            return HandshakeExpiredError(
-                f"the handshake took longer than {self._limits.handshake_seconds:g} s"
-            )
+            return self._expired()
         if self._rounds >= self._limits.max_rounds:
             return TooManyRoundsError(f"more than {self._limits.max_rounds} rounds")
-        if not token:
+        if not token and (self._rounds or self._role is Role.ACCEPTOR):
             return InvalidTokenError("the token is empty")
         if len(token) > self._limits.max_token_bytes:
             return TokenTooLargeError(
@@ -306,6 +342,11 @@ class Handshake:
         if self._kept and len(self._kept) + len(token) > self._limits.max_incomplete_bytes:
             return TokenTooLargeError("the token in pieces is over its limit")
         return None
+
+    def _expired(self) -> HandshakeExpiredError:
+        return HandshakeExpiredError(
+            f"the handshake took longer than {self._limits.handshake_seconds:g} s"
+        )
 
     def _move(self, event: Event) -> None:
         self._state = TRANSITIONS[self._state][event]

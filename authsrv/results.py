@@ -31,6 +31,7 @@ class Established:
     Args:
         identity: The authenticated client.
         token: The output token for the client, or empty where there is none.
+        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
 
     Raises:
         PackageFaultError: The identity is none: a security package said OK and named nobody.
@@ -41,6 +42,7 @@ class Established:
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_OK
     identity: Identity
     token: bytes = field(default=b"", repr=False)
+    unused: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.identity, Identity):
@@ -53,12 +55,14 @@ class Continue:
 
     Args:
         token: The output token for the client.
+        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
 
     Source: SSPI AcceptSecurityContext, SEC_I_CONTINUE_NEEDED.
     """
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_CONTINUE_NEEDED
     token: bytes = field(default=b"", repr=False)
+    unused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,14 @@ class CompleteNeeded:
 
     Args:
         token: The output token for the client, or empty.
+        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
 
     Source: SSPI AcceptSecurityContext, SEC_I_COMPLETE_NEEDED.
     """
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_COMPLETE_NEEDED
     token: bytes = field(default=b"", repr=False)
+    unused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +87,14 @@ class CompleteAndContinue:
 
     Args:
         token: The output token for the client.
+        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
 
     Source: SSPI AcceptSecurityContext, SEC_I_COMPLETE_AND_CONTINUE.
     """
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_COMPLETE_AND_CONTINUE
     token: bytes = field(default=b"", repr=False)
+    unused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,10 @@ class _Deadlines:
     def remove(self, call: _Call[Any]) -> None:
         self._calls.pop(call, None)
 
+    def forget(self) -> None:
+        """Let go of the calls of a loop that is closed, and with them of their tasks."""
+        self._calls.clear()
+
     def _arm(self, deadline: float, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -334,3 +338,4 @@ class WorkerPool:
         except RuntimeError:
             # The loop was closed while the calls ran: nobody waits any more.
             self._done.clear()
+            self._deadlines.forget()

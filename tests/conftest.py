@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
 
-pytest_plugins = ["authsrv.testing.fixtures"]
+if sys.platform == "win32":
+    # MIT's programs are not there, and neither is the guard against blocking.
+    pytest_plugins: list[str] = []
+else:
+    from blockbuster import BlockBuster, blockbuster_ctx
 
+    pytest_plugins = ["authsrv.testing.fixtures"]
 
-@pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fail any test in which code of authsrv blocks the event loop."""
-    with blockbuster_ctx("authsrv") as guard:
-        # Under coverage, its tracer takes a lock inside of whatever function runs.
-        guard.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
-        yield guard
+    @pytest.fixture(autouse=True)
+    def blockbuster() -> Iterator[BlockBuster]:
+        """Fail any test in which code of authsrv blocks the event loop."""
+        with blockbuster_ctx("authsrv") as guard:
+            # Under coverage, its tracer takes a lock inside of whatever function runs.
+            guard.functions["threading.Lock.acquire"].can_block_in(
+                "coverage/collector.py", "lock_data"
+            )
+            yield guard

@@ -77,6 +77,12 @@ class GssapiInitiator:
         made: bytes | None = answer.token
         return made
 
+    def session_key(self) -> bytes:
+        """The key of the established context, by GSS_C_INQ_SSPI_SESSION_KEY."""
+        oid = gss.OID.from_int_seq("1.2.840.113554.1.2.2.5.5")
+        key: bytes = gss.inquire_sec_context_by_oid(self.context, oid)[0]
+        return key
+
 
 def _credential(cache: Path, mechanism: Any) -> Any:
     store = {b"ccache": f"FILE:{cache}".encode()}

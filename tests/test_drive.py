@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import authsrv.errors
+from authsrv.acceptor import Acceptor
 from authsrv.disposition import Disposition, disposition
-from authsrv.drive import Acceptor, AcceptorHandshake, Leg, _Lease
+from authsrv.drive import Leg
 from authsrv.errors import (
     AuthsrvError,
     ConfigError,
@@ -31,8 +32,9 @@ from authsrv.errors import (
     UnexpectedTokenError,
 )
 from authsrv.handshake import State
+from authsrv.lease import ContextLease
 from authsrv.limits import Limits
-from authsrv.packages.base import AcceptorContext, ContextRequest
+from authsrv.packages.base import ContextRequest, SecurityContext
 from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
 from authsrv.results import (
     CompleteAndContinue,
@@ -333,7 +335,8 @@ async def test_a_complete_that_asks_for_complete_is_a_fault(first: Result, again
     acceptor, package = acceptor_of(first, again, Established(ALICE))
     leg = await acceptor.begin().advance(b"token")
     assert isinstance(error_of(leg), PackageFaultError)
-    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.FAILED)
+    completing = S.COMPLETING if isinstance(first, CompleteNeeded) else S.COMPLETING_LEG
+    assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, completing, S.FAILED)
     await ended(acceptor, package)
 
 
@@ -364,7 +367,7 @@ class BrokenPackage:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def create_context(self, request: ContextRequest) -> AcceptorContext:
+    def create_context(self, request: ContextRequest) -> SecurityContext:
         raise self.error
 
     def check(self) -> None:
@@ -478,17 +481,45 @@ async def test_a_second_leg_that_hangs_past_the_time_of_the_handshake_is_the_pac
     await ended(acceptor, package)
 
 
-async def test_more_pending_handshakes_than_allowed_are_refused_at_once() -> None:
-    acceptor, package = acceptor_of(Continue(b"next"), max_pending=2)
-    first, second = acceptor.begin(), acceptor.begin()
-    with pytest.raises(OverloadedError, match="2 handshakes are pending"):
-        acceptor.begin()
-    assert package.created == 2
+async def test_a_handshake_that_would_wait_beside_too_many_others_is_refused() -> None:
+    acceptor, package = acceptor_of(Continue(b"next"), Established(ALICE), max_pending=2)
+    first, second, third = acceptor.begin(), acceptor.begin(), acceptor.begin()
+    for handshake in (first, second):
+        assert isinstance((await handshake.advance(b"one")).result, Continue)
+    leg = await third.advance(b"one")
+    assert isinstance(error_of(leg), OverloadedError)
+    assert error_of(leg).cause == "2 handshakes wait for their clients"
+    assert not third.is_open
+    # Who gives up or goes on makes room.
     first.close()
-    third = acceptor.begin()
-    assert acceptor.pending == 2
-    second.close()
-    third.close()
+    assert isinstance((await second.advance(b"two")).result, Established)
+    others = [acceptor.begin(), acceptor.begin()]
+    for handshake in others:
+        assert isinstance((await handshake.advance(b"one")).result, Continue)
+        handshake.close()
+    await ended(acceptor, package, contexts=5)
+
+
+async def test_handshakes_of_one_leg_pass_however_many_wait() -> None:
+    def one_or_two(token: bytes) -> Result:
+        return Continue(b"next") if token == b"one of two" else Established(ALICE)
+
+    acceptor, package = acceptor_of(one_or_two, max_pending=1)
+    waits = acceptor.begin()
+    await waits.advance(b"one of two")
+    leg = await acceptor.begin().advance(b"whole")
+    assert isinstance(leg.result, Established)
+    waits.close()
+    await ended(acceptor, package, contexts=2)
+
+
+async def test_handshakes_that_nobody_drives_are_bounded() -> None:
+    acceptor, package = acceptor_of(max_pending=1, max_queued=1, max_workers=1)
+    handshakes = [acceptor.begin() for _ in range(3)]
+    with pytest.raises(OverloadedError, match="3 handshakes are pending"):
+        acceptor.begin()
+    for handshake in handshakes:
+        handshake.close()
     await ended(acceptor, package, contexts=3)
 
 
@@ -511,8 +542,6 @@ async def test_a_full_queue_refuses_the_leg_and_deletes_the_context() -> None:
 async def test_ten_thousand_handshakes_begun_and_abandoned_leave_nothing() -> None:
     acceptor, package = acceptor_of(Continue(b"next"), handshake_seconds=60)
     handshakes = [acceptor.begin() for _ in range(10_000)]
-    with pytest.raises(OverloadedError):
-        acceptor.begin()
     for handshake in handshakes:
         handshake.close()
     await ended(acceptor, package, contexts=10_000)
@@ -618,7 +647,7 @@ async def test_a_cancelled_leg_fails_the_handshake_and_deletes_when_the_package_
 
 def test_a_lease_deletes_once_where_thread_and_loop_come_to_it_together() -> None:
     package = ScriptedPackage()
-    lease = _Lease(package.create_context(ContextRequest()))
+    lease = ContextLease(package.create_context(ContextRequest()))
     lease.delete()
     lease.delete()
     assert not lease.revoke()
@@ -675,7 +704,7 @@ async def test_reprs_say_what_is_pending_and_show_no_token() -> None:
     handshake = acceptor.begin()
     leg = await handshake.advance(SECRET.encode())
     assert repr(acceptor) == "<Acceptor scripted, 1 pending>"
-    assert repr(handshake) == "<AcceptorHandshake await-token>"
+    assert repr(handshake) == "<SecurityHandshake await-token>"
     assert SECRET not in repr(leg)
     handshake.close()
     await ended(acceptor, package)
@@ -751,9 +780,11 @@ async def test_accept_lets_the_transports_own_error_through(error: Exception) ->
 
 async def test_accept_refuses_more_handshakes_than_may_be_pending() -> None:
     acceptor, package = acceptor_of(Established(ALICE), max_pending=1)
-    handshake: AcceptorHandshake = acceptor.begin()
-    wire = Wire(b"token")
-    with pytest.raises(OverloadedError):
+    silent, wire = Wire(), Wire(b"token")
+    first = asyncio.ensure_future(acceptor.accept(silent.incoming.get, silent.send))
+    await until(lambda: acceptor.pending == 1)
+    with pytest.raises(OverloadedError, match="1 handshakes wait"):
         await acceptor.accept(wire.incoming.get, wire.send)
-    handshake.close()
-    await ended(acceptor, package)
+    silent.incoming.put_nowait(b"token")
+    assert await first == ALICE
+    await ended(acceptor, package, contexts=2)

@@ -30,6 +30,7 @@ from authsrv.results import (
     Refused,
     Result,
 )
+from authsrv.role import Role
 from authsrv.status import SecurityStatus
 
 REFUSED = Refused(LogonDeniedError("no"))
@@ -184,6 +185,33 @@ def test_a_handshake_ends_when_its_time_is_over() -> None:
     late = Handshake(limits, started_at=100.0)
     with pytest.raises(HandshakeExpiredError):
         late.receive_token(b"token", now=130.1)
+
+
+@pytest.mark.parametrize("state", State)
+def test_complete_auth_token_comes_next_only_where_it_was_asked_for(state: State) -> None:
+    handshake = brought_to(state)
+    if state in (State.COMPLETING, State.COMPLETING_LEG):
+        handshake.await_completion()
+        assert handshake.state is state
+        return
+    with pytest.raises(UnexpectedTokenError, match="CompleteAuthToken"):
+        handshake.await_completion()
+    assert handshake.state is State.FAILED
+
+
+def test_complete_auth_token_comes_too_late() -> None:
+    handshake = brought_to(State.COMPLETING, Limits(handshake_seconds=10))
+    with pytest.raises(HandshakeExpiredError):
+        handshake.await_completion(now=10.1)
+    assert handshake.state is State.FAILED
+
+
+def test_only_an_initiator_begins_with_an_empty_token_and_only_begins() -> None:
+    handshake = Handshake(role=Role.INITIATOR)
+    assert handshake.receive_token(b"") == b""
+    handshake.receive_result(Continue(b"next"))
+    with pytest.raises(InvalidTokenError):
+        handshake.receive_token(b"")
 
 
 def test_an_incomplete_token_is_kept_and_put_before_the_rest() -> None:

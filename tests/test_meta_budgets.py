@@ -11,12 +11,22 @@ import pytest
 from package_sources import SOURCES, Function, Source
 
 MODULE_LINES = 450
+# One row, that is, one class, for each error: a table and no code.
+TABLES = {"authsrv.errors": 600}
 FUNCTION_LINES = 40
 MEDIAN_LINES = 10
 PARAMETERS = 8
 
 # What applications are set up with, once, by keyword: options that would gain nothing from a class.
-LONG_LISTS = {"authsrv.aiohttp.installation.setup", "authsrv.aiohttp.server.run_app"}
+LONG_LISTS = {
+    "authsrv.aiohttp.installation.setup",
+    "authsrv.aiohttp.server.run_app",
+}
+# Their parameters, and the order of these, are those of the functions that they mirror.
+MIRRORS = {
+    "authsrv.sspi.establish.accept_security_context_async",
+    "authsrv.sspi.establish.initialize_security_context_async",
+}
 
 # The one line that a server says when it listens, unless the application wants it elsewhere.
 PRINTERS = {"authsrv.aiohttp.server._announce"}
@@ -47,7 +57,9 @@ def printers(node: ast.AST, path: str, shadowed: bool = False) -> Iterator[str]:
 
 @each_module
 def test_a_module_holds_one_concept(source: Source) -> None:
-    assert len(source.path.read_text(encoding="utf-8").splitlines()) <= MODULE_LINES
+    assert len(source.path.read_text(encoding="utf-8").splitlines()) <= TABLES.get(
+        source.module, MODULE_LINES
+    )
 
 
 @each_module
@@ -68,7 +80,7 @@ def test_a_list_of_parameters_is_short(source: Source) -> None:
         for function in source.functions()
     }
     long = {path for path, count in counts.items() if count > PARAMETERS}
-    assert long - LONG_LISTS == set()
+    assert long - LONG_LISTS - MIRRORS == set()
 
 
 def test_what_is_excused_from_short_lists_needs_it_and_is_called_by_keyword() -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from aiohttp import web
 
-from authsrv.drive import AcceptorHandshake
+from authsrv.drive import SecurityHandshake
 from authsrv.handshake import State
 from authsrv.identity import Identity
 from authsrv.tokens.opening import begins_handshake
@@ -72,7 +72,7 @@ class Connection:
     Source: authsrv design decision 6.
     """
 
-    handshake: AcceptorHandshake | None = None
+    handshake: SecurityHandshake | None = None
     handshake_forwarding: tuple[str, ...] = ()
     identity: Identity | None = None
     identity_forwarding: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ class Connection:
         """
         self.identity, self.trust = None, Trust.SHARED
 
-    def await_token(self, handshake: AcceptorHandshake, request: web.Request) -> None:
+    def await_token(self, handshake: SecurityHandshake, request: web.Request) -> None:
         """Put a handshake aside until the client's next token.
 
         Args:
@@ -130,7 +130,7 @@ class Connection:
             self.handshake.close()
         self.handshake, self.handshake_forwarding = handshake, forwarding_of(request)
 
-    def take_handshake(self, token: bytes, request: web.Request) -> AcceptorHandshake | None:
+    def take_handshake(self, token: bytes, request: web.Request) -> SecurityHandshake | None:
         """Take out the handshake that a token continues.
 
         A token that begins a handshake, or that came another way through proxies, does not

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from aiohttp import web
 
+from authsrv.acceptor import Acceptor
 from authsrv.aiohttp.connections import Persistence
 from authsrv.aiohttp.middleware import NegotiateAuth
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.bindings import ChannelBindings
-from authsrv.drive import Acceptor
 from authsrv.errors import ConfigError
 from authsrv.events import AuditSink, log_event
 from authsrv.limits import DEFAULT_LIMITS, Limits
@@ -18,6 +19,7 @@ from authsrv.packages.base import ContextRequest, SecurityPackage
 
 __all__ = ["setup"]
 
+_HAS_OWN_SSPI = bool(sys.platform == "win32")
 _AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth", NegotiateAuth)
 
 
@@ -37,7 +39,9 @@ def setup(
 
     Args:
         app: The application, not yet started.
-        keytab: The keytab with the service's keys, for the package "gssapi".
+        keytab: The keytab with the service's keys, for the package "gssapi". On Windows none is
+            needed: without keytab and package, SSPI's own package "Negotiate" accepts with the
+            account that the process runs as.
         service: The service principal name to accept tickets for, such as
             "HTTP/web.example.org"; None for every key of the keytab.
         package: Another security package, instead of a keytab.
@@ -51,8 +55,9 @@ def setup(
         What was installed.
 
     Raises:
-        ConfigError: Neither keytab nor package is given, or both are; the extra
-            authsrv[kerberos] is missing; the application was set up before.
+        ConfigError: Neither keytab nor package is given, and this is not Windows, or both are; a
+            service is given without its keytab; the extra authsrv[kerberos] is missing; the
+            application was set up before.
 
     Source: RFC 4559; authsrv design section 1.
     """
@@ -80,6 +85,10 @@ def _choose_package(
         if keytab is not None or service is not None:
             raise ConfigError("give a package, or a keytab and a service, not both")
         return package
+    if keytab is None and service is None and _HAS_OWN_SSPI:
+        from authsrv.packages.sspi import SspiPackage  # pyspnego brings sspilib along there
+
+        return SspiPackage("Negotiate")
     if keytab is None:
         raise ConfigError("give the keytab with the service's keys, or a security package")
     from authsrv.packages.gssapi import GssapiPackage  # needs the extra authsrv[kerberos]

@@ -16,12 +16,13 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from authsrv.acceptor import Acceptor
 from authsrv.aiohttp.connections import Connections, Persistence
 from authsrv.aiohttp.entrance import guard_entrance, respond
 from authsrv.aiohttp.requests import IDENTITY
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.server import HeaderLimit, header_limit
-from authsrv.drive import Acceptor, AcceptorHandshake, Leg
+from authsrv.drive import Leg, SecurityHandshake
 from authsrv.errors import AuthsrvError, StateError, UnavailableError
 from authsrv.events import (
     AbandonedEvent,
@@ -200,7 +201,7 @@ class NegotiateAuth:
             return self._refused(request, leg.result.error, answer, leg, token)
         return self._continue(request, handshake, answer, leg, token)
 
-    def _handshake_for(self, request: web.Request, token: bytes) -> AcceptorHandshake:
+    def _handshake_for(self, request: web.Request, token: bytes) -> SecurityHandshake:
         connection = self._connections.find(request)
         handshake = None if connection is None else connection.take_handshake(token, request)
         return handshake or self.acceptor.begin()
@@ -226,7 +227,7 @@ class NegotiateAuth:
     def _continue(
         self,
         request: web.Request,
-        handshake: AcceptorHandshake,
+        handshake: SecurityHandshake,
         answer: Reply,
         leg: Leg,
         token: bytes,

@@ -27,7 +27,9 @@ _NOT_FOUND: Final = 127
 # As shells do for a program that a signal ended.
 _SIGNALLED: Final = 128
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS: Final = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 def run_in_realm(

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from authsrv.drive import Leg
+from authsrv.errors import PackageFaultError
 from authsrv.http.headers import build_challenge, parse_authorization
 from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.identity import Identity
 from authsrv.limits import DEFAULT_LIMITS, Limits
-from authsrv.results import Continue, Established, Incomplete
+from authsrv.results import (
+    Continue,
+    Established,
+    Incomplete,
+    Refused,
+)
 
 __all__ = [
     "Accepted",
@@ -139,5 +145,9 @@ def conclude(leg: Leg, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | Reply:
         case Incomplete():
             # The client is to send the rest; there is nothing to tell it but "go on".
             return challenge()
-        case refused:
-            return build_reply(refused.error, token=refused.token, limits=limits)
+        case Refused(error=error, token=token):
+            return build_reply(error, token=token, limits=limits)
+        case _:
+            # CompleteNeeded or CompleteAndContinue: only SecurityHandshake.step ends a leg like
+            # that, and HTTP does not call it.
+            return build_reply(PackageFaultError("CompleteAuthToken was left out"), limits=limits)

@@ -13,10 +13,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from authsrv.attributes import ContextAttribute
 from authsrv.bindings import ChannelBindings
+from authsrv.flags import AscReq, AscRet, DataRepresentation, IscReq
 from authsrv.results import Result
 
-__all__ = ["AcceptorContext", "ContextRequest", "SecurityPackage"]
+__all__ = [
+    "ContextRequest",
+    "InitiatorPackage",
+    "InitiatorRequest",
+    "SecurityContext",
+    "SecurityPackage",
+]
+
+
+_NOTHING_ASKED = AscReq(0)
+_NOTHING_REQUIRED = AscRet(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +37,63 @@ class ContextRequest:
 
     Args:
         bindings: The channel that the client must speak over, or None to not look at it.
+        flags: What is asked for; a package may not be able to give it, and passes over what it
+            does not know.
+        required: What the established context must have; it is refused if it lacks one of these.
+        representation: The byte order of the client; of the packages here, none looks at it.
 
-    Source: SSPI AcceptSecurityContext, fContextReq and SECBUFFER_CHANNEL_BINDINGS.
+    Source: SSPI AcceptSecurityContext, fContextReq, TargetDataRep and SECBUFFER_CHANNEL_BINDINGS.
     """
 
     bindings: ChannelBindings | None = None
+    flags: AscReq = _NOTHING_ASKED
+    required: AscRet = _NOTHING_REQUIRED
+    representation: DataRepresentation = DataRepresentation.NATIVE
 
 
-class AcceptorContext(Protocol):
-    """A security context that is being established with one client.
+@dataclass(frozen=True, slots=True)
+class InitiatorRequest:
+    """What the initiator asks of a new context.
 
-    Source: SSPI AcceptSecurityContext, phContext.
+    Args:
+        target: The service principal name to talk to, such as "HTTP/web.example.org".
+        bindings: The channel that we speak over, or None to say nothing of it.
+        flags: What is asked for, such as MUTUAL_AUTH or DELEGATE.
+        required: What the established context must have; it fails if it lacks one of these. With
+            MUTUAL_AUTH, a server that does not prove who it is ends the handshake.
+        representation: The byte order of the server; of the packages here, none looks at it.
+
+    Source: SSPI InitializeSecurityContext, pszTargetName, fContextReq and TargetDataRep.
+    """
+
+    target: str
+    bindings: ChannelBindings | None = None
+    flags: IscReq = IscReq.MUTUAL_AUTH
+    required: AscRet = _NOTHING_REQUIRED
+    representation: DataRepresentation = DataRepresentation.NATIVE
+
+
+class SecurityContext(Protocol):
+    """A security context that is being established with one peer.
+
+    Of an acceptor, the peer is the client; of an initiator, the server, and the identity that
+    establishes the context is the server's: its service principal name.
+
+    Source: SSPI AcceptSecurityContext and InitializeSecurityContext, phContext.
     """
 
     def step(self, token: bytes) -> Result:
-        """Work on one token from the client.
+        """Work on one token from the peer.
 
         Args:
-            token: The token, from the client, untrusted; at least one byte. After an Incomplete
-                it begins with the bytes given before.
+            token: The token, from the peer, untrusted; at least one byte, but empty in the first
+                step of an initiator. After an Incomplete it begins with the bytes given before.
 
         Returns:
-            One of the six results. A cause that lies with the client is a Refused, never an
+            One of the six results. A cause that lies with the peer is a Refused, never an
             exception. Whatever is raised all the same is taken as a fault of the package.
 
-        Source: SSPI AcceptSecurityContext.
+        Source: SSPI AcceptSecurityContext, InitializeSecurityContext.
         """
         ...
 
@@ -61,6 +105,23 @@ class AcceptorContext(Protocol):
             with the token to send, or Refused.
 
         Source: SSPI CompleteAuthToken.
+        """
+        ...
+
+    def query(self, attribute: ContextAttribute) -> object:
+        """Tell an attribute of the established context.
+
+        Args:
+            attribute: What to tell.
+
+        Returns:
+            What ContextAttribute says of it.
+
+        Raises:
+            StateError: The context is not established, or deleted.
+            UnsupportedFunctionError: The package cannot tell this.
+
+        Source: SSPI QueryContextAttributes.
         """
         ...
 
@@ -86,7 +147,7 @@ class SecurityPackage(Protocol):
         """
         ...
 
-    def create_context(self, request: ContextRequest) -> AcceptorContext:
+    def create_context(self, request: ContextRequest) -> SecurityContext:
         """Begin a context. It is cheap; what may block belongs into the first step.
 
         Args:
@@ -107,5 +168,33 @@ class SecurityPackage(Protocol):
             ConfigError: It will never work with these settings.
 
         Source: authsrv design decision 7.
+        """
+        ...
+
+
+class InitiatorPackage(Protocol):
+    """A factory of initiator contexts: the client's side of a security package.
+
+    Source: SSPI security packages, AcquireCredentialsHandle.
+    """
+
+    @property
+    def name(self) -> str:
+        """The package's name for logs, such as "gssapi".
+
+        Source: SSPI SecPkgInfo, Name.
+        """
+        ...
+
+    def create_initiator(self, request: InitiatorRequest) -> SecurityContext:
+        """Begin a context. It is cheap; what may block belongs into the first step.
+
+        Args:
+            request: What is asked of the context.
+
+        Returns:
+            A new context, to be deleted by the caller on every way out.
+
+        Source: SSPI InitializeSecurityContext, first call.
         """
         ...

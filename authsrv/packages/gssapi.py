@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from authsrv.attributes import ContextAttribute
 from authsrv.bindings import BindingPolicy, ChannelBindings
 from authsrv.errors import (
     AuthsrvError,
@@ -47,6 +48,7 @@ try:
     import gssapi.raw as gss
 
     from authsrv.packages.diagnosis import Failure, diagnose
+    from authsrv.packages.gss_attributes import query_context
     from authsrv.packages.keytab import KeytabFile, KeytabSnapshot
 except ImportError as missing:
     raise ConfigError(
@@ -177,6 +179,7 @@ class _Context:
         "_context",
         "_credential",
         "_ended",
+        "_identity",
         "_native_bindings",
         "_package",
     )
@@ -192,6 +195,7 @@ class _Context:
         self._context: Any = None
         self._credential: tuple[KeytabSnapshot, Any] | None = None
         self._ended = False
+        self._identity: Identity | None = None
         self._authenticators: list[bytes] = []
 
     def step(self, token: bytes) -> Result:
@@ -217,12 +221,18 @@ class _Context:
                 going_on = _go_on(answer.token, token)
                 self._ended = False
                 return going_on
-            return Established(self._identify(answer, snapshot), answer.token or b"")
+            self._identity = self._identify(answer, snapshot)
+            return Established(self._identity, answer.token or b"")
         except AuthsrvError as error:
             return Refused(error, error_token)
 
     def complete(self) -> Result:
         return Refused(StateError("GSS-API has no CompleteAuthToken"))
+
+    def query(self, attribute: ContextAttribute) -> object:
+        if self._identity is None or self._context is None:
+            raise StateError("only an established context has attributes")
+        return query_context(self._context, self._identity, attribute)
 
     def delete(self) -> None:
         self._ended = True

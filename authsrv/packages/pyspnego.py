@@ -35,6 +35,13 @@ import spnego
 import spnego.channel_bindings
 import spnego.exceptions
 
+from authsrv.attributes import (
+    ContextAttribute,
+    NegotiationInfo,
+    PackageInfo,
+    SessionKey,
+    attribute_of,
+)
 from authsrv.bindings import BindingPolicy, ChannelBindings
 from authsrv.errors import (
     AuthsrvError,
@@ -136,7 +143,7 @@ class PyspnegoPackage:
 class _Context:
     """One acceptor context of pyspnego."""
 
-    __slots__ = ("_bindings", "_context", "_ended", "_framing", "_legs", "_ntlm")
+    __slots__ = ("_bindings", "_context", "_ended", "_framing", "_identity", "_legs", "_ntlm")
 
     def __init__(self, ntlm: NTLMPolicy, bindings: ChannelBindings | None) -> None:
         self._ntlm = ntlm
@@ -145,6 +152,7 @@ class _Context:
         self._ended = False
         self._framing = Framing.RAW
         self._legs = 0
+        self._identity: Identity | None = None
 
     def step(self, token: bytes) -> Result:
         if self._ended:
@@ -163,12 +171,24 @@ class _Context:
                 going_on = _go_on(answer)
                 self._ended = False
                 return going_on
-            return Established(self._identify(), answer or b"")
+            self._identity = self._identify()
+            return Established(self._identity, answer or b"")
         except AuthsrvError as error:
             return Refused(error)
 
     def complete(self) -> Result:
         return Refused(StateError("pyspnego has no CompleteAuthToken"))
+
+    def query(self, attribute: ContextAttribute) -> object:
+        if self._identity is None or self._context is None:
+            raise StateError("only an established context has attributes")
+        match attribute:
+            case ContextAttribute.SESSION_KEY:
+                return SessionKey(self._context.session_key)
+            case ContextAttribute.NEGOTIATION_INFO:
+                return NegotiationInfo(PackageInfo(self._identity.mechanism))
+            case _:
+                return attribute_of(self._identity, attribute)
 
     def delete(self) -> None:
         self._ended = True

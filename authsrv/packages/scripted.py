@@ -16,9 +16,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from authsrv.attributes import ContextAttribute, NegotiationInfo, PackageInfo, attribute_of
 from authsrv.errors import InvalidTokenError, StateError
 from authsrv.identity import Identity
-from authsrv.packages.base import ContextRequest
+from authsrv.packages.base import ContextRequest, InitiatorRequest
 from authsrv.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -26,6 +27,7 @@ from authsrv.results import (
     Refused,
     Result,
 )
+from authsrv.role import Role
 
 __all__ = ["ALICE", "Act", "Delay", "ScriptedContext", "ScriptedPackage"]
 
@@ -96,6 +98,15 @@ class ScriptedPackage:
             self.created += 1
         return ScriptedContext(self, self._script)
 
+    def create_initiator(self, request: InitiatorRequest) -> ScriptedContext:
+        """Begin a context of a client; see InitiatorPackage.
+
+        Source: SSPI InitializeSecurityContext, first call.
+        """
+        with self._guard:
+            self.created += 1
+        return ScriptedContext(self, self._script, Role.INITIATOR)
+
     def check(self) -> None:
         """Raise the fault that was given, if one was; see SecurityPackage.
 
@@ -139,29 +150,35 @@ class ScriptedContext:
     Args:
         package: The package.
         script: Its acts.
+        role: Which side it plays; an initiator's first step has no token.
 
     Source: authsrv design section 3 (packages/scripted).
     """
 
-    __slots__ = ("_asks_completion", "_deleted", "_package", "_script")
+    __slots__ = ("_asks_completion", "_deleted", "_identity", "_package", "_script", "_speaks")
 
-    def __init__(self, package: ScriptedPackage, script: Sequence[Act]) -> None:
+    def __init__(
+        self, package: ScriptedPackage, script: Sequence[Act], role: Role = Role.ACCEPTOR
+    ) -> None:
         self._package = package
+        self._speaks = role is Role.INITIATOR
         self._script = list(script)
         self._asks_completion = False
         self._deleted = False
+        self._identity: Identity | None = None
 
     def step(self, token: bytes) -> Result:
-        """Play the next act; see AcceptorContext.
+        """Play the next act; see SecurityContext.
 
         Source: SSPI AcceptSecurityContext.
         """
-        if not token:
+        if not token and not self._speaks:
             return Refused(InvalidTokenError("the token is empty"))
+        self._speaks = False
         return self._play(token)
 
     def complete(self) -> Result:
-        """Play the act of CompleteAuthToken; see AcceptorContext.
+        """Play the act of CompleteAuthToken; see SecurityContext.
 
         Source: SSPI CompleteAuthToken.
         """
@@ -169,8 +186,23 @@ class ScriptedContext:
             return Refused(StateError("nothing asked for CompleteAuthToken"))
         return self._play(b"")
 
+    def query(self, attribute: ContextAttribute) -> object:
+        """Tell what the identity of the script knows; see SecurityContext.
+
+        Raises:
+            StateError: The context is not established, or deleted.
+            UnsupportedFunctionError: The script has no such attribute.
+
+        Source: SSPI QueryContextAttributes.
+        """
+        if self._identity is None or self._deleted:
+            raise StateError("only an established context has attributes")
+        if attribute is ContextAttribute.NEGOTIATION_INFO:
+            return NegotiationInfo(PackageInfo("scripted"))
+        return attribute_of(self._identity, attribute)
+
     def delete(self) -> None:
-        """Count the deletion, once; see AcceptorContext.
+        """Count the deletion, once; see SecurityContext.
 
         Source: SSPI DeleteSecurityContext.
         """
@@ -183,6 +215,8 @@ class ScriptedContext:
             return Refused(InvalidTokenError("the script has no act for this token"))
         result = self._perform(self._script.pop(0), token)
         self._asks_completion = isinstance(result, CompleteNeeded | CompleteAndContinue)
+        if isinstance(result, Established):
+            self._identity = result.identity
         return result
 
     def _perform(self, act: Act, token: bytes) -> Result:

@@ -9,13 +9,15 @@ The checks block. One of them lets every logger speak at DEBUG, and listens for 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
-from authsrv.errors import DeniedError, PeerError
-from authsrv.packages.base import AcceptorContext, ContextRequest
+from authsrv.attributes import ContextAttribute
+from authsrv.errors import DeniedError, PeerError, StateError, UnsupportedFunctionError
+from authsrv.packages.base import ContextRequest, SecurityContext
 from authsrv.results import Continue, Established, Incomplete, Refused, Result
 from authsrv.testing.handshakes import (
     Case,
@@ -121,7 +123,7 @@ def _refuses_after_deletion(case: Case) -> None:
         assert isinstance(result, Refused), f"deleted before leg {leg + 1}: {result!r}"
 
 
-def _deleting(context: AcceptorContext) -> Callable[[bytes], bytes]:
+def _deleting(context: SecurityContext) -> Callable[[bytes], bytes]:
     def delete_and_pass_on(token: bytes) -> bytes:
         context.delete()
         return token
@@ -212,6 +214,23 @@ def _refuses_replays(case: Case) -> None:
     _demand_refusal(result, "a replay")
 
 
+def _tells_attributes(case: Case) -> None:
+    """An established context tells the name that it authenticated, and no other one tells any.
+
+    Source: SSPI QueryContextAttributes.
+    """
+    with open_context(case.make_package()) as context:
+        _demand_silence(context, "before the first token")
+        result = establish(context, case.make_client())
+        name = context.query(ContextAttribute.NAMES)
+        assert name == result.identity.principal, f"it tells another name: {name!r}"
+        for attribute in ContextAttribute:
+            with contextlib.suppress(UnsupportedFunctionError):
+                context.query(attribute)
+        context.delete()
+        _demand_silence(context, "after its deletion")
+
+
 def _keeps_tokens_to_itself(case: Case) -> None:
     """No token, nor a piece of one, shows in the log, or in a repr or an error's text.
 
@@ -234,7 +253,7 @@ def _keeps_tokens_to_itself(case: Case) -> None:
 class _Overheard:
     """A context around which everything that can be read is noted."""
 
-    def __init__(self, context: AcceptorContext, shown: list[str]) -> None:
+    def __init__(self, context: SecurityContext, shown: list[str]) -> None:
         self._context = context
         self._shown = shown
 
@@ -245,6 +264,9 @@ class _Overheard:
     def complete(self) -> Result:
         with overhear(self._shown):
             return self._note(self._context.complete())
+
+    def query(self, attribute: ContextAttribute) -> object:
+        return self._context.query(attribute)
 
     def delete(self) -> None:
         self._context.delete()
@@ -336,6 +358,7 @@ CHECKS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
             _refuses_truncated_tokens,
             _withstands_altered_tokens,
             _refuses_replays,
+            _tells_attributes,
             _keeps_tokens_to_itself,
             _refuses_completion_unasked,
             _refuses_claimed_completion,
@@ -363,7 +386,7 @@ def check_package(case: Case) -> None:
 
 
 def _play_changed(
-    context: AcceptorContext, case: Case, leg: int, change: Callable[[bytes], bytes]
+    context: SecurityContext, case: Case, leg: int, change: Callable[[bytes], bytes]
 ) -> Result | None:
     """Play a handshake whose one token is changed; None where the client gave it up after that."""
     client = Recorder(
@@ -381,6 +404,14 @@ def _first_token(case: Case) -> bytes:
     token = case.make_client().step(None)
     assert token, "the client has nothing to say"
     return token
+
+
+def _demand_silence(context: SecurityContext, when: str) -> None:
+    try:
+        context.query(ContextAttribute.NAMES)
+    except StateError:
+        return
+    raise AssertionError(f"it tells an attribute {when}")
 
 
 def _demand_name(case: Case, result: Established) -> None:

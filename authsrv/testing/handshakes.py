@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from authsrv.errors import AuthsrvError
-from authsrv.packages.base import AcceptorContext, ContextRequest, SecurityPackage
+from authsrv.packages.base import ContextRequest, SecurityContext, SecurityPackage
 from authsrv.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -121,7 +121,7 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def open_context(package: SecurityPackage) -> Iterator[AcceptorContext]:
+def open_context(package: SecurityPackage) -> Iterator[SecurityContext]:
     """Make a context that is deleted at the end of the block.
 
     Args:
@@ -139,7 +139,7 @@ def open_context(package: SecurityPackage) -> Iterator[AcceptorContext]:
         context.delete()
 
 
-def take_step(context: AcceptorContext, token: bytes) -> Result:
+def take_step(context: SecurityContext, token: bytes) -> Result:
     """Take one step, CompleteAuthToken included.
 
     Args:
@@ -166,7 +166,7 @@ def take_step(context: AcceptorContext, token: bytes) -> Result:
     return result
 
 
-def play(context: AcceptorContext, client: Client) -> Result:
+def play(context: SecurityContext, client: Client) -> Result:
     """Take a handshake as far as it goes.
 
     Args:
@@ -201,7 +201,7 @@ def _answer(client: Client, token: bytes | None) -> bytes:
     return answer
 
 
-def establish(context: AcceptorContext, client: Client) -> Established:
+def establish(context: SecurityContext, client: Client) -> Established:
     """Take a handshake between a context and a client to its good end.
 
     Args:

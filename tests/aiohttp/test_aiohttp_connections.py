@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.typedefs import Handler
@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from sites import PROOF, Site, Wire, connected, field, log_in, served, until
 
+from authsrv.acceptor import Acceptor
 from authsrv.aiohttp import AccessRules, Persistence, Requirement
 from authsrv.aiohttp.connections import Connection
-from authsrv.drive import Acceptor
 from authsrv.errors import TooManyRoundsError
 from authsrv.events import (
     ConnectionIdentityEndedEvent,
@@ -40,6 +40,9 @@ from authsrv.identity import Identity
 from authsrv.limits import Limits
 from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedPackage
 from authsrv.results import Continue, Established, Incomplete, Result
+
+if sys.platform != "win32":
+    import uvloop
 
 pytestmark = pytest.mark.usefixtures("both_places")
 
@@ -208,10 +211,9 @@ async def wait_for_the_server_to_close(wire: Wire) -> None:
     assert await wire.is_closed()
 
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
-}
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+if sys.platform != "win32":
+    LOOPS["uvloop"] = uvloop.new_event_loop
 
 
 @pytest.mark.parametrize("leave", [leave_by_closing, leave_by_abort, wait_for_the_server_to_close])

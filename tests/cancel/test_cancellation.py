@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import web
 
+from authsrv.acceptor import Acceptor
 from authsrv.aiohttp import AppRunner, NegotiateAuth, Persistence, setup
-from authsrv.drive import Acceptor
 from authsrv.errors import LogonDeniedError
 from authsrv.limits import Limits
 from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedPackage

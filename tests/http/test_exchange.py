@@ -19,7 +19,15 @@ from authsrv.http.exchange import Accepted, Ask, Pass, Requirement, Step, conclu
 from authsrv.http.reply import Reply
 from authsrv.limits import Limits
 from authsrv.packages.scripted import ALICE
-from authsrv.results import Continue, Established, Incomplete, Refused
+from authsrv.results import (
+    CompleteAndContinue,
+    CompleteNeeded,
+    Continue,
+    Established,
+    Incomplete,
+    Refused,
+    Result,
+)
 from authsrv.status import SecurityStatus
 
 R = Requirement
@@ -29,7 +37,7 @@ def field(token: bytes) -> str:
     return "Negotiate " + base64.b64encode(token).decode()
 
 
-def leg_of(result: Established | Continue | Incomplete | Refused) -> Leg:
+def leg_of(result: Result) -> Leg:
     states = (State.AWAIT_TOKEN, State.ACCEPTING)
     return Leg(result, SecurityStatus.SEC_E_OK, states, 1, 5, 0.001)
 
@@ -126,3 +134,11 @@ def test_an_overloaded_leg_tells_when_to_come_back_by_the_limits() -> None:
     assert isinstance(reply, Reply)
     assert reply.status == 503
     assert dict(reply.headers)["Retry-After"] == "9"
+
+
+@pytest.mark.parametrize("result", [CompleteNeeded(b"half"), CompleteAndContinue(b"half")])
+def test_a_leg_whose_complete_auth_token_was_left_out_lets_nobody_in(result: Result) -> None:
+    answer = conclude(leg_of(result))
+    assert isinstance(answer, Reply)
+    assert answer.status == 500
+    assert not any(name == "WWW-Authenticate" for name, _ in answer.headers)

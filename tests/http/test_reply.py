@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -10,8 +11,7 @@ import pytest
 # Every module with errors of its own, so that the walk over the tree meets them all.
 import authsrv.aiohttp
 import authsrv.devrealm.errors
-import authsrv.packages.gssapi
-import authsrv.packages.pyspnego  # noqa: F401
+import authsrv.packages.pyspnego
 from authsrv.errors import (
     AuthsrvError,
     ClockSkewError,
@@ -37,6 +37,9 @@ from authsrv.http.reply import (
 )
 from authsrv.limits import Limits
 from authsrv.status import GSSCode
+
+if sys.platform != "win32":
+    import authsrv.packages.gssapi  # noqa: F401
 
 CAUSE = "principal alice, key version 7, SECRET"
 

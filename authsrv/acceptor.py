@@ -1,0 +1,284 @@
+"""Who begins handshakes: the acceptor of a server, and the initiator of a client.
+
+Both bound what a peer can make us keep. Handshakes that wait for their peer are counted, and one
+too many is refused when it would have to wait; so clients that begin handshakes and leave keep
+nobody out whose handshake takes one leg. Handshakes that are worked on are bounded by the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from authsrv.drive import SecurityHandshake
+from authsrv.errors import (
+    ConfigError,
+    HandshakeExpiredError,
+    OverloadedError,
+    PackageFaultError,
+)
+from authsrv.identity import Identity
+from authsrv.lease import ContextLease, Retention
+from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.packages.base import (
+    ContextRequest,
+    InitiatorPackage,
+    InitiatorRequest,
+    SecurityContext,
+    SecurityPackage,
+)
+from authsrv.results import Established, Incomplete, Refused
+from authsrv.role import Role
+from authsrv.workers import WorkerPool
+
+__all__ = ["Acceptor", "Initiator"]
+
+_NO_REQUEST = ContextRequest()
+
+
+class _Handshakes:
+    """The handshakes that were begun here and have not ended."""
+
+    def __init__(self, limits: Limits, pool: WorkerPool | None) -> None:
+        self.limits = limits
+        self.pool = pool or WorkerPool(limits)
+        self._open: set[SecurityHandshake] = set()
+        self._waiting: set[SecurityHandshake] = set()
+        # Those that wait for their peer are bounded by put_aside, and those that are worked on by
+        # the pool; this is for a caller who begins handshakes and does nothing with them.
+        self._most = limits.max_pending + limits.max_queued + limits.max_workers
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pending(self) -> int:
+        """How many handshakes are begun and not ended.
+
+        Source: authsrv design decision 4.
+        """
+        return len(self._open)
+
+    def take_up(self, handshake: SecurityHandshake) -> None:
+        """Note that a handshake is worked on; the handshake calls it.
+
+        Args:
+            handshake: The handshake.
+
+        Source: authsrv design decision 4.
+        """
+        self._waiting.discard(handshake)
+
+    def put_aside(self, handshake: SecurityHandshake) -> None:
+        """Note that a handshake waits for its peer; the handshake calls it.
+
+        Args:
+            handshake: The handshake.
+
+        Raises:
+            OverloadedError: max_pending handshakes wait already.
+
+        Source: authsrv design decision 4.
+        """
+        if len(self._waiting) >= self.limits.max_pending:
+            raise OverloadedError(f"{len(self._waiting)} handshakes wait for their clients")
+        self._waiting.add(handshake)
+
+    def forget(self, handshake: SecurityHandshake) -> None:
+        """Note that a handshake has ended; the handshake calls it.
+
+        Args:
+            handshake: The handshake.
+
+        Source: authsrv design decision 4.
+        """
+        self._open.discard(handshake)
+        self._waiting.discard(handshake)
+
+    def close(self) -> None:
+        """End all handshakes and let the threads go. Nothing can be begun any more.
+
+        Source: SSPI FreeCredentialsHandle.
+        """
+        for handshake in tuple(self._open):
+            handshake.close()
+        self.pool.close()
+
+    def _begin(self, make: Callable[[], ContextLease], role: Role) -> SecurityHandshake:
+        if len(self._open) >= self._most:
+            raise OverloadedError(f"{len(self._open)} handshakes are pending")
+        try:
+            lease = make()
+        except (ConfigError, PackageFaultError):
+            raise
+        except Exception as error:
+            raise PackageFaultError(
+                f"the security package raised {type(error).__name__} for a new context"
+            ) from None
+        handshake = SecurityHandshake(self, lease, role)
+        self._open.add(handshake)
+        return handshake
+
+
+class Acceptor(_Handshakes):
+    """Accepts handshakes through one security package; the heart of every integration.
+
+    Args:
+        package: The security package.
+        request: What is asked of each context.
+        limits: The bounds for one handshake and for all.
+        pool: The threads to run the package on, or None for a pool of its own.
+
+    Source: SSPI AcceptSecurityContext; authsrv design decisions 3 and 4.
+    """
+
+    def __init__(
+        self,
+        package: SecurityPackage,
+        *,
+        request: ContextRequest = _NO_REQUEST,
+        limits: Limits = DEFAULT_LIMITS,
+        pool: WorkerPool | None = None,
+    ) -> None:
+        super().__init__(limits, pool)
+        self.package = package
+        self.request = request
+
+    def __repr__(self) -> str:
+        return f"<Acceptor {self.package.name}, {self.pending} pending>"
+
+    def begin(
+        self,
+        request: ContextRequest | None = None,
+        *,
+        retention: Retention = Retention.RELEASE,
+    ) -> SecurityHandshake:
+        """Begin a handshake.
+
+        Args:
+            request: What is asked of this context, if it differs from the acceptor's.
+            retention: What becomes of the context once it is established.
+
+        Returns:
+            The handshake. It must be given a token or closed; once it waits for a second token,
+            it ends by itself when handshake_seconds have passed since its beginning.
+
+        Raises:
+            OverloadedError: More handshakes are pending than the limits allow in all.
+            ConfigError: The package cannot do what is asked of its contexts.
+            PackageFaultError: The package could not make a context.
+
+        Source: SSPI AcceptSecurityContext, first call.
+        """
+        asked = self.request if request is None else request
+
+        def make() -> ContextLease:
+            return ContextLease(self.package.create_context(asked), asked.required, retention)
+
+        return self._begin(make, Role.ACCEPTOR)
+
+    async def accept(
+        self,
+        receive: Callable[[], Awaitable[bytes]],
+        send: Callable[[bytes], Awaitable[object]],
+    ) -> Identity:
+        """Take a whole handshake over a transport of messages.
+
+        Args:
+            receive: Awaits the next token, or the rest of one, from the client.
+            send: Sends a token to the client.
+
+        Returns:
+            The authenticated client; the last token has been sent.
+
+        Raises:
+            AuthsrvError: The handshake was refused, and why; an error token has been sent if the
+                package made one.
+            HandshakeExpiredError: It took longer than handshake_seconds.
+            OverloadedError: max_pending handshakes wait for their clients already.
+            BaseException: Whatever receive and send raise; the context is deleted.
+
+        Source: SSPI AcceptSecurityContext, remarks; MS-NNS section 3.1.5.
+        """
+        handshake = self.begin()
+        try:
+            self.put_aside(handshake)
+            async with asyncio.timeout(self.limits.handshake_seconds) as scope:
+                while True:
+                    leg = await handshake.advance(await receive())
+                    token = b"" if isinstance(leg.result, Incomplete) else leg.result.token
+                    if token:
+                        await send(token)
+                    if isinstance(leg.result, Established):
+                        return leg.result.identity
+                    if isinstance(leg.result, Refused):
+                        raise leg.result.error
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise HandshakeExpiredError(
+                f"the handshake took longer than {self.limits.handshake_seconds:g} s"
+            ) from None
+        finally:
+            handshake.close()
+
+
+class Initiator(_Handshakes):
+    """Begins handshakes with servers through one security package.
+
+    Args:
+        package: The security package, with the credential of the client.
+        limits: The bounds for one handshake and for all.
+        pool: The threads to run the package on, or None for a pool of its own.
+
+    Source: SSPI InitializeSecurityContext.
+    """
+
+    def __init__(
+        self,
+        package: InitiatorPackage,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        pool: WorkerPool | None = None,
+    ) -> None:
+        super().__init__(limits, pool)
+        self.package = package
+
+    def __repr__(self) -> str:
+        return f"<Initiator {self.package.name}, {self.pending} pending>"
+
+    def begin(
+        self, request: InitiatorRequest, *, retention: Retention = Retention.RELEASE
+    ) -> SecurityHandshake:
+        """Begin a handshake. Its first leg takes an empty token.
+
+        Args:
+            request: Whom to talk to, and what is asked of the context.
+            retention: What becomes of the context once it is established.
+
+        Returns:
+            The handshake, as of Acceptor.begin; the identity that ends it is the server's.
+
+        Raises:
+            OverloadedError: More handshakes are pending than the limits allow in all.
+            ConfigError: The package cannot do what is asked of its contexts.
+            PackageFaultError: The package could not make a context.
+
+        Source: SSPI InitializeSecurityContext, first call.
+        """
+
+        def make() -> ContextLease:
+            context: SecurityContext = self.package.create_initiator(request)
+            return ContextLease(context, request.required, retention)
+
+        return self._begin(make, Role.INITIATOR)
