@@ -20,6 +20,7 @@ from initiators import (
     ntlm_credential,
 )
 
+from authsrv.attributes import ContextAttribute
 from authsrv.errors import (
     AuthsrvError,
     ConfigError,
@@ -29,7 +30,7 @@ from authsrv.errors import (
     StateError,
 )
 from authsrv.identity import Identity
-from authsrv.packages.base import AcceptorContext, ContextRequest
+from authsrv.packages.base import ContextRequest, SecurityContext
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.pyspnego import NTLMPolicy, PyspnegoPackage
 from authsrv.packages.replay import MITReplayCache, ProcessReplayCache
@@ -221,7 +222,7 @@ def test_the_whole_kit_runs_in_one_call() -> None:
 class Wrapper:
     """A context that breaks one thing and leaves the rest to an honest one."""
 
-    def __init__(self, inner: AcceptorContext) -> None:
+    def __init__(self, inner: SecurityContext) -> None:
         self.inner = inner
 
     def step(self, token: bytes) -> Result:
@@ -229,6 +230,9 @@ class Wrapper:
 
     def complete(self) -> Result:
         return self.inner.complete()
+
+    def query(self, attribute: ContextAttribute) -> object:
+        return self.inner.query(attribute)
 
     def delete(self) -> None:
         self.inner.delete()
@@ -441,6 +445,37 @@ class RaisesForCompletion(Wrapper):
         raise StateError("nothing asked for it")
 
 
+class TellsAnother(Wrapper):
+    def query(self, attribute: ContextAttribute) -> object:
+        told = super().query(attribute)
+        return "mallory@AUTHSRV.TEST" if attribute is ContextAttribute.NAMES else told
+
+
+class TellsTooEarly(Wrapper):
+    def query(self, attribute: ContextAttribute) -> object:
+        try:
+            return super().query(attribute)
+        except StateError:
+            return ""
+
+
+class TellsTooLong(Wrapper):
+    deleted = False
+
+    def query(self, attribute: ContextAttribute) -> object:
+        return ALICE.principal if self.deleted else super().query(attribute)
+
+    def delete(self) -> None:
+        self.deleted = True
+
+
+class RaisesForAttributes(Wrapper):
+    def query(self, attribute: ContextAttribute) -> object:
+        if attribute is ContextAttribute.SIZES:
+            raise KeyError(attribute)
+        return super().query(attribute)
+
+
 def is_claim(token: bytes) -> bool:
     return re.match(rb"\xa1.\x30.\xa0\x03\x0a\x01\x00", token, re.DOTALL) is not None
 
@@ -496,6 +531,10 @@ BROKEN: list[tuple[str, Maker]] = [
     ("withstands_altered_tokens", lambda: Broken(RaisesForAlterations)),
     ("withstands_altered_tokens", lambda: Broken(BlamesItself)),
     ("refuses_replays", replayable_package),
+    ("tells_attributes", lambda: Broken(TellsAnother)),
+    ("tells_attributes", lambda: Broken(TellsTooEarly)),
+    ("tells_attributes", lambda: Broken(TellsTooLong)),
+    ("tells_attributes", lambda: Broken(RaisesForAttributes)),
     ("keeps_tokens_to_itself", lambda: Broken(ShowsItselfInErrors)),
     ("keeps_tokens_to_itself", lambda: Broken(ShowsItselfInHex)),
     ("keeps_tokens_to_itself", lambda: Broken(LogsTokens)),
@@ -513,7 +552,7 @@ BROKEN: list[tuple[str, Maker]] = [
 def test_a_package_that_is_broken_on_purpose_fails_its_check(
     check: str, make_package: Callable[[], ScriptedPackage]
 ) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, KeyError)):
         CHECKS[check](scripted_case(make_package))
 
 

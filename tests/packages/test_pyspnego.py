@@ -35,7 +35,7 @@ from authsrv.errors import (
     ReplayError,
     WrongServiceError,
 )
-from authsrv.packages.base import AcceptorContext, ContextRequest
+from authsrv.packages.base import ContextRequest, SecurityContext
 from authsrv.packages.pyspnego import NTLMPolicy, PyspnegoPackage
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.testing.handshakes import (
@@ -344,7 +344,7 @@ class TestChannelBindings:
         with pytest.raises(ConfigError, match="cannot require channel bindings"):
             package.create_context(self.request(BindingPolicy.REQUIRE))
 
-    def begin(self, package: PyspnegoPackage) -> AcceptorContext:
+    def begin(self, package: PyspnegoPackage) -> SecurityContext:
         return package.create_context(self.request(BindingPolicy.ALLOW))
 
     @pytest.mark.parametrize("sent", [None, RIGHT])
