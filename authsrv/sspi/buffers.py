@@ -1,0 +1,195 @@
+"""The buffers of a call: the token, the channel bindings, and the places for the answer."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from authsrv.bindings import BindingPolicy, ChannelBindings
+from authsrv.buffers import BufferType, SecBuffer, SecBufferDesc
+from authsrv.errors import AuthsrvError, BadBindingsError, ConfigError, InvalidTokenError
+from authsrv.results import Incomplete, Result
+from authsrv.status import SecurityStatus
+
+__all__ = [
+    "Input",
+    "check_output",
+    "pack_channel_bindings",
+    "read_input",
+    "unpack_channel_bindings",
+    "unused",
+    "write_output",
+    "write_rest",
+]
+
+# sspi.h, SEC_CHANNEL_BINDINGS: type, length and offset of the initiator's address and of the
+# acceptor's, then length and offset of the application data; offsets count from the beginning.
+_HEADER = struct.Struct("<8L")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What the input buffers of a call say.
+
+    Args:
+        token: The peer's token.
+        bindings: The application data of the channel bindings, or None if there are none.
+
+    Source: SSPI AcceptSecurityContext, pInput.
+    """
+
+    token: bytes = field(repr=False)
+    bindings: bytes | None = field(default=None, repr=False)
+
+
+def pack_channel_bindings(bindings: ChannelBindings) -> SecBuffer:
+    """Make the buffer that a call takes channel bindings in.
+
+    Args:
+        bindings: The bindings.
+
+    Returns:
+        A buffer of type SECBUFFER_CHANNEL_BINDINGS with a SEC_CHANNEL_BINDINGS structure.
+
+    Source: sspi.h, SEC_CHANNEL_BINDINGS.
+    """
+    data = bindings.application_data
+    header = _HEADER.pack(0, 0, 0, 0, 0, 0, len(data), _HEADER.size)
+    return SecBuffer(BufferType.CHANNEL_BINDINGS, header + data)
+
+
+def unpack_channel_bindings(
+    data: bytes, *, policy: BindingPolicy = BindingPolicy.REQUIRE
+) -> ChannelBindings:
+    """Read a SEC_CHANNEL_BINDINGS structure. Addresses in it are passed over.
+
+    Args:
+        data: The structure, from the caller.
+        policy: Whether a client that sends no bindings is accepted.
+
+    Returns:
+        The bindings.
+
+    Raises:
+        BadBindingsError: The structure is malformed, or holds no application data.
+
+    Source: sspi.h, SEC_CHANNEL_BINDINGS.
+    """
+    if len(data) < _HEADER.size:
+        raise BadBindingsError("the channel bindings are shorter than their header")
+    *_, length, offset = _HEADER.unpack_from(data)
+    if not length or offset < _HEADER.size or offset + length > len(data):
+        raise BadBindingsError("the channel bindings point outside of their buffer")
+    try:
+        return ChannelBindings(data[offset : offset + length], policy)
+    except ConfigError as error:
+        raise BadBindingsError(error.cause) from None
+
+
+def read_input(buffers: SecBufferDesc | None) -> Input:
+    """Read the input buffers of a call: a token first, then perhaps channel bindings.
+
+    Args:
+        buffers: The buffers, from the caller; the token in them from the peer, untrusted.
+
+    Returns:
+        What they say.
+
+    Raises:
+        InvalidTokenError: There is no buffer, or the first one is no SECBUFFER_TOKEN.
+
+    Source: SspiAcceptSecurityContextAsync, pInput.
+    """
+    if not isinstance(buffers, SecBufferDesc) or not len(buffers):
+        raise InvalidTokenError("the call has no input buffer")
+    first = buffers.buffers[0]
+    if first.type is not BufferType.TOKEN:
+        name = getattr(first.type, "name", "buffer of another type")
+        raise InvalidTokenError(f"the first input buffer is a {name}, not a TOKEN")
+    if not isinstance(first.data, bytes | bytearray | memoryview):
+        raise InvalidTokenError("the first input buffer holds no bytes")
+    bound = buffers.first(BufferType.CHANNEL_BINDINGS)
+    # A copy, where the caller could still change them.
+    return Input(bytes(first.data), None if bound is None else bound.data)
+
+
+def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
+    """Tell whether the output buffers have a place for a token.
+
+    Args:
+        buffers: The buffers, or None where the caller takes the token from the result.
+
+    Returns:
+        SEC_E_OK or SEC_E_BUFFER_TOO_SMALL.
+
+    Source: SSPI AcceptSecurityContext, pOutput.
+    """
+    if buffers is None:
+        return SecurityStatus.SEC_E_OK
+    if isinstance(buffers, SecBufferDesc) and buffers.first(BufferType.TOKEN) is not None:
+        return SecurityStatus.SEC_E_OK
+    return SecurityStatus.SEC_E_BUFFER_TOO_SMALL
+
+
+def write_output(buffers: SecBufferDesc | None, token: bytes, rest: bytes = b"") -> SecBufferDesc:
+    """Put the token, and what was left over of the input, into the output buffers.
+
+    Args:
+        buffers: Where to, or None for new ones.
+        token: The token for the peer; may be empty.
+        rest: What was not used; it goes into an EMPTY buffer, which becomes EXTRA.
+
+    Returns:
+        The buffers.
+
+    Source: SspiAcceptSecurityContextAsync, pOutput.
+    """
+    if buffers is None:
+        extra = (SecBuffer(BufferType.EXTRA, rest),) if rest else ()
+        return SecBufferDesc((SecBuffer(BufferType.TOKEN, token), *extra))
+    place = buffers.first(BufferType.TOKEN)
+    if place is not None:
+        place.data = token
+    _fill_empty(buffers, BufferType.EXTRA, rest)
+    return buffers
+
+
+def write_rest(buffers: SecBufferDesc | None, result: Result, rest: bytes) -> None:
+    """Say in the second input buffer, which is EMPTY, what was left over or is missing.
+
+    Args:
+        buffers: The input buffers.
+        result: The package's answer.
+        rest: What was not used of the token; it comes back as SECBUFFER_EXTRA.
+
+    Source: SSPI AcceptSecurityContext, pInput; SECBUFFER_MISSING.
+    """
+    if buffers is None:
+        return
+    if isinstance(result, Incomplete):
+        # The length of the buffer is the message, as it is in C, where it points to nothing.
+        _fill_empty(buffers, BufferType.MISSING, bytes(result.missing or 0))
+    else:
+        _fill_empty(buffers, BufferType.EXTRA, rest)
+
+
+def unused(result: Result | AuthsrvError, token: bytes) -> bytes:
+    """Tell what the package did not use of a token.
+
+    Args:
+        result: The package's answer.
+        token: The token.
+
+    Returns:
+        Its last bytes, or nothing.
+
+    Source: sspi.h, SECBUFFER_EXTRA.
+    """
+    count = getattr(result, "unused", 0)
+    return token[-count:] if count else b""
+
+
+def _fill_empty(buffers: SecBufferDesc, kind: BufferType, data: bytes) -> None:
+    place = buffers.first(BufferType.EMPTY)
+    if data and place is not None:
+        place.type, place.data = kind, data

@@ -1,0 +1,198 @@
+"""What is done with a security context beside its steps: completing, querying, deleting."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from authsrv.attributes import ContextAttribute
+from authsrv.buffers import SecBufferDesc
+from authsrv.errors import AuthsrvError
+from authsrv.flags import AscRet, IscRet, isc_ret_from_asc
+from authsrv.handshake import State
+from authsrv.identity import Identity
+from authsrv.results import Established, Incomplete, Refused
+from authsrv.role import Role
+from authsrv.sspi.buffers import check_output, write_output
+from authsrv.sspi.calls import (
+    ALLOWED,
+    AsyncContext,
+    CallResult,
+    check_idle,
+    failed,
+    queue,
+)
+from authsrv.sspi.handles import ContextHandle, check_context
+from authsrv.status import SecurityStatus
+
+__all__ = [
+    "QueryResult",
+    "attributes_of",
+    "complete",
+    "complete_auth_token",
+    "delete_security_context_async",
+    "query_context_attributes",
+]
+
+_S = SecurityStatus
+
+
+def attributes_of(identity: Identity, role: Role) -> AscRet | IscRet:
+    """Tell what an established context has, with the flags of its side.
+
+    Args:
+        identity: Of the context.
+        role: Which side it is.
+
+    Returns:
+        AscRet of a server, IscRet of a client.
+
+    Source: SSPI AcceptSecurityContext and InitializeSecurityContext, pfContextAttr.
+    """
+    if role is Role.INITIATOR:
+        return isc_ret_from_asc(identity.attributes)
+    return identity.attributes
+
+
+async def complete_auth_token(
+    context: ContextHandle, token: SecBufferDesc | None = None
+) -> SecurityStatus:
+    """Complete a token, after SEC_I_COMPLETE_NEEDED or SEC_I_COMPLETE_AND_CONTINUE.
+
+    After the former, it decides: SEC_E_OK means that the context is established.
+
+    Args:
+        context: The context.
+        token: The output buffers of the call before; the completed token replaces theirs.
+
+    Returns:
+        SEC_E_OK, or why not: then the context is deleted. SEC_E_OUT_OF_SEQUENCE, which changes
+        nothing, if nothing asked for it or the context is in use, nor does SEC_E_BUFFER_TOO_SMALL,
+        if there is no place for the token; SEC_E_INVALID_HANDLE.
+
+    Raises:
+        asyncio.CancelledError: The task was cancelled; the context is deleted.
+
+    Source: SSPI CompleteAuthToken.
+    """
+    return (await complete(context, token)).status
+
+
+async def complete(context: ContextHandle, token: SecBufferDesc | None = None) -> CallResult:
+    """Complete a token, and tell more than complete_auth_token does.
+
+    Args:
+        context: As of complete_auth_token.
+        token: As of complete_auth_token.
+
+    Returns:
+        The status that complete_auth_token answers, with the cause of a failure, or with the
+        attributes and the expiry of a context that is established now.
+
+    Raises:
+        asyncio.CancelledError: As of complete_auth_token.
+
+    Source: SSPI CompleteAuthToken.
+    """
+    for status in (check_context(context), check_output(token)):
+        if status is not _S.SEC_E_OK:
+            return CallResult(status)
+    handshake = context.handshake
+    if handshake is None or handshake.state not in (State.COMPLETING, State.COMPLETING_LEG):
+        return CallResult(_S.SEC_E_OUT_OF_SEQUENCE)
+    context.is_busy = True
+    try:
+        result = (await handshake.complete()).result
+    finally:
+        context.is_busy = False
+        context.drop_failed()
+    if isinstance(result, Refused):
+        return failed(result.error)
+    if not isinstance(result, Incomplete) and result.token:
+        write_output(token, result.token)
+    if not isinstance(result, Established):
+        return CallResult(_S.SEC_E_OK, context)
+    attributes = attributes_of(result.identity, context.role)
+    return CallResult(
+        _S.SEC_E_OK, context, context_attr=attributes, expiry=result.identity.expires_at
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """What an attribute is.
+
+    Args:
+        status: SEC_E_OK, or why it cannot be told.
+        value: The answer; its type is that which ContextAttribute names.
+
+    Source: SSPI QueryContextAttributes.
+    """
+
+    status: SecurityStatus
+    value: object = None
+
+
+async def query_context_attributes(
+    context: ContextHandle, attribute: ContextAttribute
+) -> QueryResult:
+    """Ask an attribute of an established context.
+
+    Args:
+        context: The context.
+        attribute: What to ask.
+
+    Returns:
+        The attribute. SEC_E_INVALID_HANDLE if the context is none or not established yet;
+        SEC_E_UNSUPPORTED_FUNCTION if the package cannot tell.
+
+    Source: SSPI QueryContextAttributes.
+    """
+    handshake = context.handshake if isinstance(context, ContextHandle) else None
+    if handshake is None:
+        return QueryResult(_S.SEC_E_INVALID_HANDLE)
+    try:
+        value = await handshake.query(attribute)
+    except AuthsrvError as error:
+        return QueryResult(failed(error).status)
+    if isinstance(value, AscRet) and context.role is Role.INITIATOR:
+        value = isc_ret_from_asc(value)
+    return QueryResult(_S.SEC_E_OK, value)
+
+
+def delete_security_context_async(call: AsyncContext, context: ContextHandle) -> SecurityStatus:
+    """Queue the deletion of a context, in whatever state it is.
+
+    Args:
+        call: An idle call.
+        context: The context. Deleting it a second time is SEC_E_OK, too.
+
+    Returns:
+        SEC_E_OK if it was queued; SEC_E_INVALID_HANDLE if it never was a context;
+        SEC_E_OUT_OF_SEQUENCE if an operation works on it.
+
+    Raises:
+        RuntimeError: No event loop is running.
+
+    Source: SspiDeleteSecurityContextAsync; SSPI DeleteSecurityContext.
+    """
+    if not isinstance(context, ContextHandle) or not context.was_used:
+        return _S.SEC_E_INVALID_HANDLE
+    if context.is_busy:
+        return _S.SEC_E_OUT_OF_SEQUENCE
+    status = check_idle(call)
+    if status is not _S.SEC_E_OK:
+        return status
+    asyncio.get_running_loop()  # without one nothing may be changed
+    handshake = context.release()
+
+    async def delete() -> CallResult:
+        if handshake is not None:
+            await handshake.delete()
+        return CallResult(_S.SEC_E_OK)
+
+    def abandon() -> None:
+        if handshake is not None:
+            handshake.close()
+
+    return queue(call, delete, abandon=abandon, free_while_pending=ALLOWED)

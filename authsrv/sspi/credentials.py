@@ -1,0 +1,206 @@
+"""Credentials: what a server accepts with and a client begins with, by the name of a package.
+
+The names are those of `authsrv.packages.registry`; a security package of authsrv, or one of your
+own, can be handed in as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+from authsrv.acceptor import Acceptor, Initiator
+from authsrv.errors import ConfigError, StateError, UnsupportedFunctionError
+from authsrv.flags import CredentialUse
+from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.packages.base import InitiatorPackage, SecurityPackage
+from authsrv.packages.client_credentials import Password
+from authsrv.packages.registry import (
+    AuthData,
+    Keytab,
+    make_acceptor_package,
+    make_initiator_package,
+)
+from authsrv.sspi.calls import AsyncContext, CallResult, check_idle, queue
+from authsrv.sspi.handles import CredentialHandle
+from authsrv.status import SecurityStatus
+from authsrv.workers import WorkerPool
+
+__all__ = [
+    "Package",
+    "acquire_credentials",
+    "acquire_credentials_handle_async",
+    "free_credentials_handle_async",
+]
+
+_S = SecurityStatus
+_DIRECTIONS = CredentialUse.BOTH
+
+
+Package = str | SecurityPackage | InitiatorPackage
+"""A package by its name, or the package itself."""
+
+
+def acquire_credentials_handle_async(
+    call: AsyncContext,
+    principal: str | None,
+    package: Package,
+    credential_use: CredentialUse,
+    auth_data: AuthData | None,
+    credential: CredentialHandle,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> SecurityStatus:
+    """Queue the acquisition of a credential.
+
+    Args:
+        call: An idle call.
+        principal: For a server, the service principal name to accept tickets for, such as
+            "HTTP/web.example.org"; for a client, its name in a keytab. None for whatever there is.
+        package: "Negotiate", "Kerberos", "NTLM", in any case, or a package itself.
+        credential_use: INBOUND for a server, OUTBOUND for a client, or BOTH.
+        auth_data: A Keytab, a Password, or None for what the system holds ready.
+        credential: The handle to fill.
+        limits: The bounds of all that is done with it.
+
+    Returns:
+        SEC_E_OK if it was queued. The status of the call is SEC_E_OK, SEC_E_SECPKG_NOT_FOUND for
+        a name that nobody knows, SEC_E_NO_CREDENTIALS, SEC_E_INVALID_PARAMETER for settings that
+        cannot work, or SEC_E_UNSUPPORTED_FUNCTION for a use that the package does not know.
+
+    Raises:
+        RuntimeError: No event loop is running.
+
+    Source: SspiAcquireCredentialsHandleAsync.
+    """
+    if not isinstance(credential, CredentialHandle) or credential.is_valid:
+        return _S.SEC_E_INVALID_HANDLE
+    if check_idle(call) is not _S.SEC_E_OK:
+        return check_idle(call)
+
+    async def acquire() -> CallResult:
+        pool = WorkerPool(limits)
+        try:
+            parties = await pool.run(
+                lambda: _make_parties(principal, package, credential_use, auth_data, limits, pool)
+            )
+        except BaseException:
+            pool.close()
+            raise
+        credential.fill(*parties)
+        return CallResult(_S.SEC_E_OK)
+
+    return queue(call, acquire)
+
+
+def free_credentials_handle_async(
+    call: AsyncContext, credential: CredentialHandle
+) -> SecurityStatus:
+    """Queue the release of a credential. Handshakes that are under way with it end.
+
+    Args:
+        call: An idle call.
+        credential: The credential.
+
+    Returns:
+        SEC_E_OK if it was queued; SEC_E_INVALID_HANDLE if it refers to nothing.
+
+    Raises:
+        RuntimeError: No event loop is running.
+
+    Source: SspiFreeCredentialsHandleAsync.
+    """
+    if not isinstance(credential, CredentialHandle) or not credential.is_valid:
+        return _S.SEC_E_INVALID_HANDLE
+
+    async def free() -> CallResult:
+        credential.free()
+        return CallResult(_S.SEC_E_OK)
+
+    return queue(call, free, abandon=credential.free)
+
+
+@asynccontextmanager
+async def acquire_credentials(
+    package: Package = "Negotiate",
+    *,
+    principal: str | None = None,
+    use: CredentialUse = CredentialUse.INBOUND,
+    keytab: str | os.PathLike[str] | None = None,
+    password: Password | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> AsyncIterator[CredentialHandle]:
+    """Acquire a credential for the length of an `async with` block.
+
+    Args:
+        package: As of acquire_credentials_handle_async.
+        principal: As of acquire_credentials_handle_async.
+        use: INBOUND for a server, OUTBOUND for a client, or BOTH.
+        keytab: The file with the keys, if that is what it is made from.
+        password: A name and a password, if that is what it is made from.
+        limits: The bounds of all that is done with it.
+
+    Yields:
+        The credential, which is freed at the end of the block.
+
+    Raises:
+        AuthsrvError: There is no such credential; its status is that of the call.
+
+    Source: SspiAcquireCredentialsHandleAsync, SspiFreeCredentialsHandleAsync.
+    """
+    auth_data = Keytab(keytab) if keytab is not None else password
+    call = AsyncContext()
+    # Freed on every way out: it may be there already when this task is cancelled.
+    async with CredentialHandle() as credential:
+        acquire_credentials_handle_async(
+            call, principal, package, use, auth_data, credential, limits=limits
+        )
+        result = await call
+        if result.error is not None:
+            raise result.error
+        if result.status is not _S.SEC_E_OK:
+            raise StateError("the credential was not acquired", status=result.status)
+        yield credential
+
+
+def _make_parties(
+    principal: str | None,
+    package: Package,
+    use: CredentialUse,
+    auth_data: AuthData | None,
+    limits: Limits,
+    pool: WorkerPool,
+) -> tuple[Acceptor | None, Initiator | None]:
+    """Make what the use asks for; runs on a thread."""
+    if not use & _DIRECTIONS:
+        raise ConfigError("a credential is for INBOUND, OUTBOUND or BOTH")
+    acceptor = initiator = None
+    if use & CredentialUse.INBOUND:
+        inbound = _inbound(package, principal, auth_data)
+        inbound.check()
+        acceptor = Acceptor(inbound, limits=limits, pool=pool)
+    if use & CredentialUse.OUTBOUND:
+        initiator = Initiator(_outbound(package, principal, auth_data), limits=limits, pool=pool)
+    return acceptor, initiator
+
+
+def _inbound(
+    package: Package, principal: str | None, auth_data: AuthData | None
+) -> SecurityPackage:
+    if isinstance(package, str):
+        return make_acceptor_package(package, principal, auth_data)
+    if not hasattr(package, "create_context"):
+        raise UnsupportedFunctionError(f"the package {package.name!r} accepts no clients")
+    return cast(SecurityPackage, package)
+
+
+def _outbound(
+    package: Package, principal: str | None, auth_data: AuthData | None
+) -> InitiatorPackage:
+    if isinstance(package, str):
+        return make_initiator_package(package, principal, auth_data)
+    if not hasattr(package, "create_initiator"):
+        raise UnsupportedFunctionError(f"the package {package.name!r} begins no handshakes")
+    return cast(InitiatorPackage, package)

@@ -1,0 +1,281 @@
+"""The two handles: a credential, and a security context.
+
+A handle is an object that functions fill and empty, as in C. It is valid from the moment that an
+operation has filled it until it is freed; then it refers to nothing, and every function answers
+SEC_E_INVALID_HANDLE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import warnings
+from types import TracebackType
+
+from authsrv.acceptor import Acceptor, Initiator
+from authsrv.drive import SecurityHandshake
+from authsrv.errors import StateError
+from authsrv.handshake import State
+from authsrv.role import Role
+from authsrv.status import SecurityStatus
+
+__all__ = ["ContextHandle", "CredentialHandle", "check_context"]
+
+
+class CredentialHandle:
+    """What a server accepts with, or a client begins with. acquire_credentials fills it.
+
+    Source: sspi.h, CredHandle.
+    """
+
+    __slots__ = ("_acceptor", "_initiator")
+
+    def __init__(self) -> None:
+        self._acceptor: Acceptor | None = None
+        self._initiator: Initiator | None = None
+
+    def __repr__(self) -> str:
+        parties = [repr(party) for party in (self._acceptor, self._initiator) if party is not None]
+        return f"<CredentialHandle {' '.join(parties) or 'of nothing'}>"
+
+    async def __aenter__(self) -> CredentialHandle:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.free()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it refers to a credential.
+
+        Source: sspi.h, SecIsValidHandle.
+        """
+        return self._acceptor is not None or self._initiator is not None
+
+    def fill(self, acceptor: Acceptor | None, initiator: Initiator | None) -> None:
+        """Make it refer to a credential.
+
+        Args:
+            acceptor: For SECPKG_CRED_INBOUND.
+            initiator: For SECPKG_CRED_OUTBOUND.
+
+        Raises:
+            StateError: It refers to another one already; the new one is closed.
+
+        Source: SSPI AcquireCredentialsHandle, phCredential.
+        """
+        if self.is_valid:
+            # Two acquisitions were queued for it, and the other one was faster.
+            _close_all(acceptor, initiator)
+            raise StateError("the handle refers to a credential already")
+        self._acceptor, self._initiator = acceptor, initiator
+
+    def free(self) -> None:
+        """Free the credential, and end the contexts that are being established with it.
+
+        Source: SSPI FreeCredentialsHandle.
+        """
+        parties = self._acceptor, self._initiator
+        self._acceptor = self._initiator = None
+        _close_all(*parties)
+
+    def acceptor(self) -> Acceptor | None:
+        """Find the credential of a server.
+
+        Returns:
+            The acceptor, or None if it is none.
+
+        Source: sspi.h, SECPKG_CRED_INBOUND.
+        """
+        return self._acceptor
+
+    def initiator(self) -> Initiator | None:
+        """Find the credential of a client.
+
+        Returns:
+            The initiator, or None if it is none.
+
+        Source: sspi.h, SECPKG_CRED_OUTBOUND.
+        """
+        return self._initiator
+
+
+def _close_all(*parties: Acceptor | Initiator | None) -> None:
+    for party in parties:
+        if party is not None:
+            party.close()
+
+
+class ContextHandle:
+    """A security context. The first call of accept or initialize fills it.
+
+    It must be deleted. One that is forgotten warns (ResourceWarning) and deletes its context.
+
+    Source: sspi.h, CtxtHandle.
+    """
+
+    __slots__ = ("__weakref__", "_handshake", "_is_busy", "_is_used", "_loop", "_party", "_role")
+
+    def __init__(self) -> None:
+        self._handshake: SecurityHandshake | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._role = Role.ACCEPTOR
+        self._party: Acceptor | Initiator | None = None
+        self._is_busy = False
+        self._is_used = False
+
+    def __repr__(self) -> str:
+        if self._handshake is None:
+            return "<ContextHandle of nothing>"
+        return f"<ContextHandle {self._role.value} {self._handshake.state.value}>"
+
+    def __del__(self) -> None:
+        handshake, loop = self._handshake, self._loop
+        if handshake is None or loop is None or handshake.state is State.FAILED:
+            return
+        try:
+            # It raises where warnings are errors.
+            warnings.warn(f"{self!r} was never deleted", ResourceWarning, stacklevel=1, source=self)
+        finally:
+            _close_anywhere(handshake, loop)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it refers to a context.
+
+        Source: sspi.h, SecIsValidHandle.
+        """
+        return self._handshake is not None and self._handshake.state is not State.FAILED
+
+    @property
+    def was_used(self) -> bool:
+        """Whether it ever referred to a context; DeleteSecurityContext forgives to delete twice.
+
+        Source: SSPI DeleteSecurityContext, return value.
+        """
+        return self._is_used
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an operation works on it.
+
+        Source: SSPI AcceptSecurityContext, remarks on concurrent calls.
+        """
+        return self._is_busy
+
+    @is_busy.setter
+    def is_busy(self, value: bool) -> None:
+        self._is_busy = value
+
+    @property
+    def role(self) -> Role:
+        """Which side of the handshake it is.
+
+        Source: RFC 2743 section 1.1.
+        """
+        return self._role
+
+    @property
+    def handshake(self) -> SecurityHandshake | None:
+        """The handshake that it refers to.
+
+        Source: authsrv design decision 3.
+        """
+        return self._handshake
+
+    @property
+    def party(self) -> Acceptor | Initiator | None:
+        """The credential that the context was begun with.
+
+        Source: sspi.h, SEC_E_WRONG_CREDENTIAL_HANDLE.
+        """
+        return self._party
+
+    def fill(self, handshake: SecurityHandshake, party: Acceptor | Initiator) -> None:
+        """Make it refer to a context.
+
+        Args:
+            handshake: The context's handshake.
+            party: Who began it.
+
+        Source: SSPI AcceptSecurityContext, phNewContext.
+        """
+        self._handshake, self._party, self._is_used = handshake, party, True
+        self._role = Role.ACCEPTOR if isinstance(party, Acceptor) else Role.INITIATOR
+        self._loop = asyncio.get_running_loop()
+
+    def take_from(self, old: ContextHandle) -> None:
+        """Refer to what another handle referred to; that one refers to nothing any more.
+
+        Args:
+            old: The other handle; this one, too, and then nothing happens.
+
+        Source: SSPI AcceptSecurityContext, phContext and phNewContext.
+        """
+        party, handshake = old.party, old.release()
+        if handshake is not None and party is not None:
+            self.fill(handshake, party)
+
+    def drop_failed(self) -> None:
+        """Refer to nothing any more if the handshake has failed; its context is deleted then.
+
+        Source: SspiAcceptSecurityContextAsync, remarks.
+        """
+        if self._handshake is not None and self._handshake.state is State.FAILED:
+            self._handshake = None
+
+    def release(self) -> SecurityHandshake | None:
+        """Refer to nothing any more.
+
+        Returns:
+            What it referred to.
+
+        Source: SSPI DeleteSecurityContext.
+        """
+        handshake, self._handshake = self._handshake, None
+        return handshake
+
+    def give_up(self) -> None:
+        """Refer to nothing any more, and delete the context.
+
+        Source: SSPI DeleteSecurityContext.
+        """
+        handshake = self.release()
+        if handshake is not None:
+            handshake.close()
+
+
+def _close_anywhere(handshake: SecurityHandshake, loop: asyncio.AbstractEventLoop) -> None:
+    # This may be any thread, and the loop may be closed: then there is nothing to end but the
+    # context itself.
+    try:
+        loop.call_soon_threadsafe(handshake.close)
+    except RuntimeError:
+        with contextlib.suppress(RuntimeError):
+            handshake.close()
+
+
+def check_context(context: ContextHandle) -> SecurityStatus:
+    """Tell whether an operation may be begun on a context.
+
+    Args:
+        context: The handle, or whatever the caller took for one.
+
+    Returns:
+        SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if an operation works on it; SEC_E_INVALID_HANDLE if it
+        refers to nothing.
+
+    Source: SSPI AcceptSecurityContext, remarks on concurrent calls.
+    """
+    if not isinstance(context, ContextHandle):
+        return SecurityStatus.SEC_E_INVALID_HANDLE  # type: ignore[unreachable]  # not typed by all
+    if context.is_busy:
+        return SecurityStatus.SEC_E_OUT_OF_SEQUENCE
+    # Its time may have run out meanwhile.
+    context.drop_failed()
+    return SecurityStatus.SEC_E_OK if context.is_valid else SecurityStatus.SEC_E_INVALID_HANDLE
