@@ -1,0 +1,91 @@
+"""The server's side of MS-NNS: a loop over `SecurityHandshake.advance`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from authsrv.acceptor import Acceptor
+from authsrv.drive import SecurityHandshake
+from authsrv.errors import AuthsrvError, InvalidTokenError
+from authsrv.identity import Identity
+from authsrv.packages.base import ContextRequest
+from authsrv.results import Continue, Established, Incomplete, Refused
+from authsrv.role import Role
+from authsrv.streams.channel import MessageChannel, deadline
+from authsrv.streams.framing import HandshakeDone, HandshakeInProgress
+
+__all__ = ["accept"]
+
+
+async def accept(
+    acceptor: Acceptor,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    request: ContextRequest | None = None,
+) -> Identity:
+    """Authenticate the client at the other end of a connection.
+
+    The connection stays open, whatever happens: close the writer after an error. What follows the
+    client's last handshake message is left in the reader for the application. It is plain, and
+    needs TLS below it; see `authsrv.streams`.
+
+    A client that is refused learns the SSPI code of the error, in a HandshakeError. An error token
+    that the security package made is not sent, for MS-NNS has no place for it.
+
+    Args:
+        acceptor: Begins the handshake; its limits bound it: handshake_seconds for the whole, and
+            max_token_bytes for each token, of which a message holds 65,535 at most. While the
+            client is silent, the handshake counts for max_pending.
+        reader: Of the connection; what it brings is untrusted.
+        writer: Of the connection.
+        request: What is asked of the context, if it differs from the acceptor's: the channel
+            bindings of this connection, for one.
+
+    Returns:
+        The authenticated client, which has been sent the HandshakeDone.
+
+    Raises:
+        AuthsrvError: The handshake was refused, and why.
+        InvalidTokenError: What the client sent is no handshake message, or its last one does not
+            end the handshake.
+        DeniedError: The client ended the handshake; its code is the error's `native`.
+        TokenTooLargeError: A token is over the limit; it was not read.
+        HandshakeExpiredError: The handshake took longer than handshake_seconds.
+        OverloadedError: max_pending handshakes wait for their clients already.
+        ConnectionAbortedError: The client closed the connection before the handshake was done.
+        OSError: The connection broke.
+
+    Source: MS-NNS section 3.2.5; SSPI AcceptSecurityContext.
+    """
+    channel = MessageChannel(reader, writer, acceptor.limits, Role.ACCEPTOR)
+    try:
+        handshake = acceptor.begin(request)
+        try:
+            acceptor.put_aside(handshake)
+            async with deadline(acceptor.limits):
+                return await _converse(handshake, channel)
+        finally:
+            handshake.close()
+    except AuthsrvError as error:
+        channel.refuse(error)
+        raise
+
+
+async def _converse(handshake: SecurityHandshake, channel: MessageChannel) -> Identity:
+    while True:
+        message = await channel.receive()
+        result = (await handshake.advance(message.token)).result
+        if isinstance(result, Refused):
+            raise result.error
+        if not isinstance(result, Incomplete) and result.unused:
+            raise InvalidTokenError(f"{result.unused} bytes follow the token in its message")
+        if isinstance(result, Established):
+            # MS-NNS section 3.2.5.3: a client that is done waits for no token.
+            token = b"" if isinstance(message, HandshakeDone) else result.token
+            await channel.send(HandshakeDone(token))
+            return result.identity
+        # MS-NNS section 3.2.5.3: after the client's HandshakeDone, all else is a failure.
+        if isinstance(message, HandshakeDone):
+            raise InvalidTokenError("the client's last message does not end the handshake")
+        if isinstance(result, Continue) and result.token:
+            await channel.send(HandshakeInProgress(result.token))

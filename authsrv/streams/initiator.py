@@ -1,0 +1,123 @@
+"""The client's side of MS-NNS: a loop over `SecurityHandshake.advance`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from authsrv.acceptor import Initiator
+from authsrv.drive import SecurityHandshake
+from authsrv.errors import (
+    AuthsrvError,
+    InvalidTokenError,
+    MutualAuthenticationError,
+    PackageFaultError,
+)
+from authsrv.flags import AscRet, IscReq
+from authsrv.identity import Identity
+from authsrv.packages.base import InitiatorRequest
+from authsrv.results import Continue, Established, Incomplete, Refused, Result
+from authsrv.role import Role
+from authsrv.streams.channel import MessageChannel, deadline
+from authsrv.streams.framing import HandshakeDone, HandshakeInProgress
+
+__all__ = ["initiate"]
+
+
+async def initiate(
+    initiator: Initiator,
+    request: InitiatorRequest,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> Identity:
+    """Authenticate to the server at the other end of a connection.
+
+    The connection stays open, whatever happens: close the writer after an error. What the server
+    sends behind its last handshake message is left in the reader for the application. It is plain,
+    and needs TLS below it; see `authsrv.streams`.
+
+    Args:
+        initiator: Begins the handshake; its limits bound it, as of `accept`.
+        request: Whom to talk to, and what is asked of the context. The server has to prove itself
+            where `required` has MUTUAL_AUTH.
+        reader: Of the connection; what it brings is untrusted.
+        writer: Of the connection.
+
+    Returns:
+        The server, which has said that it knows us.
+
+    Raises:
+        AuthsrvError: We have no token, the server's token is wrong, or the server refused us. In
+            the last case its code is the error's `native`; in the others the server is told by a
+            HandshakeError, even if it takes the handshake for done.
+        MutualAuthenticationError: The server ended the handshake without the proof that was asked
+            for.
+        AttributesError: The context lacks something that is required.
+        InvalidTokenError: What the server sent is no handshake message or comes out of order, or
+            its last one does not end the handshake.
+        TokenTooLargeError: A token is over the limit; it was not read.
+        PackageFaultError: The security package began without a token, or with one that no message
+            can hold.
+        HandshakeExpiredError: The handshake took longer than handshake_seconds.
+        OverloadedError: max_pending handshakes wait already.
+        ConnectionAbortedError: The server closed the connection before the handshake was done.
+        OSError: The connection broke.
+
+    Source: MS-NNS section 3.1.5; SSPI InitializeSecurityContext.
+    """
+    # MS-NNS section 3.1.4.1: where nothing can be begun, nothing is sent.
+    handshake = initiator.begin(request)
+    channel = MessageChannel(reader, writer, initiator.limits, Role.INITIATOR)
+    try:
+        async with deadline(initiator.limits):
+            return await _converse(handshake, channel, request)
+    except AuthsrvError as error:
+        channel.refuse(error)
+        raise
+    finally:
+        handshake.close()
+
+
+async def _converse(
+    handshake: SecurityHandshake, channel: MessageChannel, request: InitiatorRequest
+) -> Identity:
+    result = await _advance(handshake, b"")
+    if not isinstance(result, Continue | Established) or not result.token:
+        raise PackageFaultError("the security package begins without a token")
+    while not isinstance(result, Established):
+        if isinstance(result, Continue) and result.token:
+            await channel.send(HandshakeInProgress(result.token))
+        message = await channel.receive()
+        if isinstance(message, HandshakeDone):
+            return await _end(handshake, message, request)
+        result = await _advance(handshake, message.token)
+    await channel.send(HandshakeDone(result.token))
+    # MS-NNS section 3.1.5.4: only a HandshakeDone may follow, and its token is ignored.
+    if not isinstance(await channel.receive(), HandshakeDone):
+        raise InvalidTokenError("the server goes on after the end of the handshake")
+    return result.identity
+
+
+async def _end(
+    handshake: SecurityHandshake, message: HandshakeDone, request: InitiatorRequest
+) -> Identity:
+    """Take the server's last token, where there is one."""
+    if not message.token and _wants_proof(request):
+        raise MutualAuthenticationError(f"the server does not prove that it is {request.target}")
+    result = await _advance(handshake, message.token)
+    # MS-NNS section 3.1.5.3: after the server's HandshakeDone, all else is a failure.
+    if not isinstance(result, Established):
+        raise InvalidTokenError("the server's last message does not end the handshake")
+    return result.identity
+
+
+async def _advance(handshake: SecurityHandshake, token: bytes) -> Result:
+    result = (await handshake.advance(token)).result
+    if isinstance(result, Refused):
+        raise result.error
+    if not isinstance(result, Incomplete) and result.unused:
+        raise InvalidTokenError(f"{result.unused} bytes follow the token in its message")
+    return result
+
+
+def _wants_proof(request: InitiatorRequest) -> bool:
+    return IscReq.MUTUAL_AUTH in request.flags or AscRet.MUTUAL_AUTH in request.required
