@@ -1,0 +1,244 @@
+"""The middleware: a request goes out, a challenge comes back, and who answers it?
+
+One handshake belongs to one request, and requests share nothing but the threads. The token is in
+the request's header while the request is sent, and not a moment longer: what aiohttp keeps of a
+request, and what its errors show, has no token in it, and a redirect carries none along.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
+
+from authsrv.acceptor import Initiator
+from authsrv.client.bodies import is_repeatable, put_away
+from authsrv.client.channel import find_bindings
+from authsrv.client.hosts import service_of
+from authsrv.client.policy import BindingsSent, ClientPolicy, ConnectionUse, ServerProof, Timing
+from authsrv.drive import SecurityHandshake
+from authsrv.errors import (
+    LocalError,
+    MutualAuthenticationError,
+    PackageFaultError,
+    PeerError,
+    StateError,
+    UnavailableError,
+)
+from authsrv.flags import AscRet, IscReq
+from authsrv.http.headers import build_challenge, negotiate_token
+from authsrv.limits import Limits
+from authsrv.packages.base import InitiatorRequest
+from authsrv.results import Continue, Established, Refused, Result
+
+__all__ = ["Negotiation"]
+
+_LOG = logging.getLogger("authsrv")
+
+
+class Negotiation:
+    """A middleware for aiohttp's ClientSession. `NegotiateClient` makes it.
+
+    Args:
+        initiator: What begins the handshakes.
+        policy: What is asked of the servers.
+
+    Source: RFC 4559.
+    """
+
+    def __init__(self, initiator: Initiator, policy: ClientPolicy) -> None:
+        self.initiator = initiator
+        self.policy = policy
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.policy.hosts!r} by {self.initiator!r}>"
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send a request, and answer the challenge if there is one.
+
+        A request to a host that is not on the list, and one that has an Authorization field
+        already, are sent as they are.
+
+        Args:
+            request: The request.
+            handler: What sends it.
+
+        Returns:
+            The response. A 401 is one that we have no answer to, or the server's last word.
+
+        Raises:
+            MutualAuthenticationError: The server's proof is wrong, or is missing where it is
+                required; the response is closed.
+            AuthsrvError: There is no token to be had, and why: NoCredentialError,
+                TargetUnknownError, AuthorityError, DeadlineError, and so on.
+            aiohttp.ClientError: As without the middleware.
+
+        Source: RFC 4559 section 4.
+        """
+        if not self.policy.hosts.covers(request.url):
+            return await handler(request)
+        at_once = self.policy.timing is Timing.AT_ONCE
+        if self.policy.proof is ServerProof.ALWAYS:
+            if hdrs.AUTHORIZATION in request.headers:
+                raise StateError("a request with a token of its own gets no proof of the server")
+            at_once = True
+        if hdrs.AUTHORIZATION in request.headers:
+            return await handler(request)
+        if not at_once and is_repeatable(request):
+            response = await handler(request)
+            if response.status != 401 or _offered_token(response, self.initiator.limits) is None:
+                return response
+            await put_away(request, response)
+        return await self._authenticate(request, handler)
+
+    async def _authenticate(
+        self, request: ClientRequest, handler: ClientHandlerType
+    ) -> ClientResponse:
+        asked = await self._ask(request)
+        handshake = self.initiator.begin(asked)
+        try:
+            return await _Exchange(self, request, handler, handshake, asked.target).converse()
+        finally:
+            handshake.close()
+
+    async def _ask(self, request: ClientRequest) -> InitiatorRequest:
+        flags = IscReq.MUTUAL_AUTH
+        if self.policy.delegates.covers(request.url):
+            flags |= IscReq.DELEGATE
+        bindings = None
+        if self.policy.bindings is BindingsSent.SENT:
+            bindings = await find_bindings(request, self.initiator.pool)
+        target = service_of(request.url, self.policy.services)
+        return InitiatorRequest(target, bindings=bindings, flags=flags)
+
+
+class _Exchange:
+    """One request on its way through one handshake."""
+
+    __slots__ = ("_handler", "_handshake", "_limits", "_policy", "_request", "_target")
+
+    def __init__(
+        self,
+        negotiation: Negotiation,
+        request: ClientRequest,
+        handler: ClientHandlerType,
+        handshake: SecurityHandshake,
+        target: str,
+    ) -> None:
+        self._policy = negotiation.policy
+        self._limits = negotiation.initiator.limits
+        self._request = request
+        self._handler = handler
+        self._handshake = handshake
+        self._target = target
+
+    async def converse(self) -> ClientResponse:
+        """Send the request with one token after the other, until the server is content or not."""
+        result = await self._begin()
+        while True:
+            response = await self._send(_token_of(result))
+            try:
+                if response.status != 401:
+                    await self._check(response, result)
+                    return response
+                answer = await self._answer(response)
+                if answer is None:
+                    return response
+            except BaseException:
+                response.close()
+                raise
+            await put_away(self._request, response)
+            result = answer
+
+    async def _begin(self) -> Result:
+        result = await self._advance(b"")
+        if isinstance(result, Refused):
+            raise result.error
+        if not _token_of(result):
+            raise PackageFaultError("the security package begins without a token")
+        return result
+
+    async def _advance(self, token: bytes) -> Result:
+        return (await self._handshake.advance(token)).result
+
+    async def _send(self, token: bytes) -> ClientResponse:
+        headers = self._request.headers
+        headers[hdrs.AUTHORIZATION] = build_challenge(token)
+        if self._policy.connections is ConnectionUse.SINGLE:
+            headers.setdefault(hdrs.CONNECTION, "close")
+        try:
+            return await self._handler(self._request)
+        finally:
+            headers.popall(hdrs.AUTHORIZATION, None)
+
+    async def _answer(self, response: ClientResponse) -> Result | None:
+        """What to send to a server that is not content yet; None if it will not be."""
+        token = _offered_token(response, self._limits)
+        if not token or not self._handshake.is_open:
+            self._log_refusal("it gives no cause")
+            return None
+        result = await self._advance(token)
+        cause = _end_of(result) or self._unrepeatable()
+        if cause is not None:
+            self._log_refusal(cause)
+            return None
+        return result
+
+    def _unrepeatable(self) -> str | None:
+        if is_repeatable(self._request):
+            return None
+        return "the handshake goes on, and the request cannot be sent again"
+
+    def _log_refusal(self, cause: str) -> None:
+        _LOG.warning("refused by=%s http=401 cause=%s", self._target, cause)
+
+    async def _check(self, response: ClientResponse, result: Result) -> None:
+        """Demand the proof that the response comes from the server that was meant."""
+        try:
+            token = negotiate_token(
+                _challenges(response), max_token_bytes=self._limits.max_token_bytes
+            )
+        except PeerError as error:
+            raise self._distrust(response, error.cause) from None
+        if token and self._handshake.is_open:
+            result = await self._advance(token)
+        if isinstance(result, Refused):
+            if isinstance(result.error, UnavailableError | LocalError):
+                raise result.error
+            raise self._distrust(response, result.error.cause)
+        if self._policy.proof is not ServerProof.OPTIONAL and not _proves(result):
+            raise self._distrust(response, "it does not prove who sent it")
+
+    def _distrust(self, response: ClientResponse, cause: str) -> MutualAuthenticationError:
+        return MutualAuthenticationError(
+            f"the response {response.status} of {self._target} is not believed: {cause}"
+        )
+
+
+def _challenges(response: ClientResponse) -> list[str]:
+    return response.headers.getall(hdrs.WWW_AUTHENTICATE, [])
+
+
+def _offered_token(response: ClientResponse, limits: Limits) -> bytes | None:
+    """The token of a challenge; None where Negotiate is not offered in a way that can be read."""
+    try:
+        return negotiate_token(_challenges(response), max_token_bytes=limits.max_token_bytes)
+    except PeerError:
+        return None
+
+
+def _end_of(result: Result) -> str | None:
+    """Why nothing can follow; None if something can."""
+    if isinstance(result, Refused):
+        return result.error.cause
+    if _token_of(result):
+        return None
+    return "we are known, and not allowed in" if _proves(result) else "there is nothing to say"
+
+
+def _token_of(result: Result) -> bytes:
+    return result.token if isinstance(result, Continue | Established) else b""
+
+
+def _proves(result: Result) -> bool:
+    return isinstance(result, Established) and AscRet.MUTUAL_AUTH in result.identity.attributes

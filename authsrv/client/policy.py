@@ -1,0 +1,90 @@
+"""What a client asks of its servers, and when it says who it is."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from authsrv.client.hosts import HostList
+
+__all__ = ["BindingsSent", "ClientPolicy", "ConnectionUse", "ServerProof", "Timing"]
+
+
+class ServerProof(enum.Enum):
+    """Which responses need the proof that they come from the server that was meant.
+
+    A wrong proof ends a request always.
+
+    Source: RFC 4559 section 4.1; RFC 4120 section 3.2.5.
+    """
+
+    REQUIRED = "required"
+    """Every response to a request with our token, except for 401; a server that asks for no
+    authentication is believed as its connection is."""
+    ALWAYS = "always"
+    """Every response of the servers on the list, except for 401; so every request has a token."""
+    OPTIONAL = "optional"
+    """None; for servers that do not send the proof, behind TLS."""
+
+
+class Timing(enum.Enum):
+    """When the first token is sent.
+
+    Source: RFC 4559 section 4.2.
+    """
+
+    WHEN_ASKED = "when asked"
+    """In the second request, after the server asked. A request whose body is no more than bytes in
+    memory is repeated; any other one has its token at once, for its body can be sent only once."""
+    AT_ONCE = "at once"
+    """In each request."""
+
+
+class BindingsSent(enum.Enum):
+    """Whether channel bindings are sent over TLS.
+
+    Source: RFC 5929 section 4.
+    """
+
+    SENT = "sent"
+    """The token is good for this server's certificate alone."""
+    OMITTED = "omitted"
+    """For a way on which somebody else ends TLS and the server insists on its own certificate."""
+
+
+class ConnectionUse(enum.Enum):
+    """Whether a connection that had our token may serve other requests of the session.
+
+    Source: RFC 4559 section 6 (servers that take a connection for authenticated).
+    """
+
+    SHARED = "shared"
+    """It may."""
+    SINGLE = "single"
+    """It is closed after the response, so that no request of somebody else is taken for ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPolicy:
+    """All that is settled before the first request.
+
+    Args:
+        hosts: Who may have a token.
+        delegates: Who may have the user's own ticket, too.
+        services: Names of services by host.
+        proof: Which responses need a proof.
+        timing: When the first token is sent.
+        bindings: Whether channel bindings are sent.
+        connections: Whether a connection that had our token may serve other requests.
+
+    Source: authsrv design (the client).
+    """
+
+    hosts: HostList
+    delegates: HostList
+    services: Mapping[str, str]
+    proof: ServerProof = ServerProof.REQUIRED
+    timing: Timing = Timing.WHEN_ASKED
+    bindings: BindingsSent = BindingsSent.SENT
+    connections: ConnectionUse = ConnectionUse.SHARED
