@@ -12,6 +12,8 @@ APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-ad
 CHROMIUM := $(shell . /etc/os-release 2>/dev/null; [ "$$ID" = ubuntu ] && echo chromium-browser || echo chromium)
 APT_TEST := $(APT_BASE) $(CHROMIUM)
 APT_BENCH := $(APT_BASE) apache2 libapache2-mod-auth-gssapi
+# binutils makes a library for Windows; winbind has the program that Wine asks about NTLM.
+APT_WINDOWS := $(APT_BASE) binutils wine64 winbind
 
 # Installs what is missing, and only then asks for root.
 define apt
@@ -26,10 +28,10 @@ define apt
 	fi
 endef
 
-.PHONY: help demo test check bench clean system-demo system-test system-bench
+.PHONY: help demo test test-windows check bench clean system-demo system-test system-windows system-bench
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: system-demo $(STAMP) ## log in for real: a throw-away realm, the example server, curl, and four refusals
 	@$(BIN)/python examples/demo.py
@@ -39,6 +41,9 @@ test: system-test $(STAMP) ## the whole test suite, against a real realm and rea
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report= tests
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --fail-under=100 --skip-covered --include='authsrv/tokens/*,authsrv/handshake.py,authsrv/disposition.py,authsrv/http/*'
+
+test-windows: system-windows $(STAMP) ## the unit tests and the SSPI tests, with Windows' CPython under Wine
+	@$(BIN)/python tests/windows/wine.py
 
 check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
@@ -57,6 +62,9 @@ system-demo:
 
 system-test:
 	$(call apt,$(APT_TEST))
+
+system-windows:
+	$(call apt,$(APT_WINDOWS))
 
 system-bench:
 	$(call apt,$(APT_BENCH))

@@ -1,0 +1,184 @@
+"""Which tests run with Windows' CPython: a plugin of pytest that skips the others, with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+
+SELECTED = (
+    "aiohttp",
+    "cancel",
+    "client/test_client_hosts.py",
+    "http",
+    "packages/test_scripted.py",
+    "packages/test_sspi.py",
+    "sspi",
+    "streams",
+    "test_bindings.py",
+    "test_buffers.py",
+    "test_disposition.py",
+    "test_drive.py",
+    "test_errors.py",
+    "test_events.py",
+    "test_flags.py",
+    "test_handshake.py",
+    "test_identity.py",
+    "test_import_light.py",
+    "test_limits.py",
+    "test_results.py",
+    "test_status.py",
+    "test_workers.py",
+    "testing",
+    "tokens",
+    "windows",
+)
+
+_MIT = "needs MIT Kerberos, which authsrv does not use on Windows"
+_EXPLICIT = (
+    "gives a name and a password, whose structure (SEC_WINNT_AUTH_IDENTITY_EX) crashes Wine 8"
+)
+_PROGRAMS = "needs programs of Linux"
+_REPOSITORY = "is about the repository, not about a system"
+
+LEFT_OUT = {
+    "aiohttp/test_aiohttp_server.py": "is about signals and processes of POSIX, and uvloop",
+    "attacks": _MIT,
+    "client/test_client.py": _MIT,
+    "client/test_client_apache.py": _MIT,
+    "client/test_client_evil.py": _MIT,
+    "faults": _MIT,
+    "interop": _MIT,
+    "packages/test_conformance.py": _MIT,
+    "packages/test_decryption.py": _MIT,
+    "packages/test_diagnosis.py": _MIT,
+    "packages/test_gssapi.py": _MIT,
+    "packages/test_gssapi_initiator.py": _MIT,
+    "packages/test_keytab.py": _MIT,
+    "packages/test_pyspnego.py": _MIT,
+    "packages/test_replay.py": _MIT,
+    "packages/test_sspi_conformance.py": "knows one user, as sspi-rs does",
+    "sspi/test_sspi_memory.py": "reads /proc",
+    "streams/test_streams_kerberos.py": _MIT,
+    "test_cli.py": "is about signals and processes of POSIX",
+    "test_demo.py": _MIT,
+    "test_devrealm.py": _MIT,
+    "test_examples.py": _MIT,
+    "test_fixtures.py": _MIT,
+    "test_meta_budgets.py": _REPOSITORY,
+    "test_meta_docstrings.py": _REPOSITORY,
+    "test_meta_exports.py": _REPOSITORY,
+    "test_meta_layers.py": _REPOSITORY,
+    "test_meta_repository.py": _REPOSITORY,
+    "test_programs.py": _PROGRAMS,
+}
+
+# Single tests of modules that are selected, by the beginning of their names.
+SKIPPED = {
+    "aiohttp/test_aiohttp_middleware.py::test_setup_with_a_keytab_takes_the_package": _MIT,
+    "aiohttp/test_aiohttp_middleware.py::test_setup_without_keytab_and_package": (
+        "says what is so on other systems; test_windows_setup.py says what is so here"
+    ),
+    "packages/test_sspi.py::test_a_package_that_there_is_not_is_secpkg_not_found": _EXPLICIT,
+    "packages/test_sspi.py::test_attributes_are_those_that_sspi_tells": _EXPLICIT,
+    "packages/test_sspi.py::test_every_attribute_is_told_or_unsupported": _EXPLICIT,
+    "packages/test_sspi.py::test_many_threads_each_with_a_context": _EXPLICIT,
+    "packages/test_sspi.py::test_the_last_leg_wants_complete_auth_token": _EXPLICIT,
+    "packages/test_sspi.py::test_tokens_after_the_end_and_after_deletion": _EXPLICIT,
+    "sspi/test_sspi_initialize.py::test_settings_that_cannot_work_are_invalid_parameters": (
+        "asks for Kerberos by gssapi"
+    ),
+    "test_import_light.py::test_a_keytab_without_the_kerberos_libraries": _MIT,
+    "test_import_light.py::test_the_list_of_heavy_libraries": _MIT,
+}
+
+
+def selected() -> list[Path]:
+    """The modules and folders to run, of which some modules are left out."""
+    return [TESTS / name for name in SELECTED]
+
+
+def is_left_out(path: Path) -> bool:
+    """Whether a module or folder, or a folder around it, is left out."""
+    out = {TESTS / name for name in LEFT_OUT}
+    return not out.isdisjoint((path, *path.parents))
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Do not even import what is left out."""
+    return is_left_out(collection_path) or None
+
+
+def _modules(name: str) -> list[Path]:
+    path = TESTS / name
+    return sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
+
+
+def undecided() -> list[str]:
+    """The test modules of which neither table says anything."""
+    decided = {path for name in (*SELECTED, *LEFT_OUT) for path in _modules(name)}
+    return [str(path.relative_to(TESTS)) for path in _modules(".") if path not in decided]
+
+
+def outdated() -> list[str]:
+    """The entries of the tables that name nothing."""
+    files = [name for name in (*SELECTED, *LEFT_OUT) if not (TESTS / name).exists()]
+    tests = [name for name in SKIPPED if not _is_there(*name.split("::"))]
+    return files + tests
+
+
+def _is_there(module: str, test: str) -> bool:
+    path = TESTS / module
+    return path.is_file() and f"def {test.partition('[')[0]}" in path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def kerberos_realm() -> NoReturn:
+    """Skip whoever asks for a realm."""
+    pytest.skip(_MIT)
+
+
+@pytest.fixture
+def kerberos_environment(kerberos_realm: object) -> None:
+    """Skip whoever asks to be in the realm."""
+
+
+@pytest.fixture
+def kerberos_keytab(kerberos_realm: object) -> None:
+    """Skip whoever asks for a keytab."""
+
+
+@pytest.fixture(autouse=True)
+def no_explicit_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail the one test that would crash Wine, in place of all that come after it."""
+    import sspilib.raw as raw  # which is not there where this module is only asked what runs
+
+    acquire = raw.acquire_credentials_handle
+
+    def guarded(*arguments: Any, **named: Any) -> Any:
+        assert named.get("auth_data") is None, f"this test {_EXPLICIT}"
+        return acquire(*arguments, **named)
+
+    monkeypatch.setattr(raw, "acquire_credentials_handle", guarded)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Skip the single tests, and tell why."""
+    for item in items:
+        name = item.nodeid.removeprefix("tests/")
+        for beginning, reason in SKIPPED.items():
+            if name.startswith(beginning):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell of the modules that were not even collected."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in LEFT_OUT.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        terminalreporter.write_line(f"left out, {reason}: {', '.join(names)}")
