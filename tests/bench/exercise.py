@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +18,19 @@ __all__ = [
     "Cost",
     "Lag",
     "demand_replay_refused",
+    "demand_stream_replay_refused",
     "measure_handshake_cost",
     "measure_request_cost",
+    "measure_stream_cost",
     "shake_hands_without_pause",
     "take_lag",
     "warm_up",
 ]
 
 _PRIVATE, _PUBLIC, _LAG = "/private", "/public", "/lag"
+# What the load generator takes for "speak MS-NNS".
+_STREAMS = "nns"
+_DONE, _ERROR, _IN_PROGRESS = 0x14, 0x15, 0x16
 _CONNECTIONS = 16
 _BUSY_CONNECTIONS = 64
 _WARM_UP = 200
@@ -80,6 +87,36 @@ def demand_replay_refused(bench: Workbench, server: Server) -> None:
         raise BenchError(
             f"{server.name} answered a token with {first} and its replay with {second}"
         )
+
+
+def demand_stream_replay_refused(bench: Workbench, server: Server) -> None:
+    """Send one token twice, on two connections, with the framing of MS-NNS.
+
+    Raises:
+        BenchError: The first was refused, or the second accepted.
+    """
+    token = base64.b64decode(bench.make_tokens(1).read_text())
+    answers = [_begin_stream(server.port, token) for _ in range(2)]
+    if answers != [_DONE, _ERROR]:
+        raise BenchError(f"{server.name} answered a token and its replay with {answers}")
+
+
+def _begin_stream(port: int, token: bytes) -> int:
+    """Send a token; answers the kind of the frame that comes back, or 0."""
+    frame = bytes((_IN_PROGRESS, 1, 0)) + len(token).to_bytes(2, "big") + token
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(frame)
+        answer = connection.recv(5)
+    return answer[0] if answer else 0
+
+
+def measure_stream_cost(bench: Workbench, server: Server, count: int) -> Cost:
+    """Shake hands over streams with fresh tokens and ask the kernel what it took.
+
+    Raises:
+        BenchError: An answer was not HandshakeDone with a token for the client.
+    """
+    return _measure(bench, server, _STREAMS, count, bench.make_tokens(count))
 
 
 def measure_handshake_cost(bench: Workbench, server: Server, count: int) -> Cost:

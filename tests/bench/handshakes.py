@@ -16,7 +16,7 @@ from peers import Server, serve_apache, serve_authsrv, serve_to_thread
 from table import Figure
 from workbench import Plan, Workbench
 
-__all__ = ["Handshakes", "measure_handshakes"]
+__all__ = ["Handshakes", "loop_cost", "measure_handshakes"]
 
 _NAME, _UNIT = "kerberos_handshake_cpu", "us"
 _OURS, _C_LOOP = "authsrv", "c_loop"
@@ -79,13 +79,18 @@ def _run_round(
     # Whoever goes first finds another machine than whoever goes last.
     for peer in peers if number % 2 else reversed(peers):
         if peer == _C_LOOP:
-            costs[peer] = _loop_cost(bench, handshakes)
+            costs[peer] = loop_cost(bench, handshakes)
         else:
             costs[peer] = measure_handshake_cost(bench, servers[peer], handshakes)
     return costs
 
 
-def _loop_cost(bench: Workbench, handshakes: int) -> Cost:
+def loop_cost(bench: Workbench, handshakes: int) -> Cost:
+    """Run the loop in C, which refuses a replay too.
+
+    Raises:
+        BenchError: It refused a fresh token, or accepted a replay.
+    """
     tokens = bench.make_tokens(handshakes)
     command = [str(bench.programs.accept_loop), str(bench.keytab), str(tokens)]
     environment = bench.server_environment(_C_LOOP)

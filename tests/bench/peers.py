@@ -21,7 +21,14 @@ from faults import BenchError, MissingPeerError, last_line
 from measure import cpu_seconds
 from workbench import Workbench
 
-__all__ = ["Server", "serve_apache", "serve_authsrv", "serve_offloading", "serve_to_thread"]
+__all__ = [
+    "Server",
+    "serve_apache",
+    "serve_authsrv",
+    "serve_offloading",
+    "serve_streams",
+    "serve_to_thread",
+]
 
 _SERVERS = Path(__file__).parent / "servers"
 _APACHE_MODULES = Path("/usr/lib/apache2/modules")
@@ -79,6 +86,17 @@ def serve_authsrv(bench: Workbench, name: str, *options: str) -> Iterator[Server
     script = [sys.executable, str(_SERVERS / "authsrv_server.py")]
     command = [*script, "--port", str(port), "--keytab", str(bench.keytab), *options]
     with _serve(name, port, command, bench.server_environment(name), bench.scratch) as server:
+        yield server
+
+
+@contextmanager
+def serve_streams(bench: Workbench) -> Iterator[Server]:
+    """Run a server of authsrv.streams."""
+    port = _free_port()
+    script = [sys.executable, str(_SERVERS / "stream_server.py")]
+    environment = bench.server_environment("streams")
+    command = [*script, str(port), str(bench.keytab)]
+    with _serve("streams", port, command, environment, bench.scratch) as server:
         yield server
 
 

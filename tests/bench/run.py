@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from contract import measure_calls, measure_streams
 from faults import BenchError
 from floors import measure_floors
 from handshakes import measure_handshakes
@@ -82,6 +83,8 @@ def _measure_all(bench: Workbench, plan: Plan) -> Iterator[Figure]:
 
     parts: dict[str, Callable[[], list[Figure]]] = {
         "kerberos_handshake_cpu": handshakes,
+        "sspi_call_cpu": lambda: measure_calls(bench, plan),
+        "stream_handshake_cpu": lambda: measure_streams(bench, plan),
         "loop_lag": lambda: measure_lags(bench, plan, rate),
         "open_request_cpu": lambda: measure_floors(bench, plan),
         "import_time": lambda: measure_imports(plan),

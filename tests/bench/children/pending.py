@@ -15,7 +15,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from authsrv.drive import Acceptor, AcceptorHandshake
+from authsrv.acceptor import Acceptor
+from authsrv.drive import SecurityHandshake
 from authsrv.limits import DEFAULT_LIMITS
 from authsrv.packages.base import SecurityPackage
 from authsrv.packages.gssapi import GssapiPackage
@@ -41,7 +42,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def begin(acceptor: Acceptor, token: bytes) -> AcceptorHandshake:
+async def begin(acceptor: Acceptor, token: bytes) -> SecurityHandshake:
     """Begin a handshake and bring it to where it waits for a second token."""
     handshake = acceptor.begin()
     leg = await handshake.advance(token)

@@ -3,6 +3,10 @@
  *
  *     load PORT PATH CONNECTIONS REQUESTS SECONDS [TOKENS once|cycle]
  *
+ * With "nns" for a path it speaks the framing of MS-NNS instead: one handshake after the other on
+ * each connection, each token in a HandshakeInProgress, answered by a HandshakeDone. That counts as
+ * a 200, and as mutual if it carries a token; a HandshakeError counts as a 401.
+ *
  * Keeps CONNECTIONS keep-alive connections to 127.0.0.1:PORT busy, one request at a time on each,
  * until REQUESTS were sent, SECONDS passed, or (with `once`) TOKENS ran out. TOKENS has one token a
  * line; each request carries the next one as `Authorization: Negotiate`. `once` never sends a token
@@ -31,6 +35,8 @@
 #include <time.h>
 #include <unistd.h>
 
+/* MS-NNS section 2.2.1 */
+enum { DONE = 0x14, ERROR = 0x15, IN_PROGRESS = 0x16, FRAME_HEAD = 5, MAX_FRAME = 65535 };
 enum { MAX_HEAD = 96 * 1024, MAX_CONNECTIONS = 1024, DRAIN_SECONDS = 10, MAX_RECONNECTS = 10000 };
 
 struct connection {
@@ -47,7 +53,7 @@ static struct {
     int port, epoll;
     const char *path;
     long wanted;
-    bool cycle;
+    bool cycle, framed;
     const char *tokens, *next_token, *tokens_end;
 } plan;
 
@@ -117,6 +123,43 @@ static void open_connection(struct connection *c)
         fail("epoll_ctl");
 }
 
+static int base64_value(char digit)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *found = strchr(digits, digit);
+    return found == NULL ? 0 : (int)(found - digits);
+}
+
+/* Writes a token, given in base64, as a frame; answers its size. */
+static int write_frame(char *out, const char *token, int length)
+{
+    int size = length / 4 * 3;
+    uint8_t *to = (uint8_t *)out + FRAME_HEAD;
+    if (length % 4 != 0 || size > MAX_FRAME)
+        fail("a token is too long");
+    for (const char *from = token; from < token + length; from += 4) {
+        uint32_t bits = 0;
+        for (int i = 0; i < 4; i++)
+            bits = bits << 6 | (uint32_t)base64_value(from[i]);
+        *to++ = (uint8_t)(bits >> 16);
+        *to++ = (uint8_t)(bits >> 8);
+        *to++ = (uint8_t)bits;
+    }
+    for (const char *end = token + length; end > token && end[-1] == '='; end--)
+        size--;
+    memcpy(out, (char[]){IN_PROGRESS, 1, 0, (char)(size >> 8), (char)size}, FRAME_HEAD);
+    return FRAME_HEAD + size;
+}
+
+static int write_request(char *out, size_t room, const char *token, int length)
+{
+    if (plan.framed)
+        return write_frame(out, token, length);
+    return snprintf(out, room, "GET %s HTTP/1.1\r\nHost: localhost:%d\r\n%s%.*s%s\r\n",
+                    plan.path, plan.port, length ? "Authorization: Negotiate " : "", length, token,
+                    length ? "\r\n" : "");
+}
+
 /* Sends the next request, unless the plan has no more; a request fits the socket's buffer. */
 static void send_request(struct connection *c)
 {
@@ -125,9 +168,7 @@ static void send_request(struct connection *c)
     int length = 0;
     if (tally.sent >= plan.wanted || (plan.tokens != NULL && !take_token(&token, &length)))
         return;
-    int size = snprintf(out, sizeof out, "GET %s HTTP/1.1\r\nHost: localhost:%d\r\n%s%.*s%s\r\n",
-                        plan.path, plan.port, length ? "Authorization: Negotiate " : "", length,
-                        token, length ? "\r\n" : "");
+    int size = write_request(out, sizeof out, token, length);
     if (size >= (int)sizeof out)
         fail("a token is too long");
     c->got = 0;
@@ -172,6 +213,22 @@ static void read_head(struct connection *c)
     c->in_body = true;
 }
 
+/* Reads the head of a frame once it is complete. */
+static void read_frame(struct connection *c)
+{
+    const uint8_t *in = (const uint8_t *)c->in;
+    if (c->got < FRAME_HEAD)
+        return;
+    size_t size = (size_t)in[3] << 8 | in[4], after = c->got - FRAME_HEAD;
+    errno = 0;
+    if ((in[0] != DONE && in[0] != ERROR) || size < after)
+        fail("a frame that ends no handshake");
+    tally.statuses[in[0] == DONE ? 200 : 401]++;
+    tally.mutual += in[0] == DONE && size > 0;
+    c->body_left = size - after;
+    c->in_body = true;
+}
+
 static void finish_answer(struct connection *c)
 {
     tally.times_us[tally.answered++] = (uint32_t)((now_s() - c->sent_at) * 1e6);
@@ -206,7 +263,10 @@ static void receive(struct connection *c)
         c->body_left -= (size_t)got;
     } else {
         c->got += (size_t)got;
-        read_head(c);
+        if (plan.framed)
+            read_frame(c);
+        else
+            read_head(c);
     }
     if (c->in_body && c->body_left == 0)
         finish_answer(c);
@@ -268,8 +328,11 @@ int main(int argc, char **argv)
         fail("number of connections");
     plan.port = atoi(argv[1]);
     plan.path = argv[2];
+    plan.framed = strcmp(plan.path, "nns") == 0;
     plan.wanted = atol(argv[4]);
     plan.epoll = epoll_create1(0);
+    if (plan.framed && argc != 8)
+        fail("handshakes need tokens");
     if (argc == 8) {
         map_tokens(argv[6]);
         plan.cycle = strcmp(argv[7], "cycle") == 0;
