@@ -13,6 +13,7 @@ whatever is asked of a freed one, or of something else, is SEC_E_INVALID_HANDLE.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
@@ -129,7 +130,8 @@ class AsyncContext:
 
     A task that is cancelled while it awaits cancels the operation: the native call finishes off
     the loop, its security context is deleted, and the call ends with
-    SEC_E_UNFINISHED_CONTEXT_DELETED.
+    SEC_E_UNFINISHED_CONTEXT_DELETED. Where several tasks await one call, the operation is that of
+    the first of them; the others may come and go.
 
     Source: sspi.h, SspiAsyncContext.
     """
@@ -139,6 +141,7 @@ class AsyncContext:
         "_data",
         "_end",
         "_free_while_pending",
+        "_fresh",
         "_must_notify",
         "_phase",
         "_result",
@@ -154,6 +157,7 @@ class AsyncContext:
         self._data: object = None
         self._must_notify = False
         self._free_while_pending = REFUSED
+        self._fresh: tuple[Operation, _End] | None = None
 
     def __repr__(self) -> str:
         return f"<AsyncContext {self._phase.value}>"
@@ -175,9 +179,12 @@ class AsyncContext:
         return _S.SEC_E_INVALID_HANDLE if freed else _S.SEC_E_OUT_OF_SEQUENCE
 
     async def _wait(self) -> CallResult:
+        fresh, self._fresh = self._fresh, None
+        if fresh is not None:
+            return await self._run(*fresh)
         # The call may be used again before whoever waits here runs on: then these are others.
         task, end = self._task, self._end
-        if task is None or end is None:
+        if end is None:
             raise StateError("nothing was queued on this call")
         if self._result is not None:
             return self._result
@@ -187,7 +194,8 @@ class AsyncContext:
         try:
             return await waiter
         except asyncio.CancelledError:
-            task.cancel()
+            if task is not None and waiter is end.waiters[0]:
+                task.cancel()
             raise
 
     def _start(
@@ -202,21 +210,42 @@ class AsyncContext:
         self._phase, self._end = _Phase.PENDING, end
         self._free_while_pending = free_while_pending
         self._must_notify = self._callback is not None
-        self._task = loop.create_task(self._perform(operation, end))
+        self._fresh = operation, end
+        if self._must_notify or asyncio.current_task() is None:
+            # Nobody will await it at once; and a loop that is closing ends its tasks, but not
+            # what a callback has left for its next turn.
+            self._begin(abandon, end)
+        else:
+            # Whoever awaits the call by then performs it in its own task: that saves a task and
+            # three turns of the loop, a tenth of a Kerberos handshake.
+            loop.call_soon(self._begin, abandon, end)
+
+    def _begin(self, abandon: Callable[[], None], end: _End) -> None:
+        """Give the operation a task of its own, unless somebody performs it."""
+        if self._fresh is None or self._fresh[1] is not end:
+            return
+        operation, self._fresh = self._fresh[0], None
+        self._task = asyncio.get_running_loop().create_task(self._perform(operation, end))
         self._task.add_done_callback(partial(self._see_to, abandon, end))
 
     async def _perform(self, operation: Operation, end: _End) -> None:
+        # Whoever waits is gone or is told so itself; the call has an end all the same.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._run(operation, end)
+
+    async def _run(self, operation: Operation, end: _End) -> CallResult:
         try:
             result = await operation()
         except AuthsrvError as error:
             result = failed(error)
         except asyncio.CancelledError:
-            # Whoever waits is gone or is told so itself; the call has an end all the same.
-            result = CallResult(_S.SEC_E_UNFINISHED_CONTEXT_DELETED)
+            self._complete(CallResult(_S.SEC_E_UNFINISHED_CONTEXT_DELETED), end)
+            raise
         except Exception as broken:
             # Its type is a name from somebody's code; its text could hold anything, a token too.
             result = failed(PackageFaultError(f"the operation raised {type(broken).__name__}"))
         self._complete(result, end)
+        return result
 
     def _see_to(
         self,

@@ -425,26 +425,53 @@ async def test_a_call_can_be_awaited_again_and_by_several_tasks() -> None:
         assert all(result is results[0] for result in results)
 
 
-@pytest.mark.parametrize("later", [1, 2, 5])
-async def test_one_of_several_waiting_tasks_is_cancelled_and_the_others_hear_of_it(
-    later: int,
-) -> None:
-    async def wait(call: AsyncContext) -> CallResult:
-        return await call
+async def wait(call: AsyncContext) -> CallResult:
+    return await call
 
+
+@pytest.mark.parametrize("told", [False, True], ids=["no callback", "callback"])
+@pytest.mark.parametrize("later", [1, 2, 5])
+async def test_the_first_of_several_waiting_tasks_is_cancelled_and_the_others_hear_of_it(
+    later: int, told: bool
+) -> None:
     async with a_world() as world:
         call = create_async_context()
+        if told:
+            set_async_notify_callback(call, ignore)
+        waiting = [asyncio.create_task(wait(call)) for _ in range(3)]
+        accept(call, world, b"bob:slow")
+        await turns(later)
+        waiting[0].cancel()
+        first, second, third = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(first, asyncio.CancelledError)
+        assert isinstance(second, CallResult)
+        assert second is third
+        assert second.status is S.SEC_E_UNFINISHED_CONTEXT_DELETED
+        assert get_async_call_status(call) is S.SEC_E_UNFINISHED_CONTEXT_DELETED
+        assert not world.fresh.is_valid
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["no callback", "callback"])
+@pytest.mark.parametrize("later", [2, 5])
+async def test_a_later_one_of_several_waiting_tasks_is_cancelled_and_the_operation_goes_on(
+    later: int, told: bool
+) -> None:
+    async with a_world() as world:
+        call = create_async_context()
+        if told:
+            set_async_notify_callback(call, ignore)
         waiting = [asyncio.create_task(wait(call)) for _ in range(3)]
         accept(call, world, b"bob:slow")
         await turns(later)
         waiting[1].cancel()
+        await turns(3)
+        world.package.release()
         first, second, third = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(second, asyncio.CancelledError)
         assert isinstance(first, CallResult)
         assert first is third
-        assert first.status is S.SEC_E_UNFINISHED_CONTEXT_DELETED
-        assert get_async_call_status(call) is S.SEC_E_UNFINISHED_CONTEXT_DELETED
-        assert not world.fresh.is_valid
+        assert first.status is S.SEC_E_OK
+        await delete(first.context)
 
 
 async def test_who_waits_is_told_and_not_cancelled_when_the_operation_never_began() -> None:
