@@ -18,6 +18,8 @@ What is different there, of the sspi-rs in sspilib 0.6.0:
 - It tells no expiry, and sspilib hands over what lay in memory; a context never expires.
 - It accepts a client that sent no channel bindings although we gave some; requiring them is
   refused as a setting that cannot be kept.
+- It writes past the end of an output buffer that is too small. A client's last message repeats
+  what its server sent, so that buffers are larger than the token by what any message needs.
 - It keeps some 2,000 bytes for good of each first token that it cannot read at all, and 112 of
   each context; so what does not begin a handshake is refused before it sees it.
 

@@ -80,7 +80,9 @@ class NativeContext:
         # Whatever happens now ends it, unless it is to go on.
         self._ended = True
         given = self._input(token)
-        self._output = raw.SecBufferDesc([raw.SecBuffer(bytearray(_MAX_TOKEN), _TOKEN)])
+        # sspi-rs writes on past the end of a buffer; a client's answer repeats what it was sent.
+        room = bytearray(_MAX_TOKEN + len(token))
+        self._output = raw.SecBufferDesc([raw.SecBuffer(room, _TOKEN)])
         try:
             self._answer = self._call(given)
             # The same handle in every leg: what it replaces is none of its own.

@@ -12,6 +12,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
+from typing import Any
 
 import pytest
 import spnego
@@ -433,6 +434,39 @@ def test_a_client_takes_no_empty_token_from_its_server() -> None:
     client = package().create_initiator(InitiatorRequest("HTTP/localhost"))
     assert isinstance(client.step(b""), Continue)
     assert isinstance(error_of(client.step(b"")), UnexpectedTokenError)
+
+
+def challenge_of(size: int) -> bytes:
+    """A CHALLENGE_MESSAGE of a server that has much to tell: MS-NLMP section 2.2.1.2."""
+    head = b"NTLMSSP\x00\x02\x00\x00\x00" + struct.pack("<HHL", 2, 2, 56)
+    name, clock = struct.pack("<HHH", 2, 2, 0x44), struct.pack("<HHQ", 7, 8, 1 << 57)
+    much = size - 56 - 2 - len(name) - 4 - len(clock) - 4
+    info = name + struct.pack("<HH", 3, much) + b"A" * much + clock + bytes(4)
+    fields = struct.pack("<HHL", len(info), len(info), 58)
+    flags = struct.pack("<L", PLAIN | TARGET_INFO | SIGN)
+    version = bytes.fromhex("0a0063450000000f")
+    return head + flags + b"12345678" + bytes(8) + fields + version + b"D\x00" + info
+
+
+@SSPI_RS
+@pytest.mark.parametrize("size", [200, 65_400, 65_536])
+def test_a_server_that_tells_much_overruns_no_buffer(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = package().create_initiator(InitiatorRequest("HTTP/localhost"))
+    assert isinstance(client.step(b""), Continue)
+    real, challenge = raw.initialize_security_context, challenge_of(size)
+
+    def initialize(*given: Any) -> object:
+        # Before the library writes: afterwards, it would be too late to fail.
+        assert given[6][0].count >= size + 1_000
+        return real(*given)
+
+    monkeypatch.setattr(raw, "initialize_security_context", initialize)
+    result = client.step(challenge)
+    assert isinstance(result, Established)
+    assert len(challenge) == size
+    assert size < len(result.token) < size + 1_000
 
 
 # Time, which sspi-rs does not tell, though sspilib does.
@@ -966,7 +1000,7 @@ class Buffer:
 
 @pytest.mark.parametrize(
     ("code", "kind", "expected"),
-    [(-2146893032, 4, Incomplete(17)), (0x00090312, 5, Continue(bytes(65_536), unused=17))],
+    [(-2146893032, 4, Incomplete(17)), (0x00090312, 5, Continue(bytes(65_536 + 7), unused=17))],
 )
 def test_what_sspi_writes_into_the_empty_buffer_is_read(
     code: int, kind: int, expected: Result, monkeypatch: pytest.MonkeyPatch
