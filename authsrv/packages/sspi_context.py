@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import datetime
 import sys
 from typing import Any, Final
@@ -45,7 +46,7 @@ _MISSING, _EXTRA = (
 )
 
 
-class NativeContext:
+class NativeContext(abc.ABC):
     """What the contexts of both sides have in common; see SecurityContext.
 
     Args:
@@ -159,11 +160,13 @@ class NativeContext:
         # DeleteSecurityContext is called when the last reference goes, and only then.
         self._answer = self._output = self._context = None
 
+    @abc.abstractmethod
     def _call(self, given: Any) -> Any:
-        raise NotImplementedError
+        """Call SSPI with the input buffers; the output goes into `_output`."""
 
+    @abc.abstractmethod
     def _identify(self) -> Identity:
-        raise NotImplementedError
+        """Tell whom the context authenticates, or raise why nobody."""
 
     def _conclude(self, status: int, unused: int) -> Result:
         match status:

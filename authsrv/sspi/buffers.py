@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from authsrv.bindings import BindingPolicy, ChannelBindings
 from authsrv.buffers import BufferType, SecBuffer, SecBufferDesc
-from authsrv.errors import AuthsrvError, BadBindingsError, ConfigError, InvalidTokenError
+from authsrv.errors import BadBindingsError, ConfigError, InvalidTokenError
 from authsrv.results import Incomplete, Result
 from authsrv.status import SecurityStatus
 
@@ -173,7 +173,7 @@ def write_rest(buffers: SecBufferDesc | None, result: Result, rest: bytes) -> No
         _fill_empty(buffers, BufferType.EXTRA, rest)
 
 
-def unused(result: Result | AuthsrvError, token: bytes) -> bytes:
+def unused(result: Result, token: bytes) -> bytes:
     """Tell what the package did not use of a token.
 
     Args:

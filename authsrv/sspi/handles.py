@@ -119,20 +119,18 @@ class ContextHandle:
     Source: sspi.h, CtxtHandle.
     """
 
-    __slots__ = ("__weakref__", "_handshake", "_is_busy", "_is_used", "_loop", "_party", "_role")
+    __slots__ = ("__weakref__", "_handshake", "_is_busy", "_loop", "_party")
 
     def __init__(self) -> None:
         self._handshake: SecurityHandshake | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._role = Role.ACCEPTOR
         self._party: Acceptor | Initiator | None = None
         self._is_busy = False
-        self._is_used = False
 
     def __repr__(self) -> str:
         if self._handshake is None:
             return "<ContextHandle of nothing>"
-        return f"<ContextHandle {self._role.value} {self._handshake.state.value}>"
+        return f"<ContextHandle {self.role.value} {self._handshake.state.value}>"
 
     def __del__(self) -> None:
         handshake, loop = self._handshake, self._loop
@@ -158,7 +156,8 @@ class ContextHandle:
 
         Source: SSPI DeleteSecurityContext, return value.
         """
-        return self._is_used
+        # Who began it is known even after it was released.
+        return self._party is not None
 
     @property
     def is_busy(self) -> bool:
@@ -178,7 +177,7 @@ class ContextHandle:
 
         Source: RFC 2743 section 1.1.
         """
-        return self._role
+        return Role.INITIATOR if isinstance(self._party, Initiator) else Role.ACCEPTOR
 
     @property
     def handshake(self) -> SecurityHandshake | None:
@@ -205,8 +204,7 @@ class ContextHandle:
 
         Source: SSPI AcceptSecurityContext, phNewContext.
         """
-        self._handshake, self._party, self._is_used = handshake, party, True
-        self._role = Role.ACCEPTOR if isinstance(party, Acceptor) else Role.INITIATOR
+        self._handshake, self._party = handshake, party
         self._loop = asyncio.get_running_loop()
 
     def take_from(self, old: ContextHandle) -> None:

@@ -25,6 +25,7 @@ from authsrv.testing.handshakes import Client
 __all__ = ["Backend", "Conversation", "accept", "token_of", "tokens"]
 
 S = SecurityStatus
+NO_FLAGS, NOTHING = AscReq(0), AscRet(0)
 GOING_ON = (S.SEC_I_CONTINUE_NEEDED, S.SEC_I_COMPLETE_AND_CONTINUE, S.SEC_E_INCOMPLETE_MESSAGE)
 COMPLETING = (S.SEC_I_COMPLETE_NEEDED, S.SEC_I_COMPLETE_AND_CONTINUE)
 
@@ -81,8 +82,8 @@ async def accept(
     credential: CredentialHandle,
     context: ContextHandle | None,
     token: bytes,
-    flags: AscReq = AscReq(0),  # noqa: B008 - a constant
-    required: AscRet = AscRet(0),  # noqa: B008
+    flags: AscReq = NO_FLAGS,
+    required: AscRet = NOTHING,
 ) -> CallResult:
     """Queue one call and wait for it."""
     call = AsyncContext()
@@ -96,8 +97,8 @@ async def accept(
 async def converse(
     credential: CredentialHandle,
     client: Client,
-    flags: AscReq = AscReq(0),  # noqa: B008
-    required: AscRet = AscRet(0),  # noqa: B008
+    flags: AscReq = NO_FLAGS,
+    required: AscRet = NOTHING,
 ) -> Conversation:
     """Take a handshake to its end, as a server in C would: CompleteAuthToken where it is asked."""
     statuses: list[SecurityStatus] = []

@@ -377,7 +377,7 @@ async def test_many_tasks_on_one_context_let_one_through_each_time() -> None:
         done: list[SecurityStatus] = []
 
         async def attack(name: str) -> None:
-            for _ in range(20):
+            while world.partial.is_valid:
                 call, status = accept(world, world.partial, f"{name}:continue".encode())
                 if status is S.SEC_E_OK:
                     done.append((await call).status)

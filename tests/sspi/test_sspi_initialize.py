@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,13 @@ from authsrv.sspi import (
 
 S = SecurityStatus
 TARGET = "HTTP/localhost"
+NOTHING = AscRet(0)
 SERVER = Identity(TARGET, "scripted", attributes=AscRet.MUTUAL_AUTH | AscRet.INTEGRITY)
 
 
-def outbound(package: str | ScriptedPackage = "Negotiate"):  # type: ignore[no-untyped-def]
+def outbound(
+    package: str | ScriptedPackage = "Negotiate",
+) -> AbstractAsyncContextManager[CredentialHandle]:
     return acquire_credentials(package, use=CredentialUse.OUTBOUND)
 
 
@@ -70,7 +74,7 @@ async def initialize(
     input: SecBufferDesc | None = None,
     flags: IscReq = IscReq.MUTUAL_AUTH,
     target: str | None = TARGET,
-    required: AscRet = AscRet(0),  # noqa: B008 - a constant
+    required: AscRet = NOTHING,
 ) -> CallResult:
     call = AsyncContext()
     status = initialize_security_context_async(
