@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 
-from aiohttp import ClientSession
+from aiohttp import ClientError, ClientSession
 from yarl import URL
 
 from authsrv.client import NegotiateClient
+from authsrv.errors import AuthsrvError
 
 
 async def ask(url: URL) -> str:
@@ -29,7 +31,12 @@ def main() -> None:
     """Read the command line, and ask."""
     parser = argparse.ArgumentParser(description="Fetch a page with single sign-on.")
     parser.add_argument("--url", type=URL, required=True, help="http means: without encryption")
-    print(asyncio.run(ask(parser.parse_args().url)))
+    try:
+        print(asyncio.run(ask(parser.parse_args().url)))
+    except AuthsrvError as error:
+        sys.exit(f"{error.slug}: {error.cause}")
+    except ClientError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
