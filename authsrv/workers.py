@@ -19,6 +19,9 @@ few milliseconds while calls wait, and doubles the threads when nothing was fini
 look. So quick packages share one warm thread, and slow ones spread out to `max_workers`. When
 `max_queued` calls wait, the next is refused at once.
 
+A coroutine awaits `run`; whoever has none hands in a receiver (`submit`), and hears of the end of the
+loop from the pool, as no task of its own is cancelled then.
+
 A call whose caller has gone (deadline, cancellation) is dropped if it has not begun. If it has,
 nobody can stop it: its thread stays occupied until it returns, and what it leaves behind is the
 business of whoever handed it in.
@@ -27,14 +30,15 @@ business of whoever handed it in.
 from __future__ import annotations
 
 import asyncio
-import math
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeVar
 
-from authsrv.errors import DeadlineError, OverloadedError, StateError
+from authsrv.blocking import BlockingCall, PendingCalls, Receiver
+from authsrv.errors import OverloadedError, StateError
 from authsrv.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["WorkerPool"]
@@ -48,82 +52,6 @@ _LOOK_EVERY_S = 0.005
 # How long a thread gathers answers before it hands them back: some forty Kerberos handshakes, and
 # far below what a person or a deadline notices.
 _GATHER_S = 0.004
-
-
-class _Call(Generic[_T]):
-    """One call on its way through the pool, and its answer on the way back."""
-
-    __slots__ = ("answer", "error", "function", "future")
-
-    def __init__(self, function: Callable[[], _T], future: asyncio.Future[_T] | None) -> None:
-        self.function = function
-        self.future = future
-        self.answer: _T | None = None
-        self.error: BaseException | None = None
-
-    def perform(self) -> None:
-        try:
-            self.answer = self.function()
-        except StopIteration:
-            # A future refuses to carry it: it would end whatever generator awaits.
-            self.error = RuntimeError("the call raised StopIteration")
-        except BaseException as error:  # the waiting task must hear of everything
-            self.error = error
-
-    def deliver(self) -> None:
-        future = self.future
-        if future is None or future.done():
-            return
-        if self.error is not None:
-            future.set_exception(self.error)
-        else:
-            future.set_result(self.answer)  # type: ignore[arg-type]  # set where no error is
-
-    def expire(self, seconds: float) -> None:
-        if self.future is not None and not self.future.done():
-            self.future.set_exception(
-                DeadlineError(f"the security package did not answer within {seconds:g} s")
-            )
-
-
-class _Deadlines:
-    """The deadlines of the calls that are awaited, and one timer for the earliest."""
-
-    __slots__ = ("_calls", "_earliest", "_timer")
-
-    def __init__(self) -> None:
-        self._calls: dict[_Call[Any], tuple[float, float]] = {}
-        self._earliest = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, call: _Call[Any], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        self._calls[call] = deadline, seconds
-        if deadline < self._earliest:
-            self._arm(deadline, seconds)
-
-    def remove(self, call: _Call[Any]) -> None:
-        self._calls.pop(call, None)
-
-    def forget(self) -> None:
-        """Let go of the calls of a loop that is closed, and with them of their tasks."""
-        self._calls.clear()
-
-    def _arm(self, deadline: float, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._earliest = deadline
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._sweep)
-
-    def _sweep(self) -> None:
-        now = time.monotonic()
-        self._timer, self._earliest = None, math.inf
-        for call, (deadline, seconds) in tuple(self._calls.items()):
-            if deadline <= now:
-                call.expire(seconds)
-        left = [deadline for deadline, _ in self._calls.values() if deadline > now]
-        if left:
-            self._arm(min(left), min(left) - now)
 
 
 class WorkerPool:
@@ -144,16 +72,18 @@ class WorkerPool:
         self._name = name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._guard = threading.Lock()
-        self._fresh: list[_Call[Any]] = []
-        self._queue: deque[_Call[Any]] = deque()
-        self._done: deque[_Call[Any]] = deque()
+        self._fresh: list[BlockingCall[Any]] = []
+        self._queue: deque[BlockingCall[Any]] = deque()
+        self._done: deque[BlockingCall[Any]] = deque()
         self._parked: list[threading.Lock] = []
         self._threads = 0
         self._finished = 0
         self._finished_at_look = 0
         self._looking = False
+        self._handing_over = False
         self._closed = False
-        self._deadlines = _Deadlines()
+        self._pending = PendingCalls()
+        self._loop_end: AsyncGenerator[None, None] | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self.occupied} of {self._threads} threads occupied"
@@ -193,31 +123,52 @@ class WorkerPool:
 
         Source: authsrv design decision 4.
         """
+        future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        self.submit(function, future, seconds=seconds)
+        return await future
+
+    def submit(
+        self, function: Callable[[], _T], receiver: Receiver[_T], *, seconds: float | None = None
+    ) -> None:
+        """Run a blocking call beside the loop, and go on.
+
+        Args:
+            function: As of `run`.
+            receiver: Who is given the answer or the error. Once it is done, the call is dropped if
+                it has not begun.
+            seconds: As of `run`.
+
+        Raises:
+            OverloadedError: As of `run`; the receiver hears of nothing.
+            StateError: As of `run`.
+
+        Source: authsrv design decision 4.
+        """
         loop = self._own_loop()
-        if self.waiting >= self._limits.max_queued:
+        if len(self._fresh) + len(self._queue) >= self._limits.max_queued:
             raise OverloadedError(f"{self.waiting} calls wait for a thread")
-        seconds = self._limits.step_seconds if seconds is None else seconds
-        future: asyncio.Future[_T] = loop.create_future()
-        call = _Call(function, future)
+        call = BlockingCall(function, receiver)
         self._submit(call, loop)
-        self._deadlines.add(call, seconds)
-        try:
-            return await future
-        finally:
-            self._deadlines.remove(call)
+        self._pending.add(call, self._limits.step_seconds if seconds is None else seconds)
 
     def spawn(self, function: Callable[[], object]) -> None:
         """Run a call that nobody waits for, such as deleting a context; it is never refused.
 
+        It may be called on any thread, and while no loop runs.
+
         Args:
-            function: The call; what it raises is dropped. On a closed pool it runs here and now.
+            function: The call; what it raises is dropped. It runs here and now where the loop is
+                closed, so that there is none to block, or no thread can be had at all.
 
         Source: authsrv design decision 4.
         """
-        if self._closed or self._loop is None or self._loop.is_closed():
-            _Call(function, None).perform()
-            return
-        self._submit(_Call(function, None), self._loop)
+        call = BlockingCall(function, None)
+        if self._loop is not None and self._loop.is_closed():
+            call.perform()
+        elif self._closed or self._loop is None or _running_loop() is not self._loop:
+            self._hand_over_now(call)
+        else:
+            self._submit(call, self._loop)
 
     def close(self) -> None:
         """Let the threads end when the waiting calls are done; nothing is accepted any more.
@@ -229,6 +180,9 @@ class WorkerPool:
             parked, self._parked = self._parked, []
         for bell in parked:
             bell.release()
+        if self._loop is not None and self._loop.is_closed():
+            self._pending.forget()
+        self._leave_loop()
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
@@ -236,18 +190,46 @@ class WorkerPool:
             raise StateError("the worker pool is closed")
         if self._loop is None:
             self._loop = loop
+            self._follow()
         if self._loop is not loop:
             raise StateError("the worker pool belongs to another event loop")
         return loop
 
-    def _submit(self, call: _Call[Any], loop: asyncio.AbstractEventLoop) -> None:
-        self._fresh.append(call)
-        if len(self._fresh) == 1:
+    def _follow(self) -> None:
+        """Hear of the end of the loop: it closes the asynchronous generators begun on it.
+
+        A task would hear of it, too. But one would be needed for each call that nobody awaits.
+        """
+        self._loop_end = self._await_loop_end()
+        with contextlib.suppress(StopIteration):
+            self._loop_end.__anext__().send(None)
+
+    def _leave_loop(self) -> None:
+        """Close that generator when nothing can come any more."""
+        if self._loop_end is None or self._pending or not self._closed:
+            return
+        loop_end, self._loop_end = self._loop_end, None
+        with contextlib.suppress(StopIteration):
+            loop_end.aclose().send(None)
+
+    async def _await_loop_end(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._loop_end = None
+            # Tasks are cancelled by whoever ends the loop; this is for calls that no task awaits.
+            self._pending.end_with_loop()
+
+    def _submit(self, call: BlockingCall[Any], loop: asyncio.AbstractEventLoop) -> None:
+        if not self._handing_over:
             loop.call_soon(self._hand_over)
+            self._handing_over = True
+        self._fresh.append(call)
 
     def _hand_over(self) -> None:
         """Give the threads what was submitted in this turn of the loop."""
         fresh, self._fresh = self._fresh, []
+        self._handing_over = False
         with self._guard:
             self._queue.extend(fresh)
             idle = self.occupied == 0
@@ -255,6 +237,15 @@ class WorkerPool:
             self._wake_one()
         if not self._looking:
             self._look_later()
+
+    def _hand_over_now(self, call: BlockingCall[Any]) -> None:
+        """Give the threads a call without the loop, which may not run, or be closed."""
+        with self._guard:
+            self._queue.append(call)
+        if self._wake_one() or self.occupied:
+            return
+        with contextlib.suppress(IndexError):
+            self._queue.pop().perform()
 
     def _wake_one(self) -> bool:
         with self._guard:
@@ -298,8 +289,17 @@ class WorkerPool:
     def _deliver(self) -> None:
         """Give the answers that are there to those who wait for them."""
         while self._done:
-            self._done.popleft().deliver()
+            call = self._done.popleft()
             self._finished += 1
+            self._pending.remove(call)
+            try:
+                call.deliver()
+            except BaseException:
+                # An interrupt, for one. The others must not wait until somebody else has an answer.
+                asyncio.get_running_loop().call_soon(self._deliver)
+                raise
+        if self._closed:
+            self._leave_loop()
 
     def _work(self) -> None:
         bell = threading.Lock()
@@ -327,15 +327,24 @@ class WorkerPool:
                 call = self._queue.popleft()
             except IndexError:
                 return
-            if call.future is None or not call.future.done():
+            if call.is_wanted:
                 call.perform()
             self._done.append(call)
 
     def _hand_back(self) -> None:
         """Wake the loop for the answers that were gathered."""
         try:
-            self._loop.call_soon_threadsafe(self._deliver)  # type: ignore[union-attr]  # has calls
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._deliver)
+                return
         except RuntimeError:
             # The loop was closed while the calls ran: nobody waits any more.
-            self._done.clear()
-            self._deadlines.forget()
+            self._pending.forget()
+        self._done.clear()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -50,6 +50,7 @@ PLACES = {
     "authsrv.lease": Layer.HANDSHAKE,
     "authsrv.sspi": Layer.HANDSHAKE,
     "authsrv.streams": Layer.AIOHTTP,
+    "authsrv.blocking": Layer.HANDSHAKE,
     "authsrv.workers": Layer.HANDSHAKE,
     "authsrv.http": Layer.HTTP,
     "authsrv.aiohttp": Layer.AIOHTTP,

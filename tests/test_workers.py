@@ -6,6 +6,8 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -88,6 +90,15 @@ async def test_a_call_over_its_deadline_is_given_up() -> None:
     pool.close()
 
 
+async def test_a_call_over_its_deadline_is_forgotten_although_it_hangs_on() -> None:
+    pool, gate = WorkerPool(), threading.Event()
+    with pytest.raises(DeadlineError):
+        await pool.run(gate.wait, seconds=0.01)
+    assert len(pool._pending) == 0
+    gate.set()
+    pool.close()
+
+
 async def test_an_answer_that_is_there_when_its_deadline_comes_is_taken(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -166,15 +177,108 @@ async def test_a_spawned_call_runs_although_the_queue_is_full_and_its_error_is_d
     pool.close()
 
 
-async def test_a_closed_pool_refuses_calls_and_spawns_in_place() -> None:
+async def test_a_closed_pool_refuses_calls_and_spawns_on_a_thread() -> None:
     pool = WorkerPool()
     await pool.run(lambda: None)
     pool.close()
     with pytest.raises(StateError):
         await pool.run(lambda: None)
+    where = await _spawned(pool)
+    assert where != threading.get_ident()
+
+
+async def _spawned(pool: WorkerPool) -> int:
+    """Which thread a spawned call runs on."""
+    threads: list[int] = []
+    pool.spawn(lambda: threads.append(threading.get_ident()))
+    end = time.monotonic() + 5
+    while not threads:
+        assert time.monotonic() < end, "it never ran"
+        await asyncio.sleep(0.001)
+    return threads[0]
+
+
+async def test_a_pool_that_was_never_used_spawns_on_a_thread() -> None:
+    pool = WorkerPool()
+    assert await _spawned(pool) != threading.get_ident()
+    pool.close()
+
+
+async def test_what_is_spawned_on_another_thread_runs_on_one_of_the_pool() -> None:
+    pool = WorkerPool()
+    await pool.run(lambda: None)
+    told: list[int] = []
+    await asyncio.to_thread(pool.spawn, lambda: told.append(threading.get_ident()))
+    await asyncio.sleep(0.05)
+    assert len(told) == 1
+    assert told[0] != threading.get_ident()
+    pool.close()
+
+
+def test_what_is_spawned_while_the_loop_does_not_run_needs_no_loop() -> None:
+    pool, ended = WorkerPool(), threading.Event()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(pool.run(lambda: None))
+    pool.spawn(ended.set)
+    assert ended.wait(5)
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
     here: list[int] = []
     pool.spawn(lambda: here.append(threading.get_ident()))
     assert here == [threading.get_ident()]
+    pool.close()
+
+
+async def test_a_hand_over_that_fails_once_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, loop = WorkerPool(), asyncio.get_running_loop()
+    assert await pool.run(lambda: 1) == 1
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "call_soon", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit(lambda: 2, Listener())
+    assert await asyncio.wait_for(pool.run(lambda: 3), 5) == 3
+    pool.close()
+
+
+async def test_a_receiver_that_raises_holds_nobody_up() -> None:
+    loop, heard = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, found: heard.append(found["exception"]))
+    pool, fault = WorkerPool(), ValueError("it must not")
+
+    class Broken(Listener):
+        def set_result(self, result: object, /) -> None:
+            raise fault
+
+    other = Listener()
+    pool.submit(lambda: 1, Broken())
+    pool.submit(lambda: 2, other)
+    await asyncio.sleep(0.05)
+    assert [result for result, _ in other.told] == [2]
+    assert heard == [fault]
+    pool.close()
+
+
+def test_a_closed_loop_ends_who_waits_without_a_task() -> None:
+    for closes in ("while it runs", "before it begins"):
+        pool, gate, listener = WorkerPool(), threading.Event(), Listener()
+        loop = asyncio.new_event_loop()
+        loop.call_soon(pool.submit, gate.wait, listener)
+        if closes == "while it runs":
+            loop.call_later(0.02, loop.stop)
+        else:
+            loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+        gate.set()
+        end = time.monotonic() + (5 if closes == "while it runs" else 0)
+        while not listener.told and time.monotonic() < end:
+            time.sleep(0.001)
+        pool.close()
+        assert [result for result, _ in listener.told] == ["the end"]
 
 
 async def test_closing_lets_the_threads_end() -> None:
@@ -213,6 +317,103 @@ def test_a_loop_that_closes_under_a_running_call_does_no_harm() -> None:
     pool.spawn(ended.set)
     assert ended.wait(5)
     pool.close()
+
+
+# Receivers that are no futures, and the end of the loop.
+
+
+class Listener:
+    """It notes what it is told, and on which thread; with the first of it, it is done."""
+
+    def __init__(self, at_end: Callable[[], object] = list) -> None:
+        self.told: list[tuple[object, int]] = []
+        self.at_end = at_end
+        self.is_over = False
+
+    def done(self) -> bool:
+        return self.is_over
+
+    def set_result(self, result: object, /) -> None:
+        self.is_over = True
+        self.told.append((result, threading.get_ident()))
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        self.set_result(type(exception))
+
+    def end_with_loop(self) -> None:
+        self.set_result("the end")
+        self.at_end()
+
+
+async def test_a_receiver_is_told_once_and_on_the_loop() -> None:
+    pool, listeners = WorkerPool(), [Listener() for _ in range(3)]
+
+    def fail() -> None:
+        raise LookupError
+
+    pool.submit(lambda: 5, listeners[0])
+    pool.submit(fail, listeners[1])
+    pool.submit(lambda: time.sleep(0.1), listeners[2], seconds=0.05)
+    await asyncio.sleep(0.2)
+    here = threading.get_ident()
+    told = [listener.told for listener in listeners]
+    assert told == [[(5, here)], [(LookupError, here)], [(DeadlineError, here)]]
+    pool.close()
+
+
+async def test_a_receiver_that_is_done_is_told_nothing_and_its_call_is_not_begun() -> None:
+    pool, listener, begun = WorkerPool(), Listener(), []
+    listener.is_over = True
+    pool.submit(lambda: begun.append(1), listener)
+    await asyncio.sleep(0.02)
+    assert (begun, listener.told) == ([], [])
+    pool.close()
+
+
+async def test_a_refused_call_tells_its_receiver_nothing() -> None:
+    pool, listener = WorkerPool(), Listener()
+    pool.close()
+    with pytest.raises(StateError):
+        pool.submit(lambda: 5, listener)
+    await asyncio.sleep(0.01)
+    assert listener.told == []
+
+
+@pytest.mark.parametrize("closes", ["before", "never"])
+def test_who_waits_without_a_task_hears_of_the_end_of_the_loop(closes: str) -> None:
+    gate, left = threading.Event(), threading.Event()
+    pool = WorkerPool()
+    listener = Listener(at_end=lambda: pool.spawn(left.set))
+
+    async def main() -> None:
+        pool.submit(gate.wait, listener)
+        await asyncio.sleep(0.01)
+        if closes == "before":
+            pool.close()
+
+    asyncio.run(main())
+    assert listener.told == [("the end", threading.get_ident())]
+    gate.set()
+    assert left.wait(5)
+    pool.close()
+
+
+async def test_a_pool_that_is_closed_and_done_lets_go_of_the_loop() -> None:
+    loop: Any = asyncio.get_running_loop()
+    before = len(loop._asyncgens)
+    pool, listener, gate = WorkerPool(), Listener(), threading.Event()
+    pool.submit(gate.wait, listener)
+    assert len(loop._asyncgens) == before + 1
+    pool.close()
+    assert len(loop._asyncgens) == before + 1
+    gate.set()
+    while not listener.told:
+        await asyncio.sleep(0.001)
+    assert len(loop._asyncgens) == before
+    idle = WorkerPool()
+    await idle.run(time.monotonic)
+    idle.close()
+    assert len(loop._asyncgens) == before
 
 
 def test_the_repr_counts_threads_and_calls() -> None:

@@ -1,0 +1,219 @@
+"""A blocking call on its way to a thread and back, and who waits for its answer until when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from authsrv.errors import DeadlineError
+
+__all__ = ["BlockingCall", "EndsWithLoop", "PendingCalls", "Receiver", "end_with_loop"]
+
+_T = TypeVar("_T")
+_Taken = TypeVar("_Taken", contravariant=True)
+
+
+class Receiver(Protocol[_Taken]):
+    """Who is given the answer of a call; an asyncio.Future is one.
+
+    Source: authsrv design decision 4.
+    """
+
+    def done(self) -> bool:
+        """Tell whether the answer is wanted no more; asked on the loop and on threads.
+
+        Returns:
+            True if it was given, or nobody waits for it.
+
+        Source: authsrv design decision 4.
+        """
+        ...
+
+    def set_result(self, result: _Taken, /) -> None:
+        """Take the answer, on the loop. It must not raise.
+
+        Args:
+            result: What the call returned.
+
+        Source: authsrv design decision 4.
+        """
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Take the error, on the loop. It must not raise.
+
+        Args:
+            exception: What the call raised, or DeadlineError.
+
+        Source: authsrv design decision 4.
+        """
+        ...
+
+
+@runtime_checkable
+class EndsWithLoop(Protocol):
+    """A receiver that has to hear of the end of the loop, as no task that would be cancelled waits.
+
+    Source: authsrv design decision 4.
+    """
+
+    def end_with_loop(self) -> None:
+        """Hear that there may be no answer: the loop ends, or is closed, and this may be a thread.
+
+        Source: authsrv design decision 4.
+        """
+        ...
+
+
+def end_with_loop(receiver: object) -> None:
+    """Tell a receiver of the end of the loop, if it wants to hear of it.
+
+    Args:
+        receiver: The receiver.
+
+    Source: authsrv design decision 4.
+    """
+    if isinstance(receiver, EndsWithLoop):
+        # The loop may be closed: then nobody is left to be told.
+        with contextlib.suppress(RuntimeError):
+            receiver.end_with_loop()
+
+
+class BlockingCall(Generic[_T]):
+    """One call on its way through the pool, and its answer on the way back.
+
+    Args:
+        function: The call; it takes no argument.
+        receiver: Who is given the answer, or None for nobody.
+
+    Source: authsrv design decision 4.
+    """
+
+    __slots__ = ("_answer", "_error", "_function", "receiver")
+
+    def __init__(self, function: Callable[[], _T], receiver: Receiver[_T] | None) -> None:
+        self._function = function
+        self.receiver = receiver
+        self._answer: _T | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is to be performed.
+
+        Source: authsrv design decision 4.
+        """
+        return self.receiver is None or not self.receiver.done()
+
+    def perform(self) -> None:
+        """Make the call, on a thread.
+
+        Source: authsrv design decision 4.
+        """
+        try:
+            self._answer = self._function()
+        except StopIteration:
+            # A future refuses to carry it: it would end whatever generator awaits.
+            self._error = RuntimeError("the call raised StopIteration")
+        except BaseException as error:  # the waiting task must hear of everything
+            self._error = error
+
+    def deliver(self) -> None:
+        """Give the answer to the receiver, on the loop.
+
+        Source: authsrv design decision 4.
+        """
+        receiver = self.receiver
+        if receiver is None or receiver.done():
+            return
+        if self._error is not None:
+            receiver.set_exception(self._error)
+        else:
+            receiver.set_result(self._answer)  # type: ignore[arg-type]  # set where no error is
+
+
+class PendingCalls:
+    """The calls whose answers are waited for, each with a deadline, and one timer for all.
+
+    Source: authsrv design decision 4.
+    """
+
+    __slots__ = ("_calls", "_earliest", "_timer")
+
+    def __init__(self) -> None:
+        self._calls: dict[BlockingCall[Any], tuple[float, float]] = {}
+        self._earliest = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """Count the calls."""
+        return len(self._calls)
+
+    def add(self, call: BlockingCall[Any], seconds: float) -> None:
+        """Note a call.
+
+        Args:
+            call: The call.
+            seconds: When its receiver is given a DeadlineError, from now.
+
+        Source: authsrv design decision 4.
+        """
+        deadline = time.monotonic() + seconds
+        self._calls[call] = deadline, seconds
+        if deadline < self._earliest:
+            self._arm(deadline, seconds)
+
+    def remove(self, call: BlockingCall[Any]) -> None:
+        """Let go of a call whose answer is there.
+
+        Args:
+            call: The call, noted or not.
+
+        Source: authsrv design decision 4.
+        """
+        self._calls.pop(call, None)
+
+    def end_with_loop(self) -> None:
+        """Tell the receivers that no task waits for of the end of the loop.
+
+        Source: authsrv design decision 4.
+        """
+        for call in tuple(self._calls):
+            if call.is_wanted:
+                end_with_loop(call.receiver)
+
+    def forget(self) -> None:
+        """Let go of the calls of a loop that is closed, and with them of their tasks.
+
+        Source: authsrv design decision 4.
+        """
+        self.end_with_loop()
+        self._calls.clear()
+
+    def _arm(self, deadline: float, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._earliest = deadline
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._sweep)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        self._timer, self._earliest = None, math.inf
+        for call, (deadline, seconds) in tuple(self._calls.items()):
+            if deadline <= now:
+                self.remove(call)
+                _expire(call, seconds)
+        left = [deadline for deadline, _ in self._calls.values()]
+        if left:
+            self._arm(min(left), min(left) - now)
+
+
+def _expire(call: BlockingCall[Any], seconds: float) -> None:
+    if call.receiver is not None and not call.receiver.done():
+        call.receiver.set_exception(
+            DeadlineError(f"the security package did not answer within {seconds:g} s")
+        )
