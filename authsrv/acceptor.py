@@ -182,8 +182,10 @@ class Acceptor(_Handshakes):
         """
         asked = self.request if request is None else request
 
+        required = asked.required
+
         def make() -> ContextLease:
-            return ContextLease(self.package.create_context(asked), asked.required, retention)
+            return ContextLease(self.package.create_context(asked), required, retention)
 
         return self._begin(make, Role.ACCEPTOR)
 
@@ -276,9 +278,10 @@ class Initiator(_Handshakes):
 
         Source: SSPI InitializeSecurityContext, first call.
         """
+        required = request.required
 
         def make() -> ContextLease:
             context: SecurityContext = self.package.create_initiator(request)
-            return ContextLease(context, request.required, retention)
+            return ContextLease(context, required, retention)
 
         return self._begin(make, Role.INITIATOR)

@@ -20,7 +20,7 @@ from authsrv.errors import (
     StateError,
 )
 from authsrv.flags import AscRet
-from authsrv.packages.base import SecurityContext
+from authsrv.packages.base import Deletion, SecurityContext
 from authsrv.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -37,6 +37,7 @@ __all__ = ["ContextLease", "Retention"]
 _LOG = logging.getLogger("authsrv")
 
 _NO_FLAGS = AscRet(0)
+_ON_A_THREAD = Deletion.ON_A_THREAD
 _ASKS = (CompleteNeeded, CompleteAndContinue)
 _RESULT_TYPES = (
     Established,
@@ -60,15 +61,28 @@ class Retention(enum.Enum):
     """It is kept, to be queried, until the handshake is closed."""
 
 
+def _deletion_of(context: SecurityContext) -> Deletion:
+    try:
+        at_once = getattr(context, "deletion", None) is Deletion.AT_ONCE
+    except Exception:
+        # It has to be deleted, whatever else is wrong with it.
+        return _ON_A_THREAD
+    return Deletion.AT_ONCE if at_once else _ON_A_THREAD
+
+
 class ContextLease:
     """A security context, used by one thread at a time and deleted exactly once.
 
-    `revoke` is called on the loop at any moment, everything else on a thread.
+    `revoke` is called on the loop at any moment, everything else on a thread; and `delete` where
+    `deletion` says.
 
     Args:
         context: The package's context.
         required: The attributes that it must have once it is established.
         retention: What becomes of it then.
+
+    Attributes:
+        deletion: Where it is to be deleted.
 
     Raises:
         PackageFaultError: There is no context.
@@ -76,7 +90,7 @@ class ContextLease:
     Source: SSPI AcceptSecurityContext, phContext; DeleteSecurityContext.
     """
 
-    __slots__ = ("_busy", "_context", "_guard", "_last", "_required", "_revoked")
+    __slots__ = ("_busy", "_context", "_guard", "_last", "_required", "_revoked", "deletion")
 
     def __init__(
         self,
@@ -87,6 +101,7 @@ class ContextLease:
         if context is None:
             raise PackageFaultError("the security package made no context")
         self._context: SecurityContext | None = context
+        self.deletion = _deletion_of(context)
         self._required = required
         # The results after which nobody needs the context any more.
         self._last = Refused if retention is Retention.KEEP else (Established, Refused)
@@ -236,7 +251,8 @@ class ContextLease:
             return Refused(PackageFaultError(f"the security package raised {type(error).__name__}"))
 
     def _checked(self, result: Result) -> Result:
-        if not isinstance(result, _RESULT_TYPES):
+        # A subclass could have a status that its class does not have.
+        if type(result) not in _RESULT_TYPES:
             raise PackageFaultError(f"the security package answered a {type(result).__name__}")
         if not isinstance(getattr(result, "token", b""), bytes):
             raise PackageFaultError("the security package made a token that is no bytes")

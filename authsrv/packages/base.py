@@ -3,13 +3,14 @@
 The contract is stated here once; the packages carry no second copy of it, and
 `authsrv.testing.conformance` checks it against each of them.
 
-Rules of threads: the methods below may block, and are therefore never called on the event loop.
-One context is used by one thread at a time, but not always by the same one. Different contexts of
-one package are used at the same time.
+Rules of threads: the methods below may block, and are therefore never called on the event loop;
+but `delete` is, where the context says so (Deletion). One context is used by one thread at a time,
+but not always by the same one. Different contexts of one package are used at the same time.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from authsrv.results import Result
 
 __all__ = [
     "ContextRequest",
+    "Deletion",
     "InitiatorPackage",
     "InitiatorRequest",
     "SecurityContext",
@@ -71,6 +73,21 @@ class InitiatorRequest:
     flags: IscReq = IscReq.MUTUAL_AUTH
     required: AscRet = _NOTHING_REQUIRED
     representation: DataRepresentation = DataRepresentation.NATIVE
+
+
+class Deletion(enum.Enum):
+    """What the deletion of a context is, and with that, where it is done.
+
+    A context may say it in an attribute `deletion`. One that says nothing is deleted on a thread.
+
+    Source: SSPI DeleteSecurityContext; authsrv design decision 4.
+    """
+
+    ON_A_THREAD = "on a thread"
+    """It may block: it asks another process, or takes a lock that others hold for long."""
+    AT_ONCE = "at once"
+    """It frees memory, no more. That is done on the event loop, and costs a tenth of the way to a
+    thread and back."""
 
 
 class SecurityContext(Protocol):

@@ -39,7 +39,7 @@ from authsrv.errors import (
 )
 from authsrv.flags import asc_ret_from_gss
 from authsrv.identity import DelegatedCredential, Identity
-from authsrv.packages.base import ContextRequest
+from authsrv.packages.base import ContextRequest, Deletion
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.tokens.kerberos import parse_ap_req
 from authsrv.tokens.peek import Mechanism, peek
@@ -172,6 +172,9 @@ class GssapiPackage:
 
 class _Context:
     """One security context of MIT's acceptor."""
+
+    # An acceptor's context is memory, in gssproxy's interposer too, whose daemon keeps none of it.
+    deletion = Deletion.AT_ONCE
 
     __slots__ = (
         "_authenticators",

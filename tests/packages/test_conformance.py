@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from authsrv.errors import (
     StateError,
 )
 from authsrv.identity import Identity
-from authsrv.packages.base import ContextRequest, SecurityContext
+from authsrv.packages.base import ContextRequest, Deletion, SecurityContext
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.pyspnego import NTLMPolicy, PyspnegoPackage
 from authsrv.packages.replay import MITReplayCache, ProcessReplayCache
@@ -337,6 +338,18 @@ class RaisesForGarbage(Wrapper):
         return super().step(token)
 
 
+class TakesItsTime(Wrapper):
+    deletion = Deletion.AT_ONCE
+
+    def delete(self) -> None:
+        time.sleep(0.002)
+        super().delete()
+
+
+class SaysNonsenseOfItsDeletion(Wrapper):
+    deletion = "at once"
+
+
 class RaisesAnErrorOfOurs(Wrapper):
     def step(self, token: bytes) -> Result:
         if len(token) > 1_000:
@@ -518,6 +531,8 @@ BROKEN: list[tuple[str, Maker]] = [
     ("refuses_strangers", lambda: Broken(BlamesItself)),
     ("creates_many_contexts", RunsOut),
     ("deletes_twice", lambda: Broken(DeletesOnce)),
+    ("deletes_where_it_says", lambda: Broken(TakesItsTime)),
+    ("deletes_where_it_says", lambda: Broken(SaysNonsenseOfItsDeletion)),
     ("refuses_after_deletion", lambda: Broken(IsImmortal)),
     ("ends_when_established", lambda: Broken(BeginsAnew)),
     ("refuses_garbage", lambda: Broken(AcceptsGarbage)),
