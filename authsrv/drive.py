@@ -1,7 +1,8 @@
 """The coroutine around the handshake table: one token in, the package off the loop, one leg out.
 
 HTTP calls `advance` once a request, a stream calls it in a loop (`Acceptor.accept`), and the SSPI
-calls take `step` and `complete`, which leave CompleteAuthToken to the caller. Whatever happens in
+calls take `submit_step` and `complete`, which leave CompleteAuthToken to the caller; the former needs
+no task, and tells a receiver. Whatever happens in
 between, the security context is deleted: at the end of the leg that establishes or refuses, when
 the peer is too slow, when the task is cancelled, when the package hangs. A package that is still
 running cannot be stopped; its context is deleted by the thread that runs it, as soon as it
@@ -18,19 +19,20 @@ from functools import partial
 from typing import Protocol
 
 from authsrv.attributes import ContextAttribute
+from authsrv.blocking import Receiver, end_with_loop
 from authsrv.errors import AuthsrvError, StateError, UnexpectedTokenError
 from authsrv.handshake import Handshake, State
 from authsrv.lease import ContextLease
 from authsrv.limits import Limits
-from authsrv.results import CompleteAndContinue, CompleteNeeded, Established, Refused, Result
+from authsrv.packages.base import Deletion
+from authsrv.results import Established, Refused, Result
 from authsrv.role import Role
 from authsrv.status import SecurityStatus
 from authsrv.workers import WorkerPool
 
 __all__ = ["Leg", "Party", "SecurityHandshake"]
 
-_ENDS = (Established, Refused)
-_ASKS = (CompleteNeeded, CompleteAndContinue)
+_AT_ONCE = Deletion.AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,35 @@ class Party(Protocol):
         """
 
 
+class _StepUnderWay:
+    """One token at the package: the pool tells it the answers, and it tells what they led to."""
+
+    __slots__ = ("_handshake", "_receiver", "done")
+
+    def __init__(self, handshake: SecurityHandshake, receiver: Receiver[Result]) -> None:
+        self._handshake = handshake
+        self._receiver = receiver
+        self.done = receiver.done
+
+    def set_result(self, answers: list[Result]) -> None:
+        try:
+            ending = self._handshake._conclude(answers)
+        except Exception as error:
+            self.set_exception(error)
+        else:
+            self._receiver.set_result(ending)
+
+    def set_exception(self, error: BaseException) -> None:
+        if isinstance(error, AuthsrvError):
+            self._receiver.set_result(self._handshake._refuse(error))
+        else:
+            self._handshake.close()
+            self._receiver.set_exception(error)
+
+    def end_with_loop(self) -> None:
+        end_with_loop(self._receiver)
+
+
 class SecurityHandshake:
     """One handshake with one peer, driven token by token. Acceptor.begin makes it.
 
@@ -157,22 +188,23 @@ class SecurityHandshake:
         """
         return await self._run(self._lease.work, token)
 
-    async def step(self, token: bytes) -> Leg:
-        """Take one token from the peer, and leave CompleteAuthToken to the caller.
+    def submit_step(self, token: bytes, receiver: Receiver[Result]) -> None:
+        """Take one token from the peer, leave CompleteAuthToken to the caller, and go on.
 
         Args:
             token: As of `advance`.
-
-        Returns:
-            As of `advance`; or a leg whose result is CompleteNeeded or CompleteAndContinue: then
-            `complete` comes next.
-
-        Raises:
-            asyncio.CancelledError: As of `advance`.
+            receiver: Who is told the result, perhaps before this returns. It is as of `advance`;
+                or CompleteNeeded or CompleteAndContinue: then `complete` comes next. Who wants it
+                no more has to close the handshake.
 
         Source: SSPI AcceptSecurityContext, SspiAcceptSecurityContextAsync.
         """
-        return await self._run(self._lease.step, token)
+        step = _StepUnderWay(self, receiver)
+        try:
+            function, seconds = self._prepare(self._lease.step, token)
+            self._party.pool.submit(function, step, seconds=seconds)
+        except AuthsrvError as error:
+            step.set_exception(error)
 
     async def complete(self) -> Leg:
         """Call CompleteAuthToken, after a leg that asked for it.
@@ -215,32 +247,41 @@ class SecurityHandshake:
         """
         if self._open:
             self._end()
-        if self._lease.revoke():
+        if not self._lease.revoke():
+            return
+        if self._lease.deletion is _AT_ONCE:
+            self._lease.delete()
+        else:
             self._party.pool.spawn(self._lease.delete)
 
-    async def delete(self) -> None:
-        """End the handshake, and wait until its context is deleted.
+    def submit_delete(self, receiver: Receiver[None]) -> None:
+        """End the handshake, have its context deleted, and go on.
 
-        A call of the package that is still running is waited for by nobody: its thread deletes
-        the context.
-
-        Raises:
-            asyncio.CancelledError: The task was cancelled; the context is deleted all the same.
+        Args:
+            receiver: Who is told when the context is deleted, perhaps before this returns; or of
+                an AuthsrvError where that takes longer than step_seconds, too many calls wait, or
+                the pool is closed: then it is deleted later. A call of the package that is still
+                running is waited for by nobody: its thread deletes the context.
+                Who wants to hear of it no more has to close the handshake.
 
         Source: SSPI DeleteSecurityContext.
         """
         if self._open:
             self._end()
         if not self._lease.revoke():
-            return
+            receiver.set_result(None)
+        elif self._lease.deletion is _AT_ONCE:
+            self._lease.delete()
+            receiver.set_result(None)
+        else:
+            self._submit_deletion(receiver)
+
+    def _submit_deletion(self, receiver: Receiver[None]) -> None:
         try:
-            await self._party.pool.run(self._lease.delete)
-        except AuthsrvError:
+            self._party.pool.submit(self._lease.delete, receiver)
+        except AuthsrvError as error:
             self._party.pool.spawn(self._lease.delete)
-        except BaseException:
-            # What nobody waits for any more and has not begun, the pool drops.
-            self._party.pool.spawn(self._lease.delete)
-            raise
+            receiver.set_exception(error)
 
     def _end(self) -> None:
         self._open = False
@@ -249,50 +290,59 @@ class SecurityHandshake:
         self._party.forget(self)
 
     async def _run(self, work: Callable[..., list[Result]], token: bytes | None) -> Leg:
-        began = time.monotonic()
-        self._disarm()
-        handshake, already = self._handshake, len(self._handshake.path) - 1
+        began, already = time.monotonic(), len(self._handshake.path) - 1
         answers: list[Result] = []
         try:
-            self._party.take_up(self)
-            ending = await self._take(work, token, answers)
-            if not isinstance(ending, _ENDS):
-                self._wait_for_peer()
+            function, seconds = self._prepare(work, token)
+            answers = await self._party.pool.run(function, seconds=seconds)
+            ending = self._conclude(answers)
         except AuthsrvError as error:
-            ending = Refused(error)
+            ending = self._refuse(error)
         except BaseException:
             self.close()
             raise
-        if isinstance(ending, Refused):
-            self.close()
-        elif isinstance(ending, Established):
-            # The lease has deleted the context, unless it is to be kept.
-            self._end()
         return Leg(
             result=ending,
             status=answers[0].status if answers else ending.status,
-            states=handshake.path[already:],
-            round=handshake.rounds,
+            states=self._handshake.path[already:],
+            round=self._handshake.rounds,
             token_bytes=len(token or b""),
             seconds=time.monotonic() - began,
         )
 
-    async def _take(
-        self, work: Callable[..., list[Result]], token: bytes | None, answers: list[Result]
-    ) -> Result:
-        handshake, limits = self._handshake, self._party.limits
-        now = time.monotonic()
+    def _prepare(
+        self, work: Callable[..., list[Result]], token: bytes | None
+    ) -> tuple[Callable[[], list[Result]], float]:
+        """Tell what a thread is to do with the token, and how many seconds it may take."""
+        self._disarm()
+        self._party.take_up(self)
+        handshake, now = self._handshake, time.monotonic()
         if token is None:
             handshake.await_completion(now=now)
         else:
             work = partial(work, handshake.receive_token(token, now=now))
-        seconds = min(limits.step_seconds, max(0.0, handshake.deadline - now))
-        answers += await self._party.pool.run(work, seconds=seconds)
+        return work, min(self._party.limits.step_seconds, max(0.0, handshake.deadline - now))
+
+    def _conclude(self, answers: list[Result]) -> Result:
+        """Believe the package's answers where they are legal, and do what they mean."""
+        handshake = self._handshake
         if handshake.state is State.FAILED or not answers:
             raise UnexpectedTokenError("the handshake ended while its token was worked on")
         for answer in answers:
             handshake.receive_result(answer)
-        return answers[-1]
+        ending = answers[-1]
+        if isinstance(ending, Established):
+            # The lease has deleted the context, unless it is to be kept.
+            self._end()
+        elif isinstance(ending, Refused):
+            self.close()
+        else:
+            self._wait_for_peer()
+        return ending
+
+    def _refuse(self, error: AuthsrvError) -> Refused:
+        self.close()
+        return Refused(error)
 
     def _wait_for_peer(self) -> None:
         self._party.put_aside(self)

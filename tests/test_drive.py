@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 import authsrv.errors
 from authsrv.acceptor import Acceptor
 from authsrv.disposition import Disposition, disposition
-from authsrv.drive import Leg
+from authsrv.drive import Leg, SecurityHandshake
 from authsrv.errors import (
     AuthsrvError,
     ConfigError,
@@ -32,9 +33,9 @@ from authsrv.errors import (
     UnexpectedTokenError,
 )
 from authsrv.handshake import State
-from authsrv.lease import ContextLease
+from authsrv.lease import ContextLease, Retention
 from authsrv.limits import Limits
-from authsrv.packages.base import ContextRequest, SecurityContext
+from authsrv.packages.base import ContextRequest, Deletion, SecurityContext
 from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
 from authsrv.results import (
     CompleteAndContinue,
@@ -427,6 +428,84 @@ async def test_a_deletion_that_raises_changes_nothing_and_is_logged_without_its_
     assert SECRET not in caplog.text
 
 
+class Watched(ScriptedContext):
+    """A context that notes where it is deleted."""
+
+    def delete(self) -> None:
+        super().delete()
+        assert isinstance(self._package, WatchedPackage)
+        self._package.deleted_on.append(threading.get_ident())
+
+
+class WatchedPackage(ScriptedPackage):
+    """Makes contexts that say so or so, or nothing, of their deletion."""
+
+    def __init__(self, says: Deletion | None, *script: Act) -> None:
+        super().__init__(script)
+        self.says = says
+        self.deleted_on: list[int] = []
+
+    def create_context(self, request: ContextRequest) -> ScriptedContext:
+        super().create_context(request)
+        context = Watched(self, self._script)
+        if self.says is not None:
+            setattr(context, "deletion", self.says)  # noqa: B010 - no attribute of the others
+        return context
+
+
+class SaysNothing(ScriptedContext):
+    """A context that breaks where it is asked for its deletion."""
+
+    @property
+    def deletion(self) -> Deletion:
+        raise OSError(SECRET)
+
+
+async def test_a_context_that_cannot_say_where_is_deleted_all_the_same() -> None:
+    class Package(ScriptedPackage):
+        def create_context(self, request: ContextRequest) -> ScriptedContext:
+            super().create_context(request)
+            return SaysNothing(self, self._script)
+
+    package = Package([Continue(b"next")])
+    acceptor = Acceptor(package)
+    handshake = acceptor.begin()
+    await handshake.advance(b"token")
+    handshake.close()
+    await ended(acceptor, package)
+
+
+async def by_closing(handshake: SecurityHandshake) -> None:
+    handshake.close()
+
+
+async def by_deleting(handshake: SecurityHandshake) -> None:
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    handshake.submit_delete(done)
+    await done
+
+
+@pytest.mark.parametrize("says", [Deletion.AT_ONCE, Deletion.ON_A_THREAD, None])
+@pytest.mark.parametrize("delete", [by_closing, by_deleting])
+@pytest.mark.parametrize("act", [Established(ALICE), Continue(b"next")])
+@pytest.mark.parametrize("closed", [False, True], ids=["", "acceptor-closed"])
+async def test_a_context_is_deleted_where_it_says(
+    closed: bool, act: Result, delete: Callable[..., Awaitable[None]], says: Deletion | None
+) -> None:
+    package = WatchedPackage(says, act)
+    acceptor = Acceptor(package)
+    handshake = acceptor.begin(retention=Retention.KEEP)
+    await handshake.advance(b"token")
+    if closed:
+        acceptor.close()
+    for _ in range(2):
+        with contextlib.suppress(StateError):
+            await delete(handshake)
+    await ended(acceptor, package)
+    on_the_loop = package.deleted_on == [threading.get_ident()]
+    assert on_the_loop is (says is Deletion.AT_ONCE)
+
+
 # Deadlines and limits.
 
 
@@ -643,6 +722,28 @@ async def test_a_cancelled_leg_fails_the_handshake_and_deletes_when_the_package_
     assert not handshake.is_open
     package.release()
     await ended(acceptor, package)
+
+
+async def test_a_leg_that_is_cancelled_at_any_turn_establishes_nobody() -> None:
+    """Not even between the package's answer and the next step of the task that waits for it."""
+    for turns in range(1_000):
+        acceptor, package = acceptor_of(Established(ALICE))
+        handshake = acceptor.begin(retention=Retention.KEEP)
+        task = asyncio.create_task(handshake.advance(b"token"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if task.done():
+            handshake.close()
+            await ended(acceptor, package)
+            return
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert handshake.state in (S.FAILED, S.AWAIT_TOKEN)
+        handshake.close()
+        assert handshake.state is S.FAILED
+        await ended(acceptor, package)
+    pytest.fail("it never ended by itself")
 
 
 def test_a_lease_deletes_once_where_thread_and_loop_come_to_it_together() -> None:

@@ -21,7 +21,6 @@ from authsrv.packages.registry import AuthData, Keytab
 from authsrv.sspi.buffers import pack_channel_bindings, unpack_channel_bindings
 from authsrv.sspi.calls import (
     AsyncContext,
-    CallResult,
     NotifyCallback,
     async_context_requires_notify,
     create_async_context,
@@ -47,6 +46,7 @@ from authsrv.sspi.establish import (
 )
 from authsrv.sspi.handles import ContextHandle, CredentialHandle
 from authsrv.sspi.objects import ClientContext, ServerContext, Step
+from authsrv.sspi.operations import CallResult
 from authsrv.status import SecurityStatus
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
 from authsrv.bindings import BindingPolicy, ChannelBindings
 from authsrv.buffers import BufferType, SecBuffer, SecBufferDesc
@@ -12,34 +11,22 @@ from authsrv.results import Incomplete, Result
 from authsrv.status import SecurityStatus
 
 __all__ = [
-    "Input",
     "check_output",
     "pack_channel_bindings",
-    "read_input",
+    "read_channel_bindings",
+    "read_token",
     "unpack_channel_bindings",
     "unused",
     "write_output",
     "write_rest",
 ]
 
+# The enum looks a member up by a function of Python's, each time.
+_TOKEN, _CHANNEL_BINDINGS = BufferType.TOKEN, BufferType.CHANNEL_BINDINGS
+
 # sspi.h, SEC_CHANNEL_BINDINGS: type, length and offset of the initiator's address and of the
 # acceptor's, then length and offset of the application data; offsets count from the beginning.
 _HEADER = struct.Struct("<8L")
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """What the input buffers of a call say.
-
-    Args:
-        token: The peer's token.
-        bindings: The application data of the channel bindings, or None if there are none.
-
-    Source: SSPI AcceptSecurityContext, pInput.
-    """
-
-    token: bytes = field(repr=False)
-    bindings: bytes | None = field(default=None, repr=False)
 
 
 def pack_channel_bindings(bindings: ChannelBindings) -> SecBuffer:
@@ -86,31 +73,51 @@ def unpack_channel_bindings(
         raise BadBindingsError(error.cause) from None
 
 
-def read_input(buffers: SecBufferDesc | None) -> Input:
-    """Read the input buffers of a call: a token first, then perhaps channel bindings.
+def read_token(buffers: SecBufferDesc | None) -> bytes:
+    """Read the peer's token from the input buffers of a call.
 
     Args:
-        buffers: The buffers, from the caller; the token in them from the peer, untrusted.
+        buffers: The buffers, from the caller; the token in the first of them is the peer's,
+            untrusted.
 
     Returns:
-        What they say.
+        The token; a copy, where the caller could still change it.
 
     Raises:
         InvalidTokenError: There is no buffer, or the first one is no SECBUFFER_TOKEN.
 
     Source: SspiAcceptSecurityContextAsync, pInput.
     """
-    if not isinstance(buffers, SecBufferDesc) or not len(buffers):
+    if not isinstance(buffers, SecBufferDesc) or not buffers.buffers:
         raise InvalidTokenError("the call has no input buffer")
     first = buffers.buffers[0]
-    if first.type is not BufferType.TOKEN:
+    if first.type is not _TOKEN:
         name = getattr(first.type, "name", "buffer of another type")
         raise InvalidTokenError(f"the first input buffer is a {name}, not a TOKEN")
     if not isinstance(first.data, bytes | bytearray | memoryview):
         raise InvalidTokenError("the first input buffer holds no bytes")
-    bound = buffers.first(BufferType.CHANNEL_BINDINGS)
-    # A copy, where the caller could still change them.
-    return Input(bytes(first.data), None if bound is None else bound.data)
+    return bytes(first.data)
+
+
+def read_channel_bindings(
+    buffers: SecBufferDesc | None, *, policy: BindingPolicy = BindingPolicy.REQUIRE
+) -> ChannelBindings | None:
+    """Read the channel bindings from the input buffers of a call.
+
+    Args:
+        buffers: The buffers, from the caller.
+        policy: As of unpack_channel_bindings.
+
+    Returns:
+        The bindings, or None if no buffer is of type SECBUFFER_CHANNEL_BINDINGS.
+
+    Raises:
+        BadBindingsError: As of unpack_channel_bindings.
+
+    Source: SspiAcceptSecurityContextAsync, pInput.
+    """
+    bound = None if buffers is None else buffers.first(_CHANNEL_BINDINGS)
+    return None if bound is None else unpack_channel_bindings(bound.data, policy=policy)
 
 
 def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
@@ -126,7 +133,7 @@ def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
     """
     if buffers is None:
         return SecurityStatus.SEC_E_OK
-    if isinstance(buffers, SecBufferDesc) and buffers.first(BufferType.TOKEN) is not None:
+    if isinstance(buffers, SecBufferDesc) and buffers.first(_TOKEN) is not None:
         return SecurityStatus.SEC_E_OK
     return SecurityStatus.SEC_E_BUFFER_TOO_SMALL
 
@@ -147,10 +154,11 @@ def write_output(buffers: SecBufferDesc | None, token: bytes, rest: bytes = b"")
     if buffers is None:
         extra = (SecBuffer(BufferType.EXTRA, rest),) if rest else ()
         return SecBufferDesc((SecBuffer(BufferType.TOKEN, token), *extra))
-    place = buffers.first(BufferType.TOKEN)
+    place = buffers.first(_TOKEN)
     if place is not None:
         place.data = token
-    _fill_empty(buffers, BufferType.EXTRA, rest)
+    if rest:
+        _fill_empty(buffers, BufferType.EXTRA, rest)
     return buffers
 
 
@@ -169,7 +177,7 @@ def write_rest(buffers: SecBufferDesc | None, result: Result, rest: bytes) -> No
     if isinstance(result, Incomplete):
         # The length of the buffer is the message, as it is in C, where it points to nothing.
         _fill_empty(buffers, BufferType.MISSING, bytes(result.missing or 0))
-    else:
+    elif rest:
         _fill_empty(buffers, BufferType.EXTRA, rest)
 
 

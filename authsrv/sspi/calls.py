@@ -13,31 +13,23 @@ whatever is asked of a freed one, or of something else, is SEC_E_INVALID_HANDLE.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import contextvars
 import enum
-from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
+from collections.abc import Callable, Generator
 from typing import Any
 
-from authsrv.buffers import SecBufferDesc
-from authsrv.errors import AuthsrvError, PackageFaultError, StateError
-from authsrv.flags import AscRet, IscRet
-from authsrv.sspi.handles import ContextHandle
+from authsrv.errors import StateError
+from authsrv.sspi.operations import CallResult, Operation
 from authsrv.status import SecurityStatus
 
 __all__ = [
     "ALLOWED",
     "REFUSED",
     "AsyncContext",
-    "CallResult",
     "NotifyCallback",
-    "Operation",
     "async_context_requires_notify",
     "check_idle",
     "create_async_context",
-    "failed",
     "free_async_context",
     "get_async_call_status",
     "queue",
@@ -46,48 +38,6 @@ __all__ = [
 ]
 
 _S = SecurityStatus
-_NO_BUFFERS = SecBufferDesc()
-_NO_FLAGS = AscRet(0)
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """How an operation ended.
-
-    Args:
-        status: The operation's own status.
-        context: The security context to go on with, where there is one.
-        output: The output buffers, with the token for the peer.
-        context_attr: What the context has; nothing until the status is SEC_E_OK.
-        expiry: When the context ends, in UTC, or None for never; None until the status is
-            SEC_E_OK.
-        error: The cause of a failure, with the native code if there is one.
-
-    Source: SSPI AcceptSecurityContext, phNewContext, pOutput, pfContextAttr and ptsExpiry.
-    """
-
-    status: SecurityStatus
-    context: ContextHandle | None = None
-    output: SecBufferDesc = _NO_BUFFERS
-    context_attr: AscRet | IscRet = _NO_FLAGS
-    expiry: datetime | None = None
-    error: AuthsrvError | None = field(default=None, repr=False)
-
-
-def failed(error: AuthsrvError, output: SecBufferDesc = _NO_BUFFERS) -> CallResult:
-    """Make the result of an operation that failed.
-
-    Args:
-        error: The cause.
-        output: The output buffers.
-
-    Returns:
-        A result whose status is a failure even where a package refused with a code of success.
-
-    Source: SSPI AcceptSecurityContext, return values.
-    """
-    status = error.status if error.status.is_failure else _S.SEC_E_INTERNAL_ERROR
-    return CallResult(status, output=output, error=error)
 
 
 class _Phase(enum.Enum):
@@ -95,6 +45,11 @@ class _Phase(enum.Enum):
     PENDING = "pending"
     COMPLETE = "complete"
     FREED = "freed"
+
+
+# The enum looks a member up by a function of Python's, each time.
+_OK = _S.SEC_E_OK
+_IDLE, _PENDING, _COMPLETE, _FREED = _Phase
 
 
 class _FreeWhilePending(enum.Enum):
@@ -105,24 +60,6 @@ class _FreeWhilePending(enum.Enum):
 
 
 REFUSED, ALLOWED = _FreeWhilePending.REFUSED, _FreeWhilePending.ALLOWED
-
-Operation = Callable[[], Coroutine[Any, Any, CallResult]]
-
-
-class _End:
-    """The end of one operation, and those who wait for it."""
-
-    __slots__ = ("has_come", "waiters")
-
-    def __init__(self) -> None:
-        self.has_come = False
-        self.waiters: list[asyncio.Future[CallResult]] = []
-
-    def come(self, result: CallResult) -> None:
-        self.has_come = True
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(result)
 
 
 class AsyncContext:
@@ -139,31 +76,40 @@ class AsyncContext:
     __slots__ = (
         "_callback",
         "_data",
-        "_end",
         "_free_while_pending",
-        "_fresh",
-        "_must_notify",
+        "_is_told",
+        "_notify_in",
+        "_operation",
         "_phase",
         "_result",
-        "_task",
     )
 
     def __init__(self) -> None:
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._result: CallResult | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._end: _End | None = None
+        self._operation: Operation[Any] | None = None
         self._callback: NotifyCallback | None = None
         self._data: object = None
-        self._must_notify = False
+        self._notify_in: contextvars.Context | None = None
         self._free_while_pending = REFUSED
-        self._fresh: tuple[Operation, _End] | None = None
+        self._is_told = False
 
     def __repr__(self) -> str:
         return f"<AsyncContext {self._phase.value}>"
 
     def __await__(self) -> Generator[Any, None, CallResult]:
-        return self._wait().__await__()
+        # The call may be used again before whoever waits here runs on: then it has another one.
+        operation = self._operation
+        if operation is None:
+            raise StateError("nothing was queued on this call")
+        while operation.result is None:
+            waiter = operation.wait()
+            try:
+                yield from waiter
+            except (asyncio.CancelledError, GeneratorExit):
+                self._forsake(operation, waiter)
+                raise
+        return operation.result
 
     @property
     def status(self) -> SecurityStatus:
@@ -171,106 +117,38 @@ class AsyncContext:
 
         Source: SspiGetAsyncCallStatus.
         """
-        if self._phase is _Phase.PENDING:
+        if self._phase is _PENDING:
             return _S.SEC_I_ASYNC_CALL_PENDING
         if self._result is not None:
+            self._is_told = True
             return self._result.status
-        freed = self._phase is _Phase.FREED
+        freed = self._phase is _FREED
         return _S.SEC_E_INVALID_HANDLE if freed else _S.SEC_E_OUT_OF_SEQUENCE
 
-    async def _wait(self) -> CallResult:
-        fresh, self._fresh = self._fresh, None
-        if fresh is not None:
-            return await self._run(*fresh)
-        # The call may be used again before whoever waits here runs on: then these are others.
-        task, end = self._task, self._end
-        if end is None:
-            raise StateError("nothing was queued on this call")
-        if self._result is not None:
-            return self._result
-        # asyncio.shield would do, and costs two more turns of the loop.
-        waiter: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        end.waiters.append(waiter)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if task is not None and waiter is end.waiters[0]:
-                task.cancel()
-            raise
+    def _forsake(self, operation: Operation[Any], waiter: asyncio.Future[None]) -> None:
+        nobody_waits = operation.forsake(waiter)
+        unheard = nobody_waits and not self._is_told and self._callback is None
+        if unheard and self._operation is operation:
+            # It may be complete, in this turn of the loop.
+            self._result = operation.take_back() or self._result
 
-    def _start(
-        self,
-        operation: Operation,
-        abandon: Callable[[], None],
-        free_while_pending: _FreeWhilePending,
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        end = _End()
-        # All this comes first: an eager task may be complete as soon as it is made.
-        self._phase, self._end = _Phase.PENDING, end
-        self._free_while_pending = free_while_pending
-        self._must_notify = self._callback is not None
-        self._fresh = operation, end
-        if self._must_notify or asyncio.current_task() is None:
-            # Nobody will await it at once; and a loop that is closing ends its tasks, but not
-            # what a callback has left for its next turn.
-            self._begin(abandon, end)
-        else:
-            # Whoever awaits the call by then performs it in its own task: that saves a task and
-            # three turns of the loop, a tenth of a Kerberos handshake.
-            loop.call_soon(self._begin, abandon, end)
-
-    def _begin(self, abandon: Callable[[], None], end: _End) -> None:
-        """Give the operation a task of its own, unless somebody performs it."""
-        if self._fresh is None or self._fresh[1] is not end:
+    def _complete(self, result: CallResult) -> None:
+        if self._phase is _FREED:
             return
-        operation, self._fresh = self._fresh[0], None
-        self._task = asyncio.get_running_loop().create_task(self._perform(operation, end))
-        self._task.add_done_callback(partial(self._see_to, abandon, end))
+        self._phase, self._result = _COMPLETE, result
+        if self._notify_in is not None:
+            self._call_back_soon(self._notify_in)
 
-    async def _perform(self, operation: Operation, end: _End) -> None:
-        # Whoever waits is gone or is told so itself; the call has an end all the same.
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._run(operation, end)
-
-    async def _run(self, operation: Operation, end: _End) -> CallResult:
+    def _call_back_soon(self, context: contextvars.Context) -> None:
+        # Before those who wait: they may free the call, which has to be called back first.
         try:
-            result = await operation()
-        except AuthsrvError as error:
-            result = failed(error)
-        except asyncio.CancelledError:
-            self._complete(CallResult(_S.SEC_E_UNFINISHED_CONTEXT_DELETED), end)
-            raise
-        except Exception as broken:
-            # Its type is a name from somebody's code; its text could hold anything, a token too.
-            result = failed(PackageFaultError(f"the operation raised {type(broken).__name__}"))
-        self._complete(result, end)
-        return result
-
-    def _see_to(
-        self,
-        abandon: Callable[[], None],
-        end: _End,
-        task: asyncio.Task[None],
-    ) -> None:
-        """See to a task that was cancelled before it began, or that something else ended."""
-        if end.has_come:
-            return
-        abandon()
-        ended = not task.cancelled() and task.exception() is not None
-        status = _S.SEC_E_INTERNAL_ERROR if ended else _S.SEC_E_UNFINISHED_CONTEXT_DELETED
-        self._complete(CallResult(status), end)
-
-    def _complete(self, result: CallResult, end: _End) -> None:
-        if self._phase is not _Phase.FREED:
-            self._phase, self._result = _Phase.COMPLETE, result
-            if self._must_notify:
-                # Before those who wait: they may free the call, which has to be called back first.
-                asyncio.get_running_loop().call_soon(self._notify)
-        end.come(result)
+            asyncio.get_running_loop().call_soon(self._notify, context=context)
+        except RuntimeError:
+            # The loop is closed: nobody will ever be called back.
+            self._notify_in = None
 
     def _notify(self) -> None:
-        self._must_notify = False
+        self._notify_in = None
         if self._callback is not None:
             # What it raises goes to the loop's exception handler, as of every callback.
             self._callback(self, self._data)
@@ -281,37 +159,34 @@ NotifyCallback = Callable[[AsyncContext, object], object]
 registered with it."""
 
 
-def _leave() -> None:
-    """There is nothing to do."""
-
-
 def queue(
     call: AsyncContext,
-    operation: Operation,
+    operation: Operation[Any],
     *,
-    abandon: Callable[[], None] = _leave,
     free_while_pending: _FreeWhilePending = REFUSED,
 ) -> SecurityStatus:
     """Queue an operation on a call; the `...Async` functions end with it.
 
     Args:
-        call: An idle call.
-        operation: Makes the coroutine to run. What it raises of AuthsrvError is its status.
-        abandon: What to do where the operation could not even begin: the loop was closing.
-        free_while_pending: Whether the call may be freed before its end.
+        call: A call that is idle, as check_idle has said.
+        operation: What to do. It has its end in any case, perhaps before this returns.
+        free_while_pending: Whether the call may be freed before that.
 
     Returns:
-        SEC_E_OK, or why it was not queued.
+        SEC_E_OK.
 
     Raises:
-        RuntimeError: No event loop is running.
+        RuntimeError: No event loop is running; nothing has changed.
 
     Source: SspiAcceptSecurityContextAsync, return value.
     """
-    status = check_idle(call)
-    if status is _S.SEC_E_OK:
-        call._start(operation, abandon, free_while_pending)
-    return status
+    asyncio.get_running_loop()  # without one nothing may be changed
+    call._phase, call._operation = _PENDING, operation
+    call._free_while_pending, call._is_told = free_while_pending, False
+    if call._callback is not None:
+        call._notify_in = contextvars.copy_context()
+    operation.start(call._complete)
+    return _OK
 
 
 def check_idle(call: AsyncContext) -> SecurityStatus:
@@ -325,9 +200,9 @@ def check_idle(call: AsyncContext) -> SecurityStatus:
 
     Source: SspiReinitAsyncContext, remarks.
     """
-    if not isinstance(call, AsyncContext) or call._phase is _Phase.FREED:
+    if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE
-    return _S.SEC_E_OK if call._phase is _Phase.IDLE else _S.SEC_E_OUT_OF_SEQUENCE
+    return _OK if call._phase is _IDLE else _S.SEC_E_OUT_OF_SEQUENCE
 
 
 def create_async_context() -> AsyncContext:
@@ -358,7 +233,7 @@ def set_async_notify_callback(
     Source: SspiSetAsyncNotifyCallback.
     """
     status = check_idle(call)
-    if status is _S.SEC_E_OK:
+    if status is _OK:
         call._callback, call._data = callback, data
     return status
 
@@ -406,12 +281,12 @@ def reinit_async_context(call: AsyncContext) -> SecurityStatus:
 
     Source: SspiReinitAsyncContext.
     """
-    if not isinstance(call, AsyncContext) or call._phase is _Phase.FREED:
+    if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE
-    if call._phase is _Phase.PENDING or call._must_notify:
+    if call._phase is _PENDING or call._notify_in is not None:
         return _S.SEC_E_OUT_OF_SEQUENCE
-    call._phase, call._result, call._task, call._end = _Phase.IDLE, None, None, None
-    return _S.SEC_E_OK
+    call._phase, call._result, call._operation = _IDLE, None, None
+    return _OK
 
 
 def free_async_context(call: AsyncContext) -> SecurityStatus:
@@ -427,13 +302,12 @@ def free_async_context(call: AsyncContext) -> SecurityStatus:
 
     Source: SspiFreeAsyncContext; SspiSetAsyncNotifyCallback, remarks.
     """
-    if not isinstance(call, AsyncContext) or call._phase is _Phase.FREED:
+    if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE
     forgettable = call._free_while_pending is ALLOWED and call._callback is None
-    if call._must_notify or (call._phase is _Phase.PENDING and not forgettable):
+    pending = call._phase is _PENDING
+    if call._notify_in is not None or (pending and not forgettable):
         return _S.SEC_E_OUT_OF_SEQUENCE
-    if call._phase is not _Phase.PENDING:
-        call._task = call._end = None
-    call._phase, call._result = _Phase.FREED, None
+    call._phase, call._result, call._operation = _FREED, None, None
     call._callback = call._data = None
-    return _S.SEC_E_OK
+    return _OK

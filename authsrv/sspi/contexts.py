@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from authsrv.attributes import ContextAttribute
 from authsrv.buffers import SecBufferDesc
+from authsrv.drive import SecurityHandshake
 from authsrv.errors import AuthsrvError
 from authsrv.flags import AscRet, IscRet, isc_ret_from_asc
 from authsrv.handshake import State
@@ -14,15 +14,9 @@ from authsrv.identity import Identity
 from authsrv.results import Established, Incomplete, Refused
 from authsrv.role import Role
 from authsrv.sspi.buffers import check_output, write_output
-from authsrv.sspi.calls import (
-    ALLOWED,
-    AsyncContext,
-    CallResult,
-    check_idle,
-    failed,
-    queue,
-)
+from authsrv.sspi.calls import ALLOWED, AsyncContext, check_idle, queue
 from authsrv.sspi.handles import ContextHandle, check_context
+from authsrv.sspi.operations import CallResult, Operation, failed
 from authsrv.status import SecurityStatus
 
 __all__ = [
@@ -35,6 +29,9 @@ __all__ = [
 ]
 
 _S = SecurityStatus
+_OK = _S.SEC_E_OK
+_INITIATOR = Role.INITIATOR
+_DELETED = CallResult(_OK)
 
 
 def attributes_of(identity: Identity, role: Role) -> AscRet | IscRet:
@@ -49,7 +46,7 @@ def attributes_of(identity: Identity, role: Role) -> AscRet | IscRet:
 
     Source: SSPI AcceptSecurityContext and InitializeSecurityContext, pfContextAttr.
     """
-    if role is Role.INITIATOR:
+    if role is _INITIATOR:
         return isc_ret_from_asc(identity.attributes)
     return identity.attributes
 
@@ -95,7 +92,7 @@ async def complete(context: ContextHandle, token: SecBufferDesc | None = None) -
     Source: SSPI CompleteAuthToken.
     """
     for status in (check_context(context), check_output(token)):
-        if status is not _S.SEC_E_OK:
+        if status is not _OK:
             return CallResult(status)
     handshake = context.handshake
     if handshake is None or handshake.state not in (State.COMPLETING, State.COMPLETING_LEG):
@@ -111,11 +108,9 @@ async def complete(context: ContextHandle, token: SecBufferDesc | None = None) -
     if not isinstance(result, Incomplete) and result.token:
         write_output(token, result.token)
     if not isinstance(result, Established):
-        return CallResult(_S.SEC_E_OK, context)
+        return CallResult(_OK, context)
     attributes = attributes_of(result.identity, context.role)
-    return CallResult(
-        _S.SEC_E_OK, context, context_attr=attributes, expiry=result.identity.expires_at
-    )
+    return CallResult(_OK, context, context_attr=attributes, expiry=result.identity.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +152,7 @@ async def query_context_attributes(
         return QueryResult(failed(error).status)
     if isinstance(value, AscRet) and context.role is Role.INITIATOR:
         value = isc_ret_from_asc(value)
-    return QueryResult(_S.SEC_E_OK, value)
+    return QueryResult(_OK, value)
 
 
 def delete_security_context_async(call: AsyncContext, context: ContextHandle) -> SecurityStatus:
@@ -181,18 +176,35 @@ def delete_security_context_async(call: AsyncContext, context: ContextHandle) ->
     if context.is_busy:
         return _S.SEC_E_OUT_OF_SEQUENCE
     status = check_idle(call)
-    if status is not _S.SEC_E_OK:
+    if status is not _OK:
         return status
-    asyncio.get_running_loop()  # without one nothing may be changed
-    handshake = context.release()
+    return queue(call, _Deletion(context), free_while_pending=ALLOWED)
 
-    async def delete() -> CallResult:
-        if handshake is not None:
-            await handshake.delete()
-        return CallResult(_S.SEC_E_OK)
 
-    def abandon() -> None:
-        if handshake is not None:
-            handshake.close()
+class _Deletion(Operation[None]):
+    """The deletion of a context."""
 
-    return queue(call, delete, abandon=abandon, free_while_pending=ALLOWED)
+    __slots__ = ("_context", "_handshake")
+
+    def __init__(self, context: ContextHandle) -> None:
+        self._context = context
+        self._handshake: SecurityHandshake | None = None
+
+    def begin(self) -> None:
+        self._handshake = self._context.release()
+        if self._handshake is None:
+            self.set_result(None)
+        else:
+            self._handshake.submit_delete(self)
+
+    def conclude(self, answer: None) -> CallResult:
+        return _DELETED
+
+    def abandon(self) -> None:
+        if self._handshake is not None:
+            self._handshake.close()
+
+    def set_exception(self, error: BaseException) -> None:
+        # Nobody is at fault, and there is nothing that the caller could do: it is deleted later.
+        self.abandon()
+        self.set_result(None)

@@ -7,8 +7,9 @@ own, can be handed in as it is.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 from authsrv.acceptor import Acceptor, Initiator
@@ -23,8 +24,9 @@ from authsrv.packages.registry import (
     make_acceptor_package,
     make_initiator_package,
 )
-from authsrv.sspi.calls import AsyncContext, CallResult, check_idle, queue
+from authsrv.sspi.calls import AsyncContext, check_idle, queue
 from authsrv.sspi.handles import CredentialHandle
+from authsrv.sspi.operations import CallResult, Operation
 from authsrv.status import SecurityStatus
 from authsrv.workers import WorkerPool
 
@@ -38,6 +40,8 @@ __all__ = [
 _S = SecurityStatus
 _DIRECTIONS = CredentialUse.BOTH
 
+
+_Parties = tuple[Acceptor | None, Initiator | None]
 
 Package = str | SecurityPackage | InitiatorPackage
 """A package by its name, or the package itself."""
@@ -80,19 +84,10 @@ def acquire_credentials_handle_async(
     if check_idle(call) is not _S.SEC_E_OK:
         return check_idle(call)
 
-    async def acquire() -> CallResult:
-        pool = WorkerPool(limits)
-        try:
-            parties = await pool.run(
-                lambda: _make_parties(principal, package, credential_use, auth_data, limits, pool)
-            )
-        except BaseException:
-            pool.close()
-            raise
-        credential.fill(*parties)
-        return CallResult(_S.SEC_E_OK)
+    def make(pool: WorkerPool) -> _Parties:
+        return _make_parties(principal, package, credential_use, auth_data, limits, pool)
 
-    return queue(call, acquire)
+    return queue(call, _Acquisition(credential, limits, make))
 
 
 def free_credentials_handle_async(
@@ -115,11 +110,8 @@ def free_credentials_handle_async(
     if not isinstance(credential, CredentialHandle) or not credential.is_valid:
         return _S.SEC_E_INVALID_HANDLE
 
-    async def free() -> CallResult:
-        credential.free()
-        return CallResult(_S.SEC_E_OK)
-
-    return queue(call, free, abandon=credential.free)
+    status = check_idle(call)
+    return queue(call, _Release(credential)) if status is _S.SEC_E_OK else status
 
 
 @asynccontextmanager
@@ -165,6 +157,51 @@ async def acquire_credentials(
         yield credential
 
 
+class _Acquisition(Operation[_Parties]):
+    """The acquisition of a credential, with threads of its own."""
+
+    __slots__ = ("_credential", "_make", "_pool")
+
+    def __init__(
+        self,
+        credential: CredentialHandle,
+        limits: Limits,
+        make: Callable[[WorkerPool], _Parties],
+    ) -> None:
+        self._credential = credential
+        self._make = make
+        self._pool = WorkerPool(limits)
+
+    def begin(self) -> None:
+        self._pool.submit(partial(self._make, self._pool), self)
+
+    def conclude(self, parties: _Parties) -> CallResult:
+        self._credential.fill(*parties)
+        return CallResult(_S.SEC_E_OK)
+
+    def abandon(self) -> None:
+        self._pool.close()
+
+
+class _Release(Operation[None]):
+    """The release of a credential."""
+
+    __slots__ = ("_credential",)
+
+    def __init__(self, credential: CredentialHandle) -> None:
+        self._credential = credential
+
+    def begin(self) -> None:
+        self._credential.free()
+        self.set_result(None)
+
+    def conclude(self, answer: None) -> CallResult:
+        return CallResult(_S.SEC_E_OK)
+
+    def abandon(self) -> None:
+        self._credential.free()
+
+
 def _make_parties(
     principal: str | None,
     package: Package,
@@ -172,7 +209,7 @@ def _make_parties(
     auth_data: AuthData | None,
     limits: Limits,
     pool: WorkerPool,
-) -> tuple[Acceptor | None, Initiator | None]:
+) -> _Parties:
     """Make what the use asks for; runs on a thread."""
     if not use & _DIRECTIONS:
         raise ConfigError("a credential is for INBOUND, OUTBOUND or BOTH")

@@ -7,15 +7,11 @@ in use) comes back at once; everything else is the status of the call.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 
 from authsrv.acceptor import Acceptor, Initiator
 from authsrv.bindings import BindingPolicy
-from authsrv.buffers import BufferType, SecBufferDesc
-from authsrv.drive import Leg, SecurityHandshake
+from authsrv.buffers import SecBufferDesc
 from authsrv.errors import AuthsrvError, UnsupportedFunctionError
 from authsrv.flags import (
     AscReq,
@@ -26,26 +22,20 @@ from authsrv.flags import (
 from authsrv.handshake import State
 from authsrv.lease import Retention
 from authsrv.packages.base import ContextRequest, InitiatorRequest
-from authsrv.results import Established, Incomplete, Refused
+from authsrv.results import Established, Incomplete, Refused, Result
 from authsrv.role import Role
 from authsrv.sspi.buffers import (
-    Input,
     check_output,
-    read_input,
-    unpack_channel_bindings,
+    read_channel_bindings,
+    read_token,
     unused,
     write_output,
     write_rest,
 )
-from authsrv.sspi.calls import (
-    AsyncContext,
-    CallResult,
-    check_idle,
-    failed,
-    queue,
-)
+from authsrv.sspi.calls import AsyncContext, check_idle, queue
 from authsrv.sspi.contexts import attributes_of
 from authsrv.sspi.handles import ContextHandle, CredentialHandle, check_context
+from authsrv.sspi.operations import UNFINISHED, CallResult, Operation, failed
 from authsrv.status import SecurityStatus
 
 __all__ = ["accept_security_context_async", "initialize_security_context_async"]
@@ -53,7 +43,14 @@ __all__ = ["accept_security_context_async", "initialize_security_context_async"]
 _S = SecurityStatus
 _NO_FLAGS = AscRet(0)
 _NO_REQUIREMENTS = AscReq(0)
-_NOTHING = Input(b"")
+_NO_REQUEST = ContextRequest()
+_OK = _S.SEC_E_OK
+# The enums look a member up by a function of Python's, each time.
+_KEEP = Retention.KEEP
+_REQUIRE = BindingPolicy.REQUIRE
+_ACCEPTOR, _INITIATOR = Role.ACCEPTOR, Role.INITIATOR
+_acceptor_of, _initiator_of = CredentialHandle.acceptor, CredentialHandle.initiator
+_NATIVE = DataRepresentation.NATIVE
 
 # The documentation names ASC_REQ_DELEGATE and ASC_REQ_PROMPT_FOR_CREDS. The latter is in no header;
 # the bit of the client's flag of that name is, for a server, a TLS session ticket.
@@ -68,7 +65,7 @@ def accept_security_context_async(
     context: ContextHandle | None,
     input: SecBufferDesc | None,
     context_req: AscReq = _NO_REQUIREMENTS,
-    target_data_rep: DataRepresentation = DataRepresentation.NATIVE,
+    target_data_rep: DataRepresentation = _NATIVE,
     output: SecBufferDesc | None = None,
     *,
     new_context: ContextHandle | None = None,
@@ -106,24 +103,23 @@ def accept_security_context_async(
 
     Source: SspiAcceptSecurityContextAsync.
     """
-    party = None if credential is None else _party(credential, CredentialHandle.acceptor)
-    status = _check(call, party, context, new_context, output, Role.ACCEPTOR)
-    if status is not _S.SEC_E_OK:
+    party = None if credential is None else _party(credential, _acceptor_of)
+    status = _check(call, party, context, new_context, output, _ACCEPTOR)
+    if status is not _OK:
         return status
     try:
-        given = read_input(input)
-        request = _acceptor_request(given, context_req, target_data_rep, required_attributes)
+        token = read_token(input)
+        request = _acceptor_request(input, context_req, target_data_rep, required_attributes)
     except AuthsrvError as error:
         return error.status
 
-    def begin() -> tuple[SecurityHandshake, Acceptor]:
+    def first(handle: ContextHandle) -> None:
         if int(context_req) & _UNSUPPORTED:
             raise UnsupportedFunctionError("a flag was asked for that a server cannot ask for")
         assert isinstance(party, Acceptor)
-        return party.begin(request, retention=Retention.KEEP), party
+        handle.fill(party.begin(request, retention=_KEEP), party)
 
-    step = _Step(context, new_context, given.token, input, output, begin)
-    return step.queue_on(call)
+    return queue(call, _Step(context, new_context, token, input, output, first))
 
 
 def initialize_security_context_async(
@@ -132,7 +128,7 @@ def initialize_security_context_async(
     context: ContextHandle | None,
     target_name: str | None,
     context_req: IscReq = IscReq.MUTUAL_AUTH,
-    target_data_rep: DataRepresentation = DataRepresentation.NATIVE,
+    target_data_rep: DataRepresentation = _NATIVE,
     input: SecBufferDesc | None = None,
     output: SecBufferDesc | None = None,
     *,
@@ -166,97 +162,109 @@ def initialize_security_context_async(
 
     Source: SspiInitializeSecurityContextAsync.
     """
-    party = None if credential is None else _party(credential, CredentialHandle.initiator)
-    status = _check(call, party, context, new_context, output, Role.INITIATOR)
-    if status is not _S.SEC_E_OK:
+    party = None if credential is None else _party(credential, _initiator_of)
+    status = _check(call, party, context, new_context, output, _INITIATOR)
+    if status is not _OK:
         return status
     if context is None and not target_name:
         return _S.SEC_E_TARGET_UNKNOWN
     try:
-        given = _first_input(input) if context is None else read_input(input)
-        bindings = None if given.bindings is None else unpack_channel_bindings(given.bindings)
+        token = b"" if context is None else read_token(input)
+        bindings = read_channel_bindings(input)
     except AuthsrvError as error:
         return error.status
     request = InitiatorRequest(
         target_name or "", bindings, context_req, required_attributes, target_data_rep
     )
 
-    def begin() -> tuple[SecurityHandshake, Initiator]:
+    def first(handle: ContextHandle) -> None:
         assert isinstance(party, Initiator)
-        return party.begin(request, retention=Retention.KEEP), party
+        handle.fill(party.begin(request, retention=_KEEP), party)
 
-    step = _Step(context, new_context, given.token, input, output, begin)
-    return step.queue_on(call)
+    return queue(call, _Step(context, new_context, token, input, output, first))
 
 
-@dataclass(slots=True)
-class _Step:
+class _Step(Operation[Result]):
     """One step of a handshake, from the arguments of a call to its result."""
 
-    context: ContextHandle | None
-    new_context: ContextHandle | None
-    token: bytes
-    input: SecBufferDesc | None
-    output: SecBufferDesc | None
-    begin: Callable[[], tuple[SecurityHandshake, Acceptor | Initiator]]
+    __slots__ = ("_context", "_first", "_handle", "_input", "_new_context", "_output", "_token")
 
-    def queue_on(self, call: AsyncContext) -> SecurityStatus:
-        asyncio.get_running_loop()  # without one nothing may be changed
-        # From now on, and not only when it runs: nobody else may queue anything on these handles.
-        self._mark(is_busy=True)
-        return queue(call, self._perform, abandon=self._abandon)
+    def __init__(
+        self,
+        context: ContextHandle | None,
+        new_context: ContextHandle | None,
+        token: bytes,
+        input: SecBufferDesc | None,
+        output: SecBufferDesc | None,
+        first: Callable[[ContextHandle], None],
+    ) -> None:
+        self._context = context
+        self._new_context = new_context
+        self._handle = context or new_context or ContextHandle()
+        self._token = token
+        self._input = input
+        self._output = output
+        self._first = first
 
-    def _mark(self, *, is_busy: bool) -> None:
-        for handle in (self.context, self.new_context):
-            if handle is not None:
-                handle.is_busy = is_busy
+    def begin(self) -> None:
+        # From now on nobody else may queue anything on these handles.
+        handle = self._handle
+        handle.is_busy = True
+        if self._new_context is not None:
+            self._new_context.is_busy = True
+        if self._context is None:
+            self._first(handle)
+        handshake = handle.handshake
+        assert handshake is not None
+        handshake.submit_step(self._token, self)
 
-    def _abandon(self) -> None:
-        self._mark(is_busy=False)
-        if self.context is not None:
-            self.context.give_up()
+    def abandon(self) -> None:
+        # Nobody is told how far it came; so nobody may go on with it.
+        self._let_go()
+        self._handle.give_up()
 
-    async def _perform(self) -> CallResult:
-        handle = self.context or self.new_context or ContextHandle()
-        try:
-            if self.context is None:
-                handle.fill(*self.begin())
-            handshake = handle.handshake
-            if handshake is None:
-                return CallResult(_S.SEC_E_INVALID_HANDLE)
-            return self._conclude(await handshake.step(self.token), handle)
-        except BaseException:
-            # Nobody is told how far it came; so nobody may go on with it.
-            handle.give_up()
-            raise
-        finally:
-            self._mark(is_busy=False)
-            handle.drop_failed()
-
-    def _conclude(self, leg: Leg, handle: ContextHandle) -> CallResult:
-        result = leg.result
+    def conclude(self, result: Result) -> CallResult:
+        self._let_go()
+        handle = self._handle
         if isinstance(result, Refused):
-            return failed(result.error, write_output(self.output, result.token))
-        rest = unused(result, self.token)
-        write_rest(self.input, result, rest)
+            handle.drop_failed()
+            return failed(result.error, write_output(self._output, result.token))
+        rest = unused(result, self._token)
+        write_rest(self._input, result, rest)
         token = b"" if isinstance(result, Incomplete) else result.token
-        output = write_output(self.output, token, rest)
-        if self.new_context is not None and self.new_context is not handle:
-            self.new_context.take_from(handle)
-            handle = self.new_context
+        output = write_output(self._output, token, rest)
+        if self._new_context is not None and self._new_context is not handle:
+            self._new_context.take_from(handle)
+            handle = self._handle = self._new_context
         if not isinstance(result, Established):
             return CallResult(result.status, handle, output)
         attributes = attributes_of(result.identity, handle.role)
         return CallResult(result.status, handle, output, attributes, result.identity.expires_at)
+
+    def take_back(self) -> CallResult | None:
+        if self._handle.is_busy or self.result is None or self.result.context is None:
+            return None
+        # Whoever was cancelled has no handle, or does not know that it has to delete the context.
+        self._handle.give_up()
+        self.result = UNFINISHED
+        return self.result
+
+    def _let_go(self) -> None:
+        self._handle.is_busy = False
+        if self._new_context is not None:
+            self._new_context.is_busy = False
 
 
 def _party(
     credential: CredentialHandle,
     which: Callable[[CredentialHandle], Acceptor | Initiator | None],
 ) -> Acceptor | Initiator | SecurityStatus:
-    if not isinstance(credential, CredentialHandle) or not credential.is_valid:
-        return _S.SEC_E_INVALID_HANDLE
-    return which(credential) or _S.SEC_E_NO_CREDENTIALS
+    if not isinstance(credential, CredentialHandle):
+        return _S.SEC_E_INVALID_HANDLE  # type: ignore[unreachable]  # not typed by all
+    party = which(credential)
+    if party is not None:
+        return party
+    return _S.SEC_E_NO_CREDENTIALS if credential.is_valid else _S.SEC_E_INVALID_HANDLE
 
 
 def _check(
@@ -269,26 +277,23 @@ def _check(
 ) -> SecurityStatus:
     if isinstance(party, SecurityStatus):
         return party
-    for status in (
-        check_idle(call),
-        _check_begin(party) if context is None else _check_next(context, party, role),
-        _check_new(context, new_context),
-        check_output(output),
-    ):
-        if status is not _S.SEC_E_OK:
-            return status
-    return _S.SEC_E_OK
-
-
-def _check_begin(party: Acceptor | Initiator | None) -> SecurityStatus:
-    return _S.SEC_E_INVALID_HANDLE if party is None else _S.SEC_E_OK
+    status = check_idle(call)
+    if status is _OK and context is not None:
+        status = _check_next(context, party, role)
+    elif status is _OK and party is None:
+        status = _S.SEC_E_INVALID_HANDLE
+    if status is _OK and new_context is not None:
+        status = _check_new(context, new_context)
+    if status is _OK and output is not None:
+        status = check_output(output)
+    return status
 
 
 def _check_next(
     context: ContextHandle, party: Acceptor | Initiator | None, role: Role
 ) -> SecurityStatus:
     status = check_context(context)
-    if status is not _S.SEC_E_OK:
+    if status is not _OK:
         return status
     if context.role is not role:
         return _S.SEC_E_INVALID_HANDLE
@@ -298,36 +303,27 @@ def _check_next(
         State.AWAIT_TOKEN,
         State.AWAIT_MORE,
     )
-    return _S.SEC_E_OK if waits else _S.SEC_E_OUT_OF_SEQUENCE
+    return _OK if waits else _S.SEC_E_OUT_OF_SEQUENCE
 
 
-def _check_new(context: ContextHandle | None, new: ContextHandle | None) -> SecurityStatus:
-    if new is None or new is context:
-        return _S.SEC_E_OK
+def _check_new(context: ContextHandle | None, new: ContextHandle) -> SecurityStatus:
+    if new is context:
+        return _OK
     if not isinstance(new, ContextHandle):
         return _S.SEC_E_INVALID_HANDLE  # type: ignore[unreachable]  # not typed by all
     if new.is_busy:
         return _S.SEC_E_OUT_OF_SEQUENCE
-    return _S.SEC_E_INVALID_HANDLE if new.is_valid else _S.SEC_E_OK
-
-
-def _first_input(buffers: SecBufferDesc | None) -> Input:
-    """Read the input of a client's first call, which has no token."""
-    if buffers is None:
-        return _NOTHING
-    bound = buffers.first(BufferType.CHANNEL_BINDINGS)
-    return Input(b"", None if bound is None else bound.data)
+    return _S.SEC_E_INVALID_HANDLE if new.is_valid else _OK
 
 
 def _acceptor_request(
-    given: Input,
+    input: SecBufferDesc | None,
     flags: AscReq,
     representation: DataRepresentation,
     required: AscRet,
 ) -> ContextRequest:
-    policy = BindingPolicy.REQUIRE
-    if int(flags) & _MAY_MISS:
-        policy = BindingPolicy.ALLOW
-    unpack = partial(unpack_channel_bindings, policy=policy)
-    bindings = None if given.bindings is None else unpack(given.bindings)
+    policy = BindingPolicy.ALLOW if int(flags) & _MAY_MISS else _REQUIRE
+    bindings = read_channel_bindings(input, policy=policy)
+    if bindings is None and not (int(flags) or int(required)) and representation is _NATIVE:
+        return _NO_REQUEST
     return ContextRequest(bindings, flags, required, representation)

@@ -19,6 +19,8 @@ from authsrv.handshake import State
 from authsrv.role import Role
 from authsrv.status import SecurityStatus
 
+_ACCEPTOR, _INITIATOR = Role.ACCEPTOR, Role.INITIATOR
+
 __all__ = ["ContextHandle", "CredentialHandle", "check_context"]
 
 
@@ -116,16 +118,19 @@ class ContextHandle:
 
     It must be deleted. One that is forgotten warns (ResourceWarning) and deletes its context.
 
+    Attributes:
+        is_busy: Whether an operation works on it; no other one may be queued then.
+
     Source: sspi.h, CtxtHandle.
     """
 
-    __slots__ = ("__weakref__", "_handshake", "_is_busy", "_loop", "_party")
+    __slots__ = ("__weakref__", "_handshake", "_loop", "_party", "is_busy")
 
     def __init__(self) -> None:
         self._handshake: SecurityHandshake | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._party: Acceptor | Initiator | None = None
-        self._is_busy = False
+        self.is_busy = False
 
     def __repr__(self) -> str:
         if self._handshake is None:
@@ -160,24 +165,12 @@ class ContextHandle:
         return self._party is not None
 
     @property
-    def is_busy(self) -> bool:
-        """Whether an operation works on it.
-
-        Source: SSPI AcceptSecurityContext, remarks on concurrent calls.
-        """
-        return self._is_busy
-
-    @is_busy.setter
-    def is_busy(self, value: bool) -> None:
-        self._is_busy = value
-
-    @property
     def role(self) -> Role:
         """Which side of the handshake it is.
 
         Source: RFC 2743 section 1.1.
         """
-        return Role.INITIATOR if isinstance(self._party, Initiator) else Role.ACCEPTOR
+        return _INITIATOR if isinstance(self._party, Initiator) else _ACCEPTOR
 
     @property
     def handshake(self) -> SecurityHandshake | None:

@@ -20,7 +20,7 @@ from authsrv.errors import StateError, UnsupportedFunctionError
 from authsrv.flags import AscReq, AscRet, DataRepresentation, IscReq, IscRet
 from authsrv.handshake import State
 from authsrv.sspi.buffers import pack_channel_bindings
-from authsrv.sspi.calls import AsyncContext, CallResult
+from authsrv.sspi.calls import AsyncContext
 from authsrv.sspi.contexts import (
     complete,
     delete_security_context_async,
@@ -31,6 +31,7 @@ from authsrv.sspi.establish import (
     initialize_security_context_async,
 )
 from authsrv.sspi.handles import ContextHandle, CredentialHandle
+from authsrv.sspi.operations import CallResult
 from authsrv.status import SecurityStatus
 
 __all__ = ["ClientContext", "ServerContext", "Step"]

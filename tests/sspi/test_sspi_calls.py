@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import sys
 import threading
@@ -14,7 +15,6 @@ import pytest
 from backends import tokens
 from calling import (
     QUEUEING,
-    Queueing,
     World,
     a_world,
     begun,
@@ -24,12 +24,15 @@ from calling import (
     turns,
 )
 
-from authsrv.errors import StateError
+from authsrv.errors import LogonDeniedError, StateError
+from authsrv.packages.scripted import ScriptedPackage
+from authsrv.results import Refused
 from authsrv.sspi import (
     AsyncContext,
     CallResult,
     SecurityStatus,
     accept_security_context_async,
+    acquire_credentials,
     async_context_requires_notify,
     create_async_context,
     delete_security_context_async,
@@ -38,9 +41,18 @@ from authsrv.sspi import (
     reinit_async_context,
     set_async_notify_callback,
 )
+from authsrv.sspi.operations import Operation
 
 S = SecurityStatus
 Ask = Callable[[AsyncContext], object]
+HEARD = (
+    "by nobody",
+    "by a callback",
+    "by asking",
+    "by another task",
+    "by another task, cancelled too",
+)
+REQUEST = contextvars.ContextVar("REQUEST", default="nobody's")
 
 
 def accept(call: AsyncContext, world: World, token: bytes) -> SecurityStatus:
@@ -368,6 +380,9 @@ async def test_a_callback_may_free_its_call() -> None:
 
 # Freeing.
 
+LASTING = sorted(QUEUEING.keys() - {"delete", "free"})
+"""What may take its time and leaves something behind. A credential is freed at once."""
+
 
 async def test_a_pending_deletion_without_a_callback_may_be_freed_and_deletes_all_the_same() -> (
     None
@@ -395,7 +410,7 @@ async def test_a_pending_deletion_with_a_callback_cannot_be_freed() -> None:
         assert free_async_context(call) is S.SEC_E_OK
 
 
-@pytest.mark.parametrize("function", sorted(QUEUEING.keys() - {"delete"}))
+@pytest.mark.parametrize("function", LASTING)
 async def test_no_other_pending_operation_may_be_freed(function: str) -> None:
     async with a_world() as world:
         call = create_async_context()
@@ -521,6 +536,155 @@ async def test_a_cancelled_task_leaves_alone_what_was_queued_on_its_call_afterwa
         assert await person(world.fresh) == "bob"
 
 
+@pytest.mark.parametrize("heard", HEARD)
+@pytest.mark.parametrize("token", [b"bob:", b"bob:continue"])
+async def test_a_task_cancelled_between_the_end_and_its_next_step_takes_the_result_along(
+    token: bytes, heard: str
+) -> None:
+    """Unless somebody else has it: nobody but them knows that there is a context to delete."""
+    loop = asyncio.get_running_loop()
+    async with a_world() as world:
+        call = create_async_context()
+        if heard == "by a callback":
+            set_async_notify_callback(call, ignore)
+        accept(call, world, token)
+        waiting = asyncio.create_task(wait(call))
+        another = asyncio.create_task(wait(call)) if "another task" in heard else None
+        await turns(1)
+        seen: list[SecurityStatus] = []
+
+        def look() -> None:
+            # To ask for the status would be to hear of it.
+            if "pending" in repr(call):
+                loop.call_soon(look)
+                return
+            if heard == "by asking":
+                seen.append(get_async_call_status(call))
+            waiting.cancel()
+            if heard == "by another task, cancelled too":
+                assert another is not None
+                another.cancel()
+
+        loop.call_soon(look)
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        await turns(2)
+        taken_back = heard in ("by nobody", "by another task, cancelled too")
+        assert world.fresh.is_valid is not taken_back
+        done = S.SEC_I_CONTINUE_NEEDED if token.endswith(b"continue") else S.SEC_E_OK
+        last = S.SEC_E_UNFINISHED_CONTEXT_DELETED if taken_back else done
+        assert get_async_call_status(call) is last
+        assert (await call).status is last
+        assert seen == ([done] if heard == "by asking" else [])
+
+
+async def test_a_call_that_was_used_again_meanwhile_is_left_alone() -> None:
+    async with a_world() as world:
+        call = create_async_context()
+        accept(call, world, b"bob:")
+
+        def use_again() -> None:
+            assert reinit_async_context(call) is S.SEC_E_OK
+
+        await _cancelled_at_the_end(call, use_again)
+        assert get_async_call_status(call) is S.SEC_E_OUT_OF_SEQUENCE
+        assert world.fresh.is_valid
+
+
+async def test_what_is_taken_back_is_the_context_wherever_it_has_gone() -> None:
+    async with a_world() as world:
+        call = create_async_context()
+        accept_security_context_async(
+            call, None, world.partial, tokens(b"alice:"), new_context=world.another
+        )
+        await _cancelled_at_the_end(call, lambda: None)
+        assert not world.partial.is_valid
+        assert not world.another.is_valid
+
+
+async def test_a_context_that_is_in_use_again_is_not_taken_back() -> None:
+    async with a_world() as world:
+        first, second = create_async_context(), create_async_context()
+        accept(first, world, b"bob:continue")
+
+        def use() -> None:
+            queued = accept_security_context_async(second, None, world.fresh, tokens(b"bob:"))
+            assert queued is S.SEC_E_OK
+
+        await _cancelled_at_the_end(first, use)
+        assert (await second).status is S.SEC_E_OK
+        assert await person(world.fresh) == "bob"
+
+
+async def _cancelled_at_the_end(call: AsyncContext, do: Callable[[], None]) -> None:
+    """Cancel a task that waits for a call in the turn in which that is complete."""
+    loop, waiting = asyncio.get_running_loop(), asyncio.create_task(wait(call))
+    await turns(1)
+
+    def look() -> None:
+        if "pending" in repr(call):
+            loop.call_soon(look)
+        else:
+            do()
+            waiting.cancel()
+
+    loop.call_soon(look)
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+
+
+class Interrupted(Operation[None]):
+    """An operation in whose midst somebody presses Ctrl-C."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.abandoned = 0
+
+    def begin(self) -> None:
+        if self.where == "begin":
+            raise KeyboardInterrupt
+        self.set_result(None)
+
+    def conclude(self, answer: None) -> CallResult:
+        raise KeyboardInterrupt
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+
+@pytest.mark.parametrize("where", ["begin", "conclude"])
+def test_an_interrupt_ends_the_operation_and_goes_on(where: str) -> None:
+    told: list[CallResult] = []
+    operation = Interrupted(where)
+    with pytest.raises(KeyboardInterrupt):
+        operation.start(told.append)
+    assert [result.status for result in told] == [S.SEC_E_UNFINISHED_CONTEXT_DELETED]
+    assert operation.abandoned == 1
+
+
+async def test_who_waits_and_leaves_is_not_kept() -> None:
+    async with a_world() as world:
+        call = create_async_context()
+        accept(call, world, b"bob:slow")
+        first = asyncio.create_task(wait(call))
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wait(call), 0.001)
+        assert call._operation is not None
+        assert len(call._operation._waiters) == 1
+        world.package.release()
+        assert (await first).status is S.SEC_E_OK
+
+
+async def test_a_refusal_keeps_its_cause_although_its_task_is_cancelled() -> None:
+    package = ScriptedPackage([Refused(LogonDeniedError("no"))])
+    async with acquire_credentials(package) as credential:
+        call = create_async_context()
+        accept_security_context_async(call, credential, None, tokens(b"x"))
+        await _cancelled_at_the_end(call, lambda: None)
+        assert get_async_call_status(call) is S.SEC_E_LOGON_DENIED
+
+
 async def test_a_task_that_waits_too_long_cancels_the_operation() -> None:
     async with a_world() as world:
         call = create_async_context()
@@ -568,22 +732,48 @@ async def test_a_loop_with_eager_tasks_sees_the_same(function: str) -> None:
         assert told == [S.SEC_E_OK]
 
 
-@pytest.mark.parametrize("function", QUEUEING)
-async def test_what_is_cancelled_before_it_began_has_an_end(function: str) -> None:
+@pytest.mark.parametrize("function", [*LASTING, "delete"])
+async def test_a_wait_that_is_thrown_away_is_cancelled(function: str) -> None:
+    """A task that is destroyed closes its coroutine: nobody will hear of the operation."""
     async with a_world() as world:
         told: list[SecurityStatus] = []
         call = create_async_context()
         set_async_notify_callback(call, lambda call, _: told.append(get_async_call_status(call)))
-        queue: Queueing = QUEUEING[function]
-        assert queue(call, world) is S.SEC_E_OK
+        assert QUEUEING[function](call, world) is S.SEC_E_OK
         waiting = call.__await__()
         waiting.send(None)
         waiting.close()
-        (task,) = asyncio.all_tasks() - {asyncio.current_task()}
-        task.cancel()
-        assert (await call).status is S.SEC_E_UNFINISHED_CONTEXT_DELETED
+        assert get_async_call_status(call) is S.SEC_E_UNFINISHED_CONTEXT_DELETED
         await turns(3)
         assert told == [S.SEC_E_UNFINISHED_CONTEXT_DELETED]
+        assert (await call).status is S.SEC_E_UNFINISHED_CONTEXT_DELETED
         assert not world.fresh.is_valid
         package = world.package
     await nothing_is_left(package)
+
+
+@pytest.mark.parametrize("function", QUEUEING)
+async def test_a_call_makes_no_task(function: str) -> None:
+    async with a_world() as world:
+        call = create_async_context()
+        set_async_notify_callback(call, ignore)
+        assert QUEUEING[function](call, world) is S.SEC_E_OK
+        await turns(2)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await call
+
+
+async def test_a_callback_runs_in_the_context_of_whoever_queued() -> None:
+    told: list[str] = []
+    async with a_world() as world:
+        call = create_async_context()
+        set_async_notify_callback(call, lambda *_: told.append(REQUEST.get()))
+        for number in (1, 2):
+            REQUEST.set(f"request {number}")
+            accept(call, world, b"bob:")
+            REQUEST.set("another")
+            await call
+            await turns(2)
+            await delete(world.fresh)
+            reinit_async_context(call)
+    assert told == ["request 1", "request 2"]

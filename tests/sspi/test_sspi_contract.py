@@ -250,7 +250,8 @@ async def test_context_req_takes_every_flag(flag: AscReq) -> None:
     assert result.status is (S.SEC_E_UNSUPPORTED_FUNCTION if unsupported else S.SEC_E_OK)
 
 
-async def test_context_req_reaches_the_package() -> None:
+@pytest.mark.parametrize("flags", [AscReq(0), AscReq.MUTUAL_AUTH | AscReq.CONFIDENTIALITY])
+async def test_context_req_reaches_the_package(flags: AscReq) -> None:
     asked: list[tuple[AscReq, TargetDataRep]] = []
 
     class Asked(ScriptedPackage):
@@ -258,7 +259,6 @@ async def test_context_req_reaches_the_package() -> None:
             asked.append((request.flags, request.representation))
             return super().create_context(request)
 
-    flags = AscReq.MUTUAL_AUTH | AscReq.CONFIDENTIALITY
     async with acquire_credentials(Asked()) as credential:
         for representation in TargetDataRep:
             call = AsyncContext()
@@ -289,7 +289,7 @@ async def test_new_context_receives_the_handle_in_the_first_call(backend: Backen
         new, call = ContextHandle(), AsyncContext()
         token = backend.make_client().step(None) or b""
         accept_security_context_async(call, credential, None, tokens(token), new_context=new)
-        assert not new.is_valid
+        assert new.is_busy
         assert (await call).context is new
         assert new.is_valid
         await delete(new)
@@ -398,7 +398,7 @@ async def test_it_returns_ok_when_it_was_queued_and_the_status_of_the_operation_
     async with acquire_credentials(package) as credential:
         call = AsyncContext()
         assert accept_security_context_async(call, credential, None, tokens(b"t")) is S.SEC_E_OK
-        assert package.created == 0
+        assert get_async_call_status(call) is S.SEC_I_ASYNC_CALL_PENDING
         assert (await call).status is S.SEC_E_LOGON_DENIED
 
 

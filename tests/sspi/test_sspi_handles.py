@@ -387,7 +387,8 @@ async def test_many_tasks_on_one_context_let_one_through_each_time() -> None:
         going_on = [status for status in done if status is S.SEC_I_CONTINUE_NEEDED]
         # Eight rounds is the limit, and one of them was taken before.
         assert len(going_on) == 7
-        assert done[7:] == [S.SEC_E_OUT_OF_SEQUENCE]
+        # The eighth is refused at once; the seventh's task may hear of its own success after that.
+        assert [status for status in done if status not in going_on] == [S.SEC_E_OUT_OF_SEQUENCE]
         assert not world.partial.is_valid
 
 
@@ -408,15 +409,14 @@ async def test_a_credential_freed_while_a_step_is_under_way_ends_it(later: int) 
         assert not world.fresh.is_valid
 
 
-async def test_a_credential_freed_between_queueing_and_running() -> None:
+async def test_a_credential_is_free_as_soon_as_that_was_queued() -> None:
     async with a_world() as world:
         free = AsyncContext()
         freed = free_credentials_handle_async(free, world.credential)
-        call, status = accept(world, None, b"bob:", new=world.fresh)
+        _, status = accept(world, None, b"bob:", new=world.fresh)
+        assert status is S.SEC_E_INVALID_HANDLE
+        assert not world.fresh.is_busy
         assert (await finish(free, freed)).status is S.SEC_E_OK
-        result = await finish(call, status)
-        assert result.status is S.SEC_E_INVALID_HANDLE
-        assert not world.fresh.is_valid
 
 
 async def test_a_freed_credential_ends_partial_contexts_and_leaves_the_others() -> None:

@@ -1,0 +1,241 @@
+"""One operation of a call, from its queueing to its result, without a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from authsrv.buffers import SecBufferDesc
+from authsrv.errors import AuthsrvError, PackageFaultError
+from authsrv.flags import AscRet, IscRet
+from authsrv.sspi.handles import ContextHandle
+from authsrv.status import SecurityStatus
+
+__all__ = ["UNFINISHED", "CallResult", "Operation", "failed"]
+
+_T = TypeVar("_T")
+_S = SecurityStatus
+_NO_BUFFERS = SecBufferDesc()
+_NO_FLAGS = AscRet(0)
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """How an operation ended.
+
+    Args:
+        status: The operation's own status.
+        context: The security context to go on with, where there is one.
+        output: The output buffers, with the token for the peer.
+        context_attr: What the context has; nothing until the status is SEC_E_OK.
+        expiry: When the context ends, in UTC, or None for never; None until the status is
+            SEC_E_OK.
+        error: The cause of a failure, with the native code if there is one.
+
+    Source: SSPI AcceptSecurityContext, phNewContext, pOutput, pfContextAttr and ptsExpiry.
+    """
+
+    status: SecurityStatus
+    context: ContextHandle | None = None
+    output: SecBufferDesc = _NO_BUFFERS
+    context_attr: AscRet | IscRet = _NO_FLAGS
+    expiry: datetime | None = None
+    error: AuthsrvError | None = field(default=None, repr=False)
+
+
+UNFINISHED = CallResult(_S.SEC_E_UNFINISHED_CONTEXT_DELETED)
+"""The result of an operation that was cancelled."""
+
+
+def failed(error: AuthsrvError, output: SecBufferDesc = _NO_BUFFERS) -> CallResult:
+    """Make the result of an operation that failed.
+
+    Args:
+        error: The cause.
+        output: The output buffers.
+
+    Returns:
+        A result whose status is a failure even where a package refused with a code of success.
+
+    Source: SSPI AcceptSecurityContext, return values.
+    """
+    status = error.status if error.status.is_failure else _S.SEC_E_INTERNAL_ERROR
+    return CallResult(status, output=output, error=error)
+
+
+class Operation(ABC, Generic[_T]):
+    """What is queued on a call: it begins at once, and ends when it is told an answer.
+
+    It is the receiver of that answer, as a future would be. A coroutine in a task of its own would
+    do, and would cost a sixth of a Kerberos handshake.
+
+    Attributes:
+        result: How it ended, or None while it has not.
+
+    Source: SspiAcceptSecurityContextAsync; authsrv design decision 4.
+    """
+
+    __slots__ = ("_tell", "_waiters", "result")
+
+    # Set by `start`: before that there is nothing to ask, and `super().__init__()` is not for free.
+    result: CallResult | None
+    _tell: Callable[[CallResult], None] | None
+    _waiters: list[asyncio.Future[None]]
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Ask for the answer. Whatever is raised ends the operation.
+
+        Source: SspiAcceptSecurityContextAsync.
+        """
+
+    @abstractmethod
+    def conclude(self, answer: _T, /) -> CallResult:
+        """Make the result. Whatever is raised ends the operation, too.
+
+        Args:
+            answer: What `begin` has asked for.
+
+        Returns:
+            The result of the call.
+
+        Source: SspiGetAsyncCallStatus.
+        """
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Let go of everything: it was cancelled, or failed on the way.
+
+        Source: SSPI DeleteSecurityContext, remarks on partial contexts.
+        """
+
+    def done(self) -> bool:
+        """Tell whether it has ended.
+
+        Returns:
+            True if it wants no answer any more.
+
+        Source: authsrv design decision 4.
+        """
+        return self.result is not None
+
+    def set_result(self, answer: _T, /) -> None:
+        """End it with an answer.
+
+        Args:
+            answer: What `begin` has asked for.
+
+        Source: authsrv design decision 4.
+        """
+        try:
+            result = self.conclude(answer)
+        except Exception as error:
+            self.set_exception(error)
+        except BaseException:
+            self.cancel()
+            raise
+        else:
+            self._end(result)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """End it with an error.
+
+        Args:
+            error: What went wrong.
+
+        Source: authsrv design decision 4.
+        """
+        self.abandon()
+        if not isinstance(error, AuthsrvError):
+            # Its type is a name from somebody's code; its text could hold anything, a token too.
+            error = PackageFaultError(f"the operation raised {type(error).__name__}")
+        self._end(failed(error))
+
+    def cancel(self) -> None:
+        """End it before its time, if it has not ended.
+
+        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
+        """
+        if self.result is None:
+            self.abandon()
+            self._end(UNFINISHED)
+
+    def start(self, tell: Callable[[CallResult], None]) -> None:
+        """Begin it.
+
+        Args:
+            tell: Who is told the result, before those who wait; perhaps before this returns.
+
+        Source: SspiAcceptSecurityContextAsync.
+        """
+        self.result, self._tell, self._waiters = None, tell, []
+        try:
+            self.begin()
+        except Exception as error:
+            self.set_exception(error)
+        except BaseException:
+            self.cancel()
+            raise
+
+    def wait(self) -> asyncio.Future[None]:
+        """Make a future that is done at the end.
+
+        Returns:
+            The future.
+
+        Source: SspiGetAsyncCallStatus.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
+
+    def forsake(self, waiter: asyncio.Future[None]) -> bool:
+        """Hear that one of those who wait has gone. The first of them takes it along.
+
+        Args:
+            waiter: What `wait` has made.
+
+        Returns:
+            True if nobody is left who waits, or has waited for it.
+
+        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
+        """
+        was_first = waiter is self._waiters[0]
+        self._waiters.remove(waiter)
+        if was_first:
+            # The loop may be closed, and its tasks destroyed: then nobody is left to be told.
+            with contextlib.suppress(RuntimeError):
+                self.cancel()
+        return not self._waiters
+
+    def end_with_loop(self) -> None:
+        """End it, unless a task waits for it, and ends it when it is cancelled.
+
+        Source: authsrv design decision 4.
+        """
+        if all(waiter.done() for waiter in self._waiters):
+            self.cancel()
+
+    def take_back(self) -> CallResult | None:
+        """Undo what it did: it ended in the turn in which whoever waited for it was cancelled.
+
+        Returns:
+            The result that it has now, or None if there is nothing to undo.
+
+        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
+        """
+        return None
+
+    def _end(self, result: CallResult) -> None:
+        self.result = result
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell(result)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
