@@ -32,8 +32,8 @@ def measure_calls(bench: Workbench, plan: Plan) -> list[Figure]:
     Raises:
         BenchError: A fresh token was refused, or a replay accepted.
     """
-    rounds = plan.choice_rounds
-    tokens = bench.make_tokens(2 * rounds * plan.accepts)
+    rounds = plan.call_rounds
+    tokens = bench.make_tokens(2 * rounds * plan.calls)
     command = [sys.executable, str(_CHILD), str(bench.keytab), str(tokens), str(rounds)]
     environment = bench.server_environment("sspi_calls")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

@@ -29,6 +29,9 @@ class Plan:
             a bound of a few percent is looked at and the machine has other guests.
         requests: Requests without authentication a peer and round.
         choice_rounds: Rounds in which ways off the loop, or replay caches, take turns.
+        call_rounds: Rounds in which the calls of SSPI and the plain handshake take turns; many and
+            short, too.
+        calls: Handshakes each way a round.
         lag_seconds: How long connections shake hands without pause while the lag is taken.
         slow_seconds: How long they do with a package that takes 200 ms a call.
         imports: Fresh interpreters an import is timed in.
@@ -42,6 +45,8 @@ class Plan:
     request_rounds: int
     requests: int
     choice_rounds: int
+    call_rounds: int
+    calls: int
     lag_seconds: float
     slow_seconds: float
     imports: int
@@ -56,6 +61,8 @@ FULL = Plan(
     request_rounds=60,
     requests=2_000,
     choice_rounds=15,
+    call_rounds=100,
+    calls=160,
     lag_seconds=10.0,
     slow_seconds=6.0,
     imports=15,
@@ -69,6 +76,8 @@ QUICK = Plan(
     request_rounds=8,
     requests=1_000,
     choice_rounds=3,
+    call_rounds=10,
+    calls=160,
     lag_seconds=2.0,
     slow_seconds=2.0,
     imports=5,

@@ -3,8 +3,8 @@
 usage: sspi_calls.py KEYTAB TOKENS ROUNDS
 
 The two take turns, round by round, with sixteen handshakes under way; every token is used once.
-Prints one JSON object: the processor time of one handshake in microseconds for each round, `plain`,
-`kept` and `sspi`, and `threads`, how many threads a thousand pending calls had beside the main one.
+Prints one JSON object: the processor time of one handshake in microseconds for each round, `plain`
+and `sspi`, and `threads`, how many threads a thousand pending calls had beside the main one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from pathlib import Path
 import uvloop
 
 from authsrv.acceptor import Acceptor
-from authsrv.lease import Retention
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.scripted import ALICE, Delay, ScriptedPackage
 from authsrv.results import Established
@@ -48,15 +47,6 @@ async def take_plainly(acceptor: Acceptor, token: bytes) -> None:
     leg = await acceptor.begin().advance(token)
     if not isinstance(leg.result, Established):
         sys.exit(f"a fresh token was refused: {leg.result}")
-
-
-async def take_and_keep(acceptor: Acceptor, token: bytes) -> None:
-    """The same where the context is kept, and deleted by a call of its own, as SSPI has it."""
-    handshake = acceptor.begin(retention=Retention.KEEP)
-    leg = await handshake.advance(token)
-    if not isinstance(leg.result, Established):
-        sys.exit(f"a fresh token was refused: {leg.result}")
-    await handshake.delete()
 
 
 async def take_by_calls(credential: CredentialHandle, token: bytes) -> None:
@@ -115,12 +105,11 @@ async def main(keytab: str, tokens: list[bytes], rounds: int) -> None:
     """Measure what the command line names."""
     first = tokens[0]
     package = GssapiPackage(keytab)
-    share = len(tokens) // (3 * rounds)
-    costs: dict[str, list[float]] = {"plain": [], "kept": [], "sspi": []}
+    share = len(tokens) // (2 * rounds)
+    costs: dict[str, list[float]] = {"plain": [], "sspi": []}
     async with Acceptor(package) as acceptor, acquire_credentials(package) as credential:
         takes: dict[str, Callable[[bytes], Awaitable[None]]] = {
             "plain": lambda token: take_plainly(acceptor, token),
-            "kept": lambda token: take_and_keep(acceptor, token),
             "sspi": lambda token: take_by_calls(credential, token),
         }
         for number in range(rounds):
