@@ -1,12 +1,11 @@
 """The coroutine around the handshake table: one token in, the package off the loop, one leg out.
 
 HTTP calls `advance` once a request, a stream calls it in a loop (`Acceptor.accept`), and the SSPI
-calls take `submit_step` and `complete`, which leave CompleteAuthToken to the caller; the former needs
-no task, and tells a receiver. Whatever happens in
-between, the security context is deleted: at the end of the leg that establishes or refuses, when
-the peer is too slow, when the task is cancelled, when the package hangs. A package that is still
-running cannot be stopped; its context is deleted by the thread that runs it, as soon as it
-returns.
+calls take `submit_step`, which needs no task and tells a receiver, and `complete`: they leave
+CompleteAuthToken to the caller. Whatever happens in between, the security context is deleted: at
+the end of the leg that establishes or refuses, when the peer is too slow, when the task is
+cancelled, when the package hangs. A package that is still running cannot be stopped; its context is
+deleted by the thread that runs it, as soon as it returns.
 """
 
 from __future__ import annotations

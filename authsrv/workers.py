@@ -19,8 +19,8 @@ few milliseconds while calls wait, and doubles the threads when nothing was fini
 look. So quick packages share one warm thread, and slow ones spread out to `max_workers`. When
 `max_queued` calls wait, the next is refused at once.
 
-A coroutine awaits `run`; whoever has none hands in a receiver (`submit`), and hears of the end of the
-loop from the pool, as no task of its own is cancelled then.
+A coroutine awaits `run`. Whoever has none hands in a receiver (`submit`), and hears of the end of
+the loop from the pool, as no task of its own is cancelled then.
 
 A call whose caller has gone (deadline, cancellation) is dropped if it has not begun. If it has,
 nobody can stop it: its thread stays occupied until it returns, and what it leaves behind is the
