@@ -667,6 +667,7 @@ async def test_who_waits_and_leaves_is_not_kept() -> None:
         call = create_async_context()
         accept(call, world, b"bob:slow")
         first = asyncio.create_task(wait(call))
+        await turns(1)
         for _ in range(5):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(wait(call), 0.001)
