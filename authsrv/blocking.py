@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from authsrv.errors import DeadlineError
@@ -182,17 +182,17 @@ class PendingCalls:
 
         Source: authsrv design decision 4.
         """
-        for call in tuple(self._calls):
-            if call.is_wanted:
-                end_with_loop(call.receiver)
+        _end_with_loop(tuple(self._calls))
 
     def forget(self) -> None:
         """Let go of the calls of a loop that is closed, and with them of their tasks.
 
         Source: authsrv design decision 4.
         """
-        self.end_with_loop()
+        calls = tuple(self._calls)
+        # First: who hears of the end may close the pool, and that comes here again.
         self._calls.clear()
+        _end_with_loop(calls)
 
     def _arm(self, deadline: float, seconds: float) -> None:
         if self._timer is not None:
@@ -210,6 +210,12 @@ class PendingCalls:
         left = [deadline for deadline, _ in self._calls.values()]
         if left:
             self._arm(min(left), min(left) - now)
+
+
+def _end_with_loop(calls: Iterable[BlockingCall[Any]]) -> None:
+    for call in calls:
+        if call.is_wanted:
+            end_with_loop(call.receiver)
 
 
 def _expire(call: BlockingCall[Any], seconds: float) -> None:

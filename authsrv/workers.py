@@ -244,8 +244,10 @@ class WorkerPool:
             self._queue.append(call)
         if self._wake_one() or self.occupied:
             return
-        with contextlib.suppress(IndexError):
-            self._queue.pop().perform()
+        # No thread is there, and none to be had.
+        with contextlib.suppress(ValueError):
+            self._queue.remove(call)
+            call.perform()
 
     def _wake_one(self) -> bool:
         with self._guard:

@@ -262,6 +262,37 @@ async def test_a_receiver_that_raises_holds_nobody_up() -> None:
     pool.close()
 
 
+def test_who_hears_of_the_end_may_close_the_pool() -> None:
+    pool, gate = WorkerPool(), threading.Event()
+    heard: list[int] = []
+
+    class Owner(Listener):
+        def end_with_loop(self) -> None:
+            heard.append(1)
+            pool.close()
+            self.is_over = True
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(pool.submit, gate.wait, Owner())
+    loop.call_later(0.02, loop.stop)
+    loop.run_forever()
+    loop.close()
+    pool.close()
+    gate.set()
+    assert heard == [1]
+
+
+async def test_where_no_thread_is_to_be_had_what_is_spawned_runs_in_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool, here = WorkerPool(), list[int]()
+    pool.close()
+    monkeypatch.setattr(pool, "_wake_one", lambda: False)
+    pool.spawn(lambda: here.append(threading.get_ident()))
+    assert here == [threading.get_ident()]
+    assert pool.waiting == 0
+
+
 def test_a_closed_loop_ends_who_waits_without_a_task() -> None:
     for closes in ("while it runs", "before it begins"):
         pool, gate, listener = WorkerPool(), threading.Event(), Listener()

@@ -1,7 +1,7 @@
 """The two calls that establish a security context, step by step: a server's and a client's.
 
-Both are faces of `SecurityHandshake.step`, which HTTP and streams drive too; here, the caller sees
-to CompleteAuthToken, as in C. What is wrong with the arguments (handles, buffers, a call or context
+Both are faces of `SecurityHandshake`, which HTTP and streams drive too; here, the caller sees to
+CompleteAuthToken, as in C. What is wrong with the arguments (handles, buffers, a call or context
 in use) comes back at once; everything else is the status of the call.
 """
 
