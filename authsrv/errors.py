@@ -22,6 +22,7 @@ The tree::
         TokenTooLargeError        the token is larger than the limit
         UnexpectedTokenError      a token arrived where none was expected
         TooManyRoundsError        the handshake did not end within the limit
+        LostHandshakeError        a later token came where its handshake did not begin
       DeniedError                 the protocol was kept, the answer is no
         LogonDeniedError          the credentials were refused
         ReplayError               the token was used before
@@ -34,7 +35,10 @@ The tree::
         AttributesError           the context lacks what is required, such as confidentiality
         MechanismError            the offered mechanism is not accepted here
         HandshakeExpiredError     the handshake took longer than it may
+        UnknownCauseError         the answer is no, and nothing shows why
         ForbiddenError            known, but not allowed
+          ForbiddenRealmError     known in a realm that is not let in
+          CrossSiteError          the request was made by a page of another site
         MutualAuthenticationError the server did not prove who it is
 
 An error's text is its cause in words for the log. It is composed by authsrv alone, from names and
@@ -55,10 +59,12 @@ __all__ = [
     "BadBindingsError",
     "ClockSkewError",
     "ConfigError",
+    "CrossSiteError",
     "DeadlineError",
     "DeniedError",
     "EncryptionTypeError",
     "ForbiddenError",
+    "ForbiddenRealmError",
     "HandshakeExpiredError",
     "InvalidHeaderError",
     "InvalidTokenError",
@@ -66,6 +72,7 @@ __all__ = [
     "KeytabError",
     "LocalError",
     "LogonDeniedError",
+    "LostHandshakeError",
     "MechanismError",
     "MutualAuthenticationError",
     "NoCredentialError",
@@ -81,6 +88,7 @@ __all__ = [
     "TooManyRoundsError",
     "UnavailableError",
     "UnexpectedTokenError",
+    "UnknownCauseError",
     "UnsupportedFunctionError",
     "WrongServiceError",
 ]
@@ -342,6 +350,18 @@ class TooManyRoundsError(PeerError):
     slug = "too-many-rounds"
 
 
+class LostHandshakeError(PeerError):
+    """A later token of a handshake came where that handshake did not begin: on another connection.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
+    slug = "lost-handshake"
+
+
 class DeniedError(AuthsrvError):
     """The protocol was kept, and the answer is no.
 
@@ -486,6 +506,18 @@ class HandshakeExpiredError(DeniedError):
     slug = "handshake-expired"
 
 
+class UnknownCauseError(DeniedError):
+    """The answer is no, and nothing shows why; the cause says what was ruled out.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_LOGON_DENIED
+    slug = "unknown"
+
+
 class ForbiddenError(DeniedError):
     """The client is known, and is not allowed to do this.
 
@@ -496,6 +528,30 @@ class ForbiddenError(DeniedError):
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
     slug = "forbidden"
+
+
+class ForbiddenRealmError(ForbiddenError):
+    """The client is known, in a realm that is not let in.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_LOGON_DENIED
+    slug = "forbidden-realm"
+
+
+class CrossSiteError(ForbiddenError):
+    """The client is known, and the request was made by a page of another site.
+
+    Args and attributes are those of AuthsrvError.
+
+    Source: authsrv design decision 5.
+    """
+
+    status = SecurityStatus.SEC_E_LOGON_DENIED
+    slug = "cross-site"
 
 
 class MutualAuthenticationError(DeniedError):

@@ -40,6 +40,7 @@ PLACES = {
     "authsrv.limits": Layer.VOCABULARY,
     "authsrv.results": Layer.VOCABULARY,
     "authsrv.role": Layer.VOCABULARY,
+    "authsrv.settings": Layer.VOCABULARY,
     "authsrv.status": Layer.VOCABULARY,
     "authsrv.tokens": Layer.CODECS,
     "authsrv.packages": Layer.PACKAGES,

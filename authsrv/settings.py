@@ -1,0 +1,117 @@
+"""How a setting is validated where it is given: a wrong type never acts as another value.
+
+A string where an enum belongs is the dangerous one: compared by identity with every member it is
+none of them, and whatever the last branch does is done. So each public constructor passes what it
+is given through here, and goes on with what comes back.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable
+from typing import TypeVar
+
+from authsrv.errors import ConfigError
+
+__all__ = ["as_instance", "as_member", "as_number", "as_texts"]
+
+_Enum = TypeVar("_Enum", bound=enum.Enum)
+_T = TypeVar("_T")
+
+
+def as_member(kind: type[_Enum], value: object, setting: str) -> _Enum:
+    """Take a member of an enum, or the value of one.
+
+    Args:
+        kind: The enum.
+        value: What was given: "required" is as good as Requirement.REQUIRED.
+        setting: The name of the setting, for the error.
+
+    Returns:
+        The member.
+
+    Raises:
+        ConfigError: It is neither; the error names the setting and the values that are allowed.
+
+    Source: authsrv design decision 7.
+    """
+    if isinstance(value, kind):
+        return value
+    for member in kind:
+        # Not kind(value): True equals 1, and a value of another type is a mistake.
+        if type(value) is type(member.value) and value == member.value:
+            return member
+    allowed = ", ".join(repr(member.value) for member in kind)
+    raise ConfigError(f"{setting} must be one of {allowed}, not {_shown(value)}")
+
+
+def as_instance(kind: type[_T] | tuple[type[_T], ...], value: object, setting: str) -> _T:
+    """Take an object of a type, or of one of several.
+
+    Args:
+        kind: The type or types.
+        value: What was given.
+        setting: The name of the setting, for the error.
+
+    Returns:
+        The object.
+
+    Raises:
+        ConfigError: It is of another type; True and False are no numbers here.
+
+    Source: authsrv design decision 7.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
+        return value
+    allowed = " or ".join(one.__name__ for one in kinds)
+    raise ConfigError(f"{setting} must be of type {allowed}, not {_shown(value)}")
+
+
+def as_number(value: object, setting: str) -> float:
+    """Take a number that is finite and greater than zero.
+
+    Args:
+        value: What was given.
+        setting: The name of the setting, for the error.
+
+    Returns:
+        The number, of the type that it had.
+
+    Raises:
+        ConfigError: It is no number, or not greater than zero, or has no end.
+
+    Source: authsrv design decision 7.
+    """
+    number = as_instance((int, float), value, setting)
+    if not 0 < number < math.inf:
+        raise ConfigError(f"{setting} must be greater than zero, and finite")
+    return number
+
+
+def as_texts(value: object, setting: str) -> tuple[str, ...]:
+    """Take several texts; one alone is not taken apart into its letters.
+
+    Args:
+        value: What was given.
+        setting: The name of the setting, for the error.
+
+    Returns:
+        The texts.
+
+    Raises:
+        ConfigError: It is one text, or no collection, or something in it is no text.
+
+    Source: authsrv design decision 7.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise ConfigError(f"{setting} must be several texts, not {_shown(value)}")
+    return tuple(as_instance(str, text, setting) for text in value)
+
+
+def _shown(value: object) -> str:
+    """Show what was given; text that could be a secret given in the wrong place is cut short."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 32 else f"{value[:32]}...")
+    return "None" if value is None else f"a {type(value).__name__}"
