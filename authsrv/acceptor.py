@@ -8,7 +8,8 @@ nobody out whose handshake takes one leg. Handshakes that are worked on are boun
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Self
 
@@ -29,12 +30,14 @@ from authsrv.packages.base import (
     SecurityContext,
     SecurityPackage,
 )
+from authsrv.realms import RealmPolicy
 from authsrv.results import Established, Incomplete, Refused
 from authsrv.role import Role
 from authsrv.workers import WorkerPool
 
 __all__ = ["Acceptor", "Initiator"]
 
+_LOG = logging.getLogger("authsrv")
 _NO_REQUEST = ContextRequest()
 
 
@@ -138,8 +141,13 @@ class Acceptor(_Handshakes):
         request: What is asked of each context.
         limits: The bounds for one handshake and for all.
         pool: The threads to run the package on, or None for a pool of its own.
+        realms: The realms whose clients are let in, or "*" for all that trust leads to. If it is
+            not given, those of the package's own keys; where it has none, all, and the log says so.
 
-    Source: SSPI AcceptSecurityContext; authsrv design decisions 3 and 4.
+    Raises:
+        ConfigError: realms is something else.
+
+    Source: SSPI AcceptSecurityContext; RFC 4120 section 1.2.
     """
 
     def __init__(
@@ -149,10 +157,18 @@ class Acceptor(_Handshakes):
         request: ContextRequest = _NO_REQUEST,
         limits: Limits = DEFAULT_LIMITS,
         pool: WorkerPool | None = None,
+        realms: str | Collection[str] | None = None,
     ) -> None:
+        self.realms = RealmPolicy.of_setting(realms, package)
         super().__init__(limits, pool)
         self.package = package
         self.request = request
+        if self.realms.is_unsettled:
+            _LOG.warning(
+                "users of all realms are let in: the security package %s has no keytab that tells "
+                'which; name them in realms=[...], or give realms="*" if that is meant',
+                package.name,
+            )
 
     def __repr__(self) -> str:
         return f"<Acceptor {self.package.name}, {self.pending} pending>"
@@ -185,7 +201,8 @@ class Acceptor(_Handshakes):
         required = asked.required
 
         def make() -> ContextLease:
-            return ContextLease(self.package.create_context(asked), required, retention)
+            context = self.package.create_context(asked)
+            return ContextLease(context, required, retention, self.realms.check)
 
         return self._begin(make, Role.ACCEPTOR)
 

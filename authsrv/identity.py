@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from authsrv.errors import PackageFaultError
+from authsrv.errors import LogonDeniedError, PackageFaultError
 from authsrv.flags import AscRet
 
-__all__ = ["DelegatedCredential", "Identity"]
+__all__ = ["DelegatedCredential", "Identity", "split_principal"]
+
+# RFC 6111 section 3: names that the specifications reserve; none of them is a user.
+_WELL_KNOWN = "WELLKNOWN"
+_MAX_SHOWN = 256
 
 
 def _no_attributes() -> Mapping[str, tuple[bytes, ...]]:
@@ -39,14 +43,38 @@ class DelegatedCredential:
     native: Any = field(repr=False)
 
 
+def split_principal(principal: str) -> tuple[str, str | None]:
+    """Split a principal at its last "@" that no backslash escapes.
+
+    Args:
+        principal: Such as "alice@EXAMPLE.ORG"; an "@" inside name or realm is written "\\@".
+
+    Returns:
+        The name, still escaped, and the realm; None for the realm where there is no such "@".
+
+    Source: RFC 1964 section 2.1.1.
+    """
+    at = principal.rfind("@")
+    while at >= 0:
+        before = principal[:at]
+        if (len(before) - len(before.rstrip("\\"))) % 2 == 0:
+            return before, principal[at + 1 :]
+        at = principal.rfind("@", 0, at)
+    return principal, None
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """An authenticated client. It cannot be built without a principal.
 
+    Nor can it be built of one that names nobody: an empty name, or one that is well known, such as
+    that of anonymous clients.
+
     Args:
         principal: The authenticated name, such as "alice@EXAMPLE.ORG"; not empty, printable.
         mechanism: The mechanism that authenticated it, such as "kerberos"; not empty.
-        service: The service principal name that the client asked for, or None if unknown.
+        service: The service principal name that the ticket says, in the clear, that it is for;
+            None if unknown. A claim: nothing proves it, and an account's services share one key.
         attributes: What the context offers, as SSPI's ASC_RET flags.
         expires_at: When the context ends (UTC), or None for never.
         channel_bound: Whether the client proved that it speaks over the channel we see
@@ -56,10 +84,11 @@ class Identity:
             where the package was told to read them.
 
     Raises:
-        PackageFaultError: The principal or the mechanism is empty or not printable; a security
-            package that names nobody has authenticated nobody.
+        PackageFaultError: The principal is no text, or the mechanism is not printable.
+        LogonDeniedError: The principal names nobody: it is empty, well known, or not printable,
+            which would let it look like another one.
 
-    Source: authsrv design decision 1; RFC 2743 section 2.2.2 (src_name).
+    Source: RFC 2743 section 2.2.2 (src_name); RFC 6111 section 3; RFC 8062 section 3.
     """
 
     principal: str
@@ -74,9 +103,12 @@ class Identity:
     )
 
     def __post_init__(self) -> None:
-        for what, text in (("principal", self.principal), ("mechanism", self.mechanism)):
-            if not isinstance(text, str) or not text.strip() or not text.isprintable():
-                raise PackageFaultError(f"the security package named no printable {what}")
+        if not isinstance(self.principal, str):
+            raise PackageFaultError("the security package named no principal")
+        mechanism = self.mechanism
+        if not isinstance(mechanism, str) or not mechanism.strip() or not mechanism.isprintable():
+            raise PackageFaultError("the security package named no printable mechanism")
+        _demand_somebody(self.principal)
 
     @property
     def username(self) -> str:
@@ -86,8 +118,7 @@ class Identity:
 
         Source: RFC 1964 section 2.1.1.
         """
-        name, separator, _ = self.principal.rpartition("@")
-        return name if separator else self.principal
+        return split_principal(self.principal)[0]
 
     @property
     def realm(self) -> str | None:
@@ -95,5 +126,16 @@ class Identity:
 
         Source: RFC 1964 section 2.1.1.
         """
-        _, separator, realm = self.principal.rpartition("@")
-        return realm if separator else None
+        return split_principal(self.principal)[1]
+
+
+def _demand_somebody(principal: str) -> None:
+    if not principal.isprintable():
+        escaped = principal[:_MAX_SHOWN].encode("unicode_escape").decode()
+        raise LogonDeniedError(f"the client's name has unprintable characters: {escaped}")
+    name, realm = split_principal(principal)
+    if not name.strip("/ "):
+        raise LogonDeniedError("the client has no name")
+    is_well_known = name.partition("/")[0] == _WELL_KNOWN
+    if is_well_known or (realm is not None and realm.partition(":")[0] == _WELL_KNOWN):
+        raise LogonDeniedError(f"the client is nobody: its name is {principal[:_MAX_SHOWN]}")

@@ -20,6 +20,7 @@ from authsrv.errors import (
     StateError,
 )
 from authsrv.flags import AscRet
+from authsrv.identity import Identity
 from authsrv.packages.base import Deletion, SecurityContext
 from authsrv.results import (
     CompleteAndContinue,
@@ -80,6 +81,8 @@ class ContextLease:
         context: The package's context.
         required: The attributes that it must have once it is established.
         retention: What becomes of it then.
+        admit: Called with the identity that it establishes; raises an AuthsrvError to refuse it. It
+            may block.
 
     Attributes:
         deletion: Where it is to be deleted.
@@ -90,19 +93,30 @@ class ContextLease:
     Source: SSPI AcceptSecurityContext, phContext; DeleteSecurityContext.
     """
 
-    __slots__ = ("_busy", "_context", "_guard", "_last", "_required", "_revoked", "deletion")
+    __slots__ = (
+        "_admit",
+        "_busy",
+        "_context",
+        "_guard",
+        "_last",
+        "_required",
+        "_revoked",
+        "deletion",
+    )
 
     def __init__(
         self,
         context: SecurityContext,
         required: AscRet = _NO_FLAGS,
         retention: Retention = Retention.RELEASE,
+        admit: Callable[[Identity], None] | None = None,
     ) -> None:
         if context is None:
             raise PackageFaultError("the security package made no context")
         self._context: SecurityContext | None = context
         self.deletion = _deletion_of(context)
         self._required = required
+        self._admit = admit
         # The results after which nobody needs the context any more.
         self._last = Refused if retention is Retention.KEEP else (Established, Refused)
         self._guard = threading.Lock()
@@ -261,8 +275,13 @@ class ContextLease:
         counted = getattr(result, "unused", 0), getattr(result, "missing", None) or 0
         if not all(isinstance(count, int) and count >= 0 for count in counted):
             raise PackageFaultError("the security package counted bytes by no number")
-        if self._required and isinstance(result, Established):
-            lacking = self._required & ~result.identity.attributes
-            if lacking:
-                raise AttributesError(f"the context lacks what is required: {lacking.name}")
+        if isinstance(result, Established):
+            self._check_established(result.identity)
         return result
+
+    def _check_established(self, identity: Identity) -> None:
+        lacking = self._required & ~identity.attributes if self._required else None
+        if lacking:
+            raise AttributesError(f"the context lacks what is required: {lacking.name}")
+        if self._admit is not None:
+            self._admit(identity)

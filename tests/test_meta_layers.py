@@ -39,6 +39,7 @@ PLACES = {
     "authsrv.identity": Layer.VOCABULARY,
     "authsrv.limits": Layer.VOCABULARY,
     "authsrv.results": Layer.VOCABULARY,
+    "authsrv.realms": Layer.VOCABULARY,
     "authsrv.role": Layer.VOCABULARY,
     "authsrv.settings": Layer.VOCABULARY,
     "authsrv.status": Layer.VOCABULARY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 
 from aiohttp import web
 
@@ -27,7 +28,8 @@ def setup(
     app: web.Application,
     *,
     keytab: str | os.PathLike[str] | None = None,
-    service: str | None = None,
+    service: str | Collection[str] | None = None,
+    realms: str | Collection[str] | None = None,
     package: SecurityPackage | None = None,
     rules: AccessRules | None = None,
     bindings: ChannelBindings | None = None,
@@ -43,7 +45,9 @@ def setup(
             needed: without keytab and package, SSPI's own package "Negotiate" accepts with the
             account that the process runs as.
         service: The service principal name to accept tickets for, such as
-            "HTTP/web.example.org"; None for every key of the keytab.
+            "HTTP/web.example.org", or several; None for every key of the keytab.
+        realms: The realms whose users are let in, or "*" for all that trust leads to; those of the
+            keytab's own keys, if not given.
         package: Another security package, instead of a keytab.
         rules: Which requests need an authenticated client; all, if not given.
         bindings: The TLS channel that clients must speak over (RFC 5929), if it is looked at.
@@ -64,7 +68,10 @@ def setup(
     if _AUTH in app:
         raise ConfigError("authentication is set up for this application already")
     acceptor = Acceptor(
-        _choose_package(keytab, service, package), request=ContextRequest(bindings), limits=limits
+        _choose_package(keytab, service, package),
+        request=ContextRequest(bindings),
+        limits=limits,
+        realms=realms,
     )
     auth = NegotiateAuth(
         acceptor, rules=rules or AccessRules(), persistence=persistence, audit=audit
@@ -79,7 +86,9 @@ def setup(
 
 
 def _choose_package(
-    keytab: str | os.PathLike[str] | None, service: str | None, package: SecurityPackage | None
+    keytab: str | os.PathLike[str] | None,
+    service: str | Collection[str] | None,
+    package: SecurityPackage | None,
 ) -> SecurityPackage:
     if package is not None:
         if keytab is not None or service is not None:

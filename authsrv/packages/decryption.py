@@ -10,7 +10,6 @@ reason, the diagnosis goes without; nothing here decides whether anybody is let 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import datetime
 import functools
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import krb5
 
 from authsrv.errors import InvalidTokenError
 from authsrv.packages.keytab import KeytabSnapshot
+from authsrv.packages.libkrb5 import load_libkrb5
 from authsrv.tokens.kerberos import ApReq, parse_authenticator, parse_enc_ticket_part
 
 __all__ = ["TicketTimes", "read_times"]
@@ -118,8 +118,7 @@ def _service_key(ap_req: ApReq, snapshot: KeytabSnapshot) -> bytes:
 
 @functools.cache
 def _library() -> tuple[Any, ctypes.c_void_p]:
-    name = ctypes.util.find_library("krb5") or "libkrb5.so.3"
-    library = ctypes.CDLL(name)
+    library = load_libkrb5()
     context = ctypes.c_void_p()
     if library.krb5_init_context(ctypes.byref(context)) != 0:
         raise LookupError("libkrb5 gives no context")

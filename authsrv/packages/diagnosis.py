@@ -33,6 +33,7 @@ from authsrv.errors import (
 )
 from authsrv.packages.decryption import TicketTimes, read_times
 from authsrv.packages.keytab import KeytabSnapshot
+from authsrv.packages.service_names import ServiceNames
 from authsrv.status import GSSCode, from_gss
 from authsrv.tokens.kerberos import ApReq, KrbError, enctype_name, parse_krb_error
 from authsrv.tokens.peek import Mechanism, TokenPeek, peek
@@ -107,13 +108,13 @@ class Failure:
         return GSSCode(self.major, self.minor)
 
 
-def diagnose(failure: Failure, snapshot: KeytabSnapshot, service: str | None) -> AuthsrvError:
+def diagnose(failure: Failure, snapshot: KeytabSnapshot, services: ServiceNames) -> AuthsrvError:
     """Name the cause of a refusal.
 
     Args:
         failure: The codes and tokens of the failed call.
         snapshot: The keytab that was used.
-        service: The service principal name that was asked for, without realm; None for any.
+        services: The services that tickets may be for.
 
     Returns:
         The error, with its cause in words. It holds no byte of a token and no text of a library.
@@ -123,7 +124,7 @@ def diagnose(failure: Failure, snapshot: KeytabSnapshot, service: str | None) ->
     seen = peek(failure.token)
     error = _by_major(failure, seen)
     if error is None:
-        error = _by_ticket(failure, seen, snapshot, service)
+        error = _by_ticket(failure, seen, snapshot, services)
     error.native = failure.native
     return error
 
@@ -165,21 +166,21 @@ def _offers_kerberos(seen: TokenPeek) -> bool:
 
 
 def _by_ticket(
-    failure: Failure, seen: TokenPeek, snapshot: KeytabSnapshot, service: str | None
+    failure: Failure, seen: TokenPeek, snapshot: KeytabSnapshot, services: ServiceNames
 ) -> AuthsrvError:
     krb_error = _krb_error(failure.error_token)
     ap_req = seen.ap_req
     if ap_req is None:
         return InvalidTokenError("the token is truncated or malformed")
     if krb_error is None:
-        return _without_answer(failure, ap_req, snapshot, service)
+        return _without_answer(failure, ap_req, snapshot, services)
     code = krb_error.error_code
     if code in _TIMED:
         return _TIMED[code](read_times(ap_req, snapshot))
     if code == _REPEAT:
         return ReplayError("the ticket's authenticator was used before")
     if code in _KEY_CODES:
-        return _key_cause(ap_req, snapshot, service)
+        return _key_cause(ap_req, snapshot, services)
     if code in _UNREADABLE_CODES:
         return InvalidTokenError("the Kerberos token is malformed")
     if code == _GENERIC:
@@ -188,13 +189,13 @@ def _by_ticket(
 
 
 def _without_answer(
-    failure: Failure, ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None
+    failure: Failure, ap_req: ApReq, snapshot: KeytabSnapshot, services: ServiceNames
 ) -> AuthsrvError:
     if (ap_req.ticket_kvno or 0) > _MAX_SIGNED:
         # MIT holds the key version for a signed number, and could not even read it.
         return InvalidTokenError("the Kerberos token is malformed")
     if not ap_req.mutual_required:
-        return _inferred(ap_req, snapshot, service)
+        return _inferred(ap_req, snapshot, services)
     if failure.error_token:
         # An answer was made for the client, so the token was judged, and not the system.
         return InvalidTokenError("the Kerberos token is malformed")
@@ -202,11 +203,11 @@ def _without_answer(
     return PackageFaultError("libgssapi failed without a cause", status=status)
 
 
-def _inferred(ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None) -> AuthsrvError:
+def _inferred(ap_req: ApReq, snapshot: KeytabSnapshot, services: ServiceNames) -> AuthsrvError:
     """Find the cause as MIT did: it makes a KRB-ERROR only where the client asked for an answer."""
     times = read_times(ap_req, snapshot)
-    if times is None or (service is not None and ap_req.service != service):
-        return _key_cause(ap_req, snapshot, service)
+    if times is None or not services.covers(ap_req.service):
+        return _key_cause(ap_req, snapshot, services)
     now = _now()
     if times.end_time + _SKEW < now:
         return _expired(times)
@@ -269,11 +270,11 @@ _TIMED: MappingProxyType[int, Callable[[TicketTimes | None], AuthsrvError]] = Ma
 )
 
 
-def _key_cause(ap_req: ApReq, snapshot: KeytabSnapshot, service: str | None) -> AuthsrvError:
+def _key_cause(ap_req: ApReq, snapshot: KeytabSnapshot, services: ServiceNames) -> AuthsrvError:
     """Say which of service, key version and encryption type the keytab does not have."""
     wanted = _shortened(ap_req.principal)
-    if service is not None and ap_req.service != service:
-        return WrongServiceError(f"the ticket is for {wanted}; this service is {service}")
+    if not services.covers(ap_req.service):
+        return WrongServiceError(f"the ticket is for {wanted}; this service is {services}")
     ours = [entry for entry in snapshot.entries if entry.principal == ap_req.principal]
     if not ours:
         known = ", ".join(snapshot.principals[:4]) or "no service that is known here"

@@ -17,11 +17,10 @@ and costs as much again.
 
 from __future__ import annotations
 
-import datetime
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from authsrv.attributes import ContextAttribute
@@ -32,30 +31,40 @@ from authsrv.errors import (
     ConfigError,
     InvalidTokenError,
     KeytabError,
-    LogonDeniedError,
     MechanismError,
     StateError,
     UnexpectedTokenError,
 )
 from authsrv.flags import asc_ret_from_gss
-from authsrv.identity import DelegatedCredential, Identity
+from authsrv.identity import Identity, split_principal
 from authsrv.packages.base import ContextRequest, Deletion
+from authsrv.packages.krb5_profile import clock_skew
+from authsrv.packages.service_names import ServiceNames
 from authsrv.results import Continue, Established, Refused, Result
-from authsrv.tokens.kerberos import parse_ap_req
+from authsrv.settings import as_texts
+from authsrv.tokens.kerberos import parse_ap_req, parse_asked_service
 from authsrv.tokens.peek import Mechanism, peek
+from authsrv.tokens.spnego import is_spnego
 
 try:
     import gssapi.raw as gss
 
     from authsrv.packages.diagnosis import Failure, diagnose
     from authsrv.packages.gss_attributes import query_context
+    from authsrv.packages.gss_identity import (
+        client_name,
+        delegated_credential,
+        end_of_ticket,
+        read_name_attributes,
+    )
+    from authsrv.packages.gss_spnego import Leg, read_first, read_next
     from authsrv.packages.keytab import KeytabFile, KeytabSnapshot
 except ImportError as missing:
     raise ConfigError(
         f"the package 'gssapi' needs the extra authsrv[kerberos]: {missing.name} is not installed"
     ) from missing
 
-from authsrv.packages.replay import MITReplayCache, ReplayProtection, kerberos_part
+from authsrv.packages.replay import MITReplayCache, ReplayProtection
 
 __all__ = ["GssapiPackage"]
 
@@ -65,8 +74,7 @@ _SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 # How often the keytab file is looked at, unless a change of it settles even sooner.
 _LOOK_EVERY_S = 0.1
 
-# RFC 2744 section 5.1 and MIT krb5's gssapi_ext.h.
-_ANONYMOUS = 0x40
+# MIT krb5's gssapi_ext.h.
 _CHANNEL_BOUND = 0x800
 
 
@@ -76,13 +84,15 @@ class GssapiPackage:
     Args:
         keytab: The keytab file, or a KeytabFile. It may be missing now and come later.
         service: The service principal name that clients must ask for, such as
-            "HTTP/web.example.org"; None accepts a ticket for any key in the keytab.
+            "HTTP/web.example.org", or several; None accepts a ticket for any key in the keytab,
+            one for "host/web.example.org" too. It separates services only where they have keys of
+            their own: what a ticket says that it is for is not authenticated.
         replay: Where used authenticators are remembered.
         name_attributes: The name attributes to read into the identity (RFC 6680), such as
             "urn:mspac:logon-info"; none by default.
 
     Raises:
-        ConfigError: The service is not of the form "HTTP/host".
+        ConfigError: A service is not of the form "HTTP/host", or another setting is of a wrong type.
 
     Source: RFC 2744 section 5.1; RFC 4178; MIT krb5, credential store extension.
     """
@@ -93,23 +103,23 @@ class GssapiPackage:
         self,
         keytab: str | os.PathLike[str] | KeytabFile,
         *,
-        service: str | None = None,
+        service: str | Collection[str] | None = None,
         replay: ReplayProtection | None = None,
         name_attributes: Iterable[str] = (),
     ) -> None:
         self.keytab = keytab if isinstance(keytab, KeytabFile) else KeytabFile(keytab)
-        self.service = service
+        self.services = ServiceNames.of_setting(service)
         # An empty cache is false, as everything with a length is.
         self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
-        self.name_attributes = frozenset(name_attributes)
+        self.name_attributes = frozenset(as_texts(name_attributes, "name_attributes"))
         self.claims_replays = self.replay.residual == b"none:"
         self._guard = threading.Lock()
         self._credential: tuple[KeytabSnapshot, Any] | None = None
+        self._made_from: KeytabSnapshot | None = None
         self._look_at = 0.0
-        self._name = None if service is None else _service_name(service)
 
     def __repr__(self) -> str:
-        return f"<GssapiPackage {self.service or 'any service'} in {self.keytab.path}>"
+        return f"<GssapiPackage {self.services} in {self.keytab.path}>"
 
     def create_context(self, request: ContextRequest) -> _Context:
         """Begin a context; see SecurityPackage.
@@ -145,29 +155,36 @@ class GssapiPackage:
         snapshot = self.keytab.snapshot()
         self._look_at = now + min(_LOOK_EVERY_S, self.keytab.settle_seconds)
         with self._guard:
-            if self._credential is None or self._credential[0] is not snapshot:
-                self._credential = snapshot, self._acquire(snapshot)
+            if self._credential is None or self._made_from is not snapshot:
+                self._credential = self._acquire(snapshot)
+                self._made_from = snapshot
             return self._credential
 
-    def _acquire(self, snapshot: KeytabSnapshot) -> Any:
-        if self.service is not None and not any(
-            entry.principal.rpartition("@")[0] == self.service for entry in snapshot.entries
-        ):
-            raise KeytabError(f"the keytab {self.keytab.path} has no key for {self.service}")
+    def realms(self) -> frozenset[str]:
+        """The realms of the keys; see KnowsRealms."""
+        return self.credential()[0].realms
+
+    def _acquire(self, snapshot: KeytabSnapshot) -> tuple[KeytabSnapshot, Any]:
+        usable = snapshot.restricted_to(self.services)
+        if not usable.entries:
+            raise KeytabError(f"the keytab {self.keytab.path} has no key for {self.services}")
         store: dict[bytes | str, bytes | str] = {
-            b"keytab": snapshot.name.encode(),
+            b"keytab": usable.name.encode(),
             b"rcache": self.replay.residual,
         }
         try:
+            # By itself first: together with SPNEGO it is enough if any mechanism has a credential,
+            # that of a plug-in too.
+            gss.acquire_cred_from(store, None, mechs=[_KERBEROS], usage="accept")
             credential = gss.acquire_cred_from(
-                store, self._name, mechs=[_KERBEROS, _SPNEGO], usage="accept"
+                store, None, mechs=[_KERBEROS, _SPNEGO], usage="accept"
             ).creds
             gss.set_neg_mechs(credential, [_KERBEROS])
         except gss.GSSError:
             raise KeytabError(
                 f"libgssapi makes no credential of the keytab {self.keytab.path}"
             ) from None
-        return credential
+        return usable, credential
 
 
 class _Context:
@@ -177,12 +194,13 @@ class _Context:
     deletion = Deletion.AT_ONCE
 
     __slots__ = (
-        "_authenticators",
         "_bindings",
         "_context",
         "_credential",
         "_ended",
         "_identity",
+        "_is_spnego",
+        "_kerberos",
         "_native_bindings",
         "_package",
     )
@@ -199,35 +217,38 @@ class _Context:
         self._credential: tuple[KeytabSnapshot, Any] | None = None
         self._ended = False
         self._identity: Identity | None = None
-        self._authenticators: list[bytes] = []
+        self._is_spnego = False
+        # The tokens of Kerberos that libgssapi has looked at, in the order of the legs.
+        self._kerberos: list[bytes] = []
 
     def step(self, token: bytes) -> Result:
         if self._ended:
             return Refused(UnexpectedTokenError("a token came after the end of the context"))
         # Whatever happens now ends it, unless it is to go on.
         self._ended = True
-        error_token = b""
         try:
+            leg = self._read(token)
             if self._credential is None:
                 self._credential = self._package.credential()
             snapshot, credential = self._credential
+            asked_at = time.time()
             try:
                 answer = gss.accept_sec_context(
-                    token, credential, self._context, self._native_bindings
+                    leg.token, credential, self._context, self._native_bindings
                 )
             except gss.GSSError as failed:
-                error_token = failed.token or b""
-                raise self._diagnose(failed, token, snapshot) from None
+                return Refused(self._diagnose(failed, token, snapshot), failed.token or b"")
             self._context = answer.context
-            self._note_authenticator(token)
+            if leg.kerberos is not None:
+                self._kerberos.append(leg.kerberos)
             if answer.more_steps:
                 going_on = _go_on(answer.token, token)
                 self._ended = False
                 return going_on
-            self._identity = self._identify(answer, snapshot)
+            self._identity = self._identify(answer, asked_at)
             return Established(self._identity, answer.token or b"")
         except AuthsrvError as error:
-            return Refused(error, error_token)
+            return Refused(error)
 
     def complete(self) -> Result:
         return Refused(StateError("GSS-API has no CompleteAuthToken"))
@@ -242,39 +263,46 @@ class _Context:
         # gss_delete_sec_context is called when the last reference goes.
         self._context = None
 
+    def _read(self, token: bytes) -> Leg:
+        """Read a token strictly: nothing malformed may reach libgssapi's parser of SPNEGO."""
+        if self._context is None:
+            self._is_spnego = is_spnego(token)
+            return read_first(token)
+        return read_next(token) if self._is_spnego else Leg(token, token)
+
     def _diagnose(
         self, failed: gss.GSSError, token: bytes, snapshot: KeytabSnapshot
     ) -> AuthsrvError:
         failure = Failure(failed.maj_code, failed.min_code, token, failed.token or b"")
-        return diagnose(failure, snapshot, self._package.service)
+        return diagnose(failure, snapshot, self._package.services)
 
-    def _note_authenticator(self, token: bytes) -> None:
-        """Collect what our own replay cache is keyed on; the AP-REQ may come in any leg."""
-        if not self._package.claims_replays:
-            return
-        part = kerberos_part(token)
-        if part is not None:
-            self._authenticators.append(parse_ap_req(part).authenticator_cipher)
-
-    def _identify(self, answer: Any, snapshot: KeytabSnapshot) -> Identity:
+    def _identify(self, answer: Any, asked_at: float) -> Identity:
         flags = int(answer.flags)
         if answer.mech != _KERBEROS:
             raise MechanismError("the handshake ended in a mechanism that is not accepted here")
-        if flags & _ANONYMOUS or answer.initiator_name is None:
-            raise LogonDeniedError("the client is anonymous")
+        principal = client_name(answer)
         bound = bool(flags & _CHANNEL_BOUND)
         self._check_bindings(bound)
+        asked = self._asked_service()
+        self._package.services.check_claim(asked)
         self._claim()
         return Identity(
-            principal=_display(answer.initiator_name),
+            principal=principal,
             mechanism="kerberos",
-            service=self._package.service or _asked_service(answer.context, snapshot),
+            service=split_principal(asked)[0],
             attributes=asc_ret_from_gss(flags),
-            expires_at=_expiry(answer.lifetime),
+            expires_at=end_of_ticket(answer.lifetime, asked_at, clock_skew()),
             channel_bound=bound,
-            delegated=_delegated(answer.delegated_creds),
-            name_attributes=self._read_attributes(answer.initiator_name),
+            delegated=delegated_credential(answer.delegated_creds),
+            name_attributes=read_name_attributes(
+                answer.initiator_name, self._package.name_attributes
+            ),
         )
+
+    def _asked_service(self) -> str:
+        if not self._kerberos:
+            raise InvalidTokenError("no ticket was read, so its service is not known")
+        return parse_asked_service(self._kerberos[0])
 
     def _check_bindings(self, bound: bool) -> None:
         bindings = self._bindings
@@ -283,25 +311,11 @@ class _Context:
         raise BadBindingsError("the client sent no channel bindings, and they are required")
 
     def _claim(self) -> None:
+        """Claim what our own replay cache is keyed on; the AP-REQ may come in any leg."""
         if not self._package.claims_replays:
             return
-        replay = self._package.replay
-        if not self._authenticators:
-            raise InvalidTokenError("no authenticator was read, so a replay could not be noticed")
-        for authenticator in self._authenticators:
-            replay.claim(authenticator)
-
-    def _read_attributes(self, name: Any) -> dict[str, tuple[bytes, ...]]:
-        values: dict[str, tuple[bytes, ...]] = {}
-        for attribute in self._package.name_attributes:
-            try:
-                told = gss.get_name_attribute(name, attribute.encode())
-            except gss.GSSError:
-                continue  # this issuer does not say it
-            # RFC 6680 section 4: what is not authenticated, anybody may have claimed.
-            if told.authenticated:
-                values[attribute] = tuple(told.values)
-        return values
+        for token in self._kerberos:
+            self._package.replay.claim(parse_ap_req(token).authenticator_cipher)
 
 
 def _go_on(answer: bytes | None, token: bytes) -> Continue:
@@ -310,47 +324,3 @@ def _go_on(answer: bytes | None, token: bytes) -> Continue:
     if not answer or (seen.mechanism is Mechanism.KERBEROS and seen.ap_req is None):
         raise InvalidTokenError("the token is none that a client begins with")
     return Continue(answer)
-
-
-def _service_name(service: str) -> Any:
-    kind, separator, host = service.partition("/")
-    if not (kind and separator and host) or "@" in service:
-        raise ConfigError("a service principal name has the form HTTP/host, without a realm")
-    return gss.import_name(f"{kind}@{host}".encode(), gss.NameType.hostbased_service)
-
-
-def _display(name: Any) -> str:
-    shown: bytes = gss.display_name(name, False).name
-    try:
-        return shown.decode()
-    except UnicodeDecodeError:
-        # A replacement character would make two principals one.
-        raise LogonDeniedError("the principal's name is not UTF-8") from None
-
-
-def _asked_service(context: Any, snapshot: KeytabSnapshot) -> str | None:
-    if len(snapshot.services) == 1:
-        # The ticket was opened with the one service's key; asking costs a fifth of the accept.
-        return snapshot.services[0]
-    target = gss.inquire_context(
-        context,
-        initiator_name=False,
-        target_name=True,
-        lifetime=False,
-        mech=False,
-        flags=False,
-        locally_init=False,
-        complete=False,
-    ).target_name
-    return None if target is None else _display(target).rpartition("@")[0]
-
-
-def _expiry(lifetime: int | None) -> datetime.datetime | None:
-    if lifetime is None:
-        return None
-    now = datetime.datetime.now(datetime.UTC)
-    return now + datetime.timedelta(seconds=lifetime)
-
-
-def _delegated(credential: Any) -> DelegatedCredential | None:
-    return None if credential is None else DelegatedCredential("gssapi", credential)

@@ -25,6 +25,7 @@ from authsrv.errors import (
     InvalidTokenError,
     MechanismError,
     MutualAuthenticationError,
+    PeerError,
     StateError,
     UnexpectedTokenError,
 )
@@ -39,6 +40,7 @@ try:
 
     from authsrv.packages.gss_attributes import query_context
     from authsrv.packages.gss_credentials import HeldCredential, source_of
+    from authsrv.packages.gss_spnego import read_next
 except ImportError as missing:
     raise ConfigError(
         f"a client of Kerberos needs the extra authsrv[kerberos]: {missing.name} is not installed"
@@ -211,10 +213,12 @@ class _Context:
         return diagnose_beginning(failed.maj_code, failed.min_code, credential=label, target=target)
 
     def _go_on(self, token: bytes) -> Any:
-        spnego = self._package.mechanism is InitiatorMechanism.SPNEGO
         try:
-            return self._call(_SPNEGO if spnego else _KERBEROS, token)
-        except gss.GSSError:
+            if self._package.mechanism is InitiatorMechanism.KERBEROS:
+                return self._call(_KERBEROS, token)
+            # Nothing malformed may reach libgssapi's parser of SPNEGO.
+            return self._call(_SPNEGO, read_next(token).token)
+        except (gss.GSSError, PeerError):
             raise diagnose_answer(token, target=self._request.target, mutual=self._mutual) from None
 
     def _call(self, mechanism: Any, token: bytes | None = None) -> Any:

@@ -27,6 +27,8 @@ from typing import Any
 import krb5
 
 from authsrv.errors import KeytabError
+from authsrv.identity import split_principal
+from authsrv.packages.service_names import ServiceNames
 
 __all__ = ["KeytabEntry", "KeytabFile", "KeytabSnapshot"]
 
@@ -72,12 +74,34 @@ class KeytabSnapshot:
     keytab: Any = field(repr=False, compare=False)
 
     @functools.cached_property
-    def services(self) -> tuple[str, ...]:
-        """The service principal names that have keys, without their realms, each once.
+    def realms(self) -> frozenset[str]:
+        """The realms that the keys belong to.
 
         Source: MIT krb5, keytab file format.
         """
-        return tuple(dict.fromkeys(name.rpartition("@")[0] for name in self.principals))
+        return frozenset(split_principal(name)[1] or "" for name in self.principals)
+
+    def restricted_to(self, services: ServiceNames) -> KeytabSnapshot:
+        """Leave out the keys of other services.
+
+        Args:
+            services: The services whose keys may be used.
+
+        Returns:
+            A snapshot in a MEMORY keytab of its own; this one where any service will do.
+
+        Source: MIT krb5, keytab type MEMORY.
+        """
+        if not services.names:
+            return self
+        context = krb5.init_context()
+        name, memory = _new_memory_keytab(context)
+        entries = []
+        for entry, told in zip(self.keytab, self.entries, strict=True):
+            if services.covers(told.principal):
+                _copy_entry(context, entry, memory)
+                entries.append(told)
+        return KeytabSnapshot(name, tuple(entries), memory)
 
     @property
     def principals(self) -> tuple[str, ...]:
@@ -200,16 +224,11 @@ def _load(path: Path, content: bytes) -> KeytabSnapshot:
     if not records:
         raise KeytabError(f"the keytab {path} is empty")
     context = krb5.init_context()
-    name = f"MEMORY:authsrv-{os.getpid()}-{next(_NUMBERS)}"
-    memory = krb5.kt_resolve(context, name.encode())
+    name, memory = _new_memory_keytab(context)
     entries: list[KeytabEntry] = []
     try:
         for entry in krb5.kt_resolve(context, b"FILE:" + os.fsencode(path)):
-            # From 2038 on the time is negative for the one side and too large for the other.
-            written_at = entry.timestamp & 0xFFFFFFFF
-            krb5.kt_add_entry(
-                context, memory, copy(entry.principal), entry.kvno, written_at, entry.key
-            )
+            _copy_entry(context, entry, memory)
             name_bytes = krb5.unparse_name_flags(context, entry.principal)
             principal = name_bytes.decode(errors="backslashreplace")
             entries.append(KeytabEntry(principal, entry.kvno, entry.key.enctype))
@@ -219,6 +238,17 @@ def _load(path: Path, content: bytes) -> KeytabSnapshot:
         # libkrb5 takes a broken record for the end of the file.
         raise KeytabError(f"the keytab {path} is broken: {len(entries)} of {records} keys readable")
     return KeytabSnapshot(name, tuple(entries), memory)
+
+
+def _new_memory_keytab(context: Any) -> tuple[str, Any]:
+    name = f"MEMORY:authsrv-{os.getpid()}-{next(_NUMBERS)}"
+    return name, krb5.kt_resolve(context, name.encode())
+
+
+def _copy_entry(context: Any, entry: Any, memory: Any) -> None:
+    # From 2038 on the time is negative for the one side and too large for the other.
+    written_at = entry.timestamp & 0xFFFFFFFF
+    krb5.kt_add_entry(context, memory, copy(entry.principal), entry.kvno, written_at, entry.key)
 
 
 def _read(path: Path) -> bytes:

@@ -57,6 +57,7 @@ from authsrv.errors import (
 from authsrv.flags import asc_ret_from_gss
 from authsrv.identity import Identity
 from authsrv.packages.base import ContextRequest
+from authsrv.packages.service_names import ServiceNames
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.tokens.opening import begins_handshake
 from authsrv.tokens.peek import Framing, Mechanism, TokenPeek, peek
@@ -309,7 +310,7 @@ def _by_gss(native: Any, token: bytes) -> AuthsrvError:
     failure = Failure(
         native.maj_code, native.min_code, token, getattr(native, "token", None) or b""
     )
-    return diagnose(failure, _default_keys(), None)
+    return diagnose(failure, _default_keys(), ServiceNames())
 
 
 def _default_keys() -> Any:

@@ -35,22 +35,16 @@ from pathlib import Path
 from typing import Protocol
 
 from authsrv.errors import ConfigError, ReplayCacheError, ReplayError
-from authsrv.tokens.spnego import KERBEROS, MS_KERBEROS, NegTokenInit, parse_spnego
+from authsrv.packages.krb5_profile import clock_skew
+from authsrv.settings import as_instance, as_number
 
-__all__ = ["MITReplayCache", "ProcessReplayCache", "ReplayProtection", "kerberos_part"]
+__all__ = ["MITReplayCache", "ProcessReplayCache", "ReplayProtection"]
 
 # The authenticator's time may lie as far ahead of ours as the clock skew allows, and the token is
 # good until it lies as far behind: RFC 4120 section 3.2.3.
 _SKEW_SPAN = 2
 # MIT compares whole seconds, the last one included; and clocks are set while we run.
 _MARGIN_S = 5.0
-
-
-# The DER forms of 1.2.840.113554.1.2.2 and 1.2.840.48018.1.2.2.
-_RAW_OIDS = (
-    bytes.fromhex("06092a864886f712010202"),
-    bytes.fromhex("06092a864882f712010202"),
-)
 
 
 class ReplayProtection(Protocol):
@@ -164,12 +158,13 @@ class ProcessReplayCache:
     Args:
         max_entries: How many authenticators are remembered; when it is full, new ones are refused
             and nothing is forgotten. An entry takes some 150 bytes.
-        skew_seconds: The clock skew that the realm's configuration allows; MIT's default is 300.
-            Entries live twice as long, and five seconds.
+        skew: Tells the clock skew in force, in seconds; asked of libkrb5 if not given. Entries live
+            twice as long, and five seconds. Where it is raised while the process runs, what was
+            forgotten before is not known any more, as after a restart.
         clock: Seconds of a clock that does not jump.
 
     Raises:
-        ConfigError: A number is not greater than zero.
+        ConfigError: max_entries is not greater than zero.
 
     Source: RFC 4120 section 3.2.3.
     """
@@ -178,13 +173,13 @@ class ProcessReplayCache:
         self,
         *,
         max_entries: int = 1_000_000,
-        skew_seconds: float = 300.0,
+        skew: Callable[[], float] = clock_skew,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if max_entries <= 0 or skew_seconds <= 0:
-            raise ConfigError("a replay cache needs room and time")
-        self._max_entries = max_entries
-        self._life = _SKEW_SPAN * skew_seconds + _MARGIN_S
+        self._max_entries = int(
+            as_number(as_instance(int, max_entries, "max_entries"), "max_entries")
+        )
+        self._skew = skew
         self._clock = clock
         self._guard = threading.Lock()
         self._seen: set[bytes] = set()
@@ -213,6 +208,7 @@ class ProcessReplayCache:
         Raises:
             ReplayError: It was claimed before, within twice the clock skew.
             ReplayCacheError: The cache is full.
+            ConfigError: The clock skew in krb5.conf is no number.
 
         Source: RFC 4120 section 3.2.3.
         """
@@ -225,40 +221,10 @@ class ProcessReplayCache:
             if len(self._seen) >= self._max_entries:
                 raise ReplayCacheError(f"the replay cache is full: {self._max_entries} entries")
             self._seen.add(key)
-            self._queue.append((now + self._life, key))
+            self._queue.append((now, key))
 
     def _expire(self, now: float) -> None:
         queue = self._queue
-        while queue and queue[0][0] <= now:
+        claimed_before = now - _SKEW_SPAN * self._skew() - _MARGIN_S
+        while queue and queue[0][0] <= claimed_before:
             self._seen.discard(queue.popleft()[1])
-
-
-def kerberos_part(token: bytes) -> bytes | None:
-    """Find the Kerberos token that MIT's acceptor reads in a token, for the replay cache's key.
-
-    What this cannot read strictly is refused, so that no difference between MIT's parser and ours
-    lets a second use pass as a first one.
-
-    Args:
-        token: The token of one leg, from the client, untrusted.
-
-    Returns:
-        The Kerberos token, or None where this leg carries none for Kerberos.
-
-    Raises:
-        InvalidTokenError: The token cannot be read strictly.
-
-    Source: RFC 4178 section 4.2; RFC 4121 section 4.1.
-    """
-    if _is_raw_kerberos(token):
-        return token
-    message = parse_spnego(token)
-    if not isinstance(message, NegTokenInit):
-        return message.response_token
-    # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
-    return message.mech_token if message.mech_types[0] in (KERBEROS, MS_KERBEROS) else None
-
-
-def _is_raw_kerberos(token: bytes) -> bool:
-    # The OID stands behind the length, which is at most five bytes long.
-    return token[:1] == b"\x60" and any(oid in token[:20] for oid in _RAW_OIDS)

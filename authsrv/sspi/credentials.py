@@ -7,8 +7,9 @@ own, can be handed in as it is.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -56,6 +57,7 @@ def acquire_credentials_handle_async(
     credential: CredentialHandle,
     *,
     limits: Limits = DEFAULT_LIMITS,
+    realms: str | Collection[str] | None = None,
 ) -> SecurityStatus:
     """Queue the acquisition of a credential.
 
@@ -68,6 +70,7 @@ def acquire_credentials_handle_async(
         auth_data: A Keytab, a Password, or None for what the system holds ready.
         credential: The handle to fill.
         limits: The bounds of all that is done with it.
+        realms: For a server, as of Acceptor: the realms whose clients are let in.
 
     Returns:
         SEC_E_OK if it was queued. The status of the call is SEC_E_OK, SEC_E_SECPKG_NOT_FOUND for
@@ -85,7 +88,9 @@ def acquire_credentials_handle_async(
         return check_idle(call)
 
     def make(pool: WorkerPool) -> _Parties:
-        return _make_parties(principal, package, credential_use, auth_data, limits, pool)
+        return _make_parties(
+            principal, package, credential_use, auth_data, _Bounds(limits, realms), pool
+        )
 
     return queue(call, _Acquisition(credential, limits, make))
 
@@ -123,6 +128,7 @@ async def acquire_credentials(
     keytab: str | os.PathLike[str] | None = None,
     password: Password | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    realms: str | Collection[str] | None = None,
 ) -> AsyncIterator[CredentialHandle]:
     """Acquire a credential for the length of an `async with` block.
 
@@ -133,6 +139,7 @@ async def acquire_credentials(
         keytab: The file with the keys, if that is what it is made from.
         password: A name and a password, if that is what it is made from.
         limits: The bounds of all that is done with it.
+        realms: For a server, as of Acceptor: the realms whose clients are let in.
 
     Yields:
         The credential, which is freed at the end of the block.
@@ -147,7 +154,7 @@ async def acquire_credentials(
     # Freed on every way out: it may be there already when this task is cancelled.
     async with CredentialHandle() as credential:
         acquire_credentials_handle_async(
-            call, principal, package, use, auth_data, credential, limits=limits
+            call, principal, package, use, auth_data, credential, limits=limits, realms=realms
         )
         result = await call
         if result.error is not None:
@@ -202,12 +209,20 @@ class _Release(Operation[None]):
         self._credential.free()
 
 
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What bounds all that is done with a credential."""
+
+    limits: Limits
+    realms: str | Collection[str] | None
+
+
 def _make_parties(
     principal: str | None,
     package: Package,
     use: CredentialUse,
     auth_data: AuthData | None,
-    limits: Limits,
+    bounds: _Bounds,
     pool: WorkerPool,
 ) -> _Parties:
     """Make what the use asks for; runs on a thread."""
@@ -217,9 +232,10 @@ def _make_parties(
     if use & CredentialUse.INBOUND:
         inbound = _inbound(package, principal, auth_data)
         inbound.check()
-        acceptor = Acceptor(inbound, limits=limits, pool=pool)
+        acceptor = Acceptor(inbound, limits=bounds.limits, pool=pool, realms=bounds.realms)
     if use & CredentialUse.OUTBOUND:
-        initiator = Initiator(_outbound(package, principal, auth_data), limits=limits, pool=pool)
+        outbound = _outbound(package, principal, auth_data)
+        initiator = Initiator(outbound, limits=bounds.limits, pool=pool)
     return acceptor, initiator
 
 

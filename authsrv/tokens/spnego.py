@@ -320,6 +320,8 @@ def build_neg_token_resp(
     supported_mech: str | None = None,
     response_token: bytes | None = None,
     mech_list_mic: bytes | None = None,
+    *,
+    mic_field: int = 3,
 ) -> bytes:
     """Build any token after the first.
 
@@ -328,6 +330,7 @@ def build_neg_token_resp(
         supported_mech: The OID, with dots, of the mechanism chosen; trusted.
         response_token: A token of that mechanism.
         mech_list_mic: A checksum over the list of mechanisms.
+        mic_field: The number of its field, for a reader that looks for it elsewhere.
 
     Returns:
         The token, bare, as it is sent.
@@ -344,7 +347,7 @@ def build_neg_token_resp(
         encode_field(0, state),
         encode_field(1, chosen),
         _octets(2, response_token),
-        _octets(3, mech_list_mic),
+        _octets(mic_field, mech_list_mic),
     )
     return encode_field(1, fields)
 
