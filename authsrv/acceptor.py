@@ -163,12 +163,7 @@ class Acceptor(_Handshakes):
         super().__init__(limits, pool)
         self.package = package
         self.request = request
-        if self.realms.is_unsettled:
-            _LOG.warning(
-                "users of all realms are let in: the security package %s has no keytab that tells "
-                'which; name them in realms=[...], or give realms="*" if that is meant',
-                package.name,
-            )
+        self._has_to_warn = self.realms.is_unsettled
 
     def __repr__(self) -> str:
         return f"<Acceptor {self.package.name}, {self.pending} pending>"
@@ -196,8 +191,9 @@ class Acceptor(_Handshakes):
 
         Source: SSPI AcceptSecurityContext, first call.
         """
+        if self._has_to_warn:
+            self._warn_of_all_realms()
         asked = self.request if request is None else request
-
         required = asked.required
 
         def make() -> ContextLease:
@@ -205,6 +201,14 @@ class Acceptor(_Handshakes):
             return ContextLease(context, required, retention, self.realms.check)
 
         return self._begin(make, Role.ACCEPTOR)
+
+    def _warn_of_all_realms(self) -> None:
+        self._has_to_warn = False
+        _LOG.warning(
+            "users of all realms are let in: the security package %s has no keytab that tells "
+            "which; name them in realms=[...], or give realms='*' if that is meant",
+            self.package.name,
+        )
 
     async def accept(
         self,

@@ -27,6 +27,7 @@ from authsrv.errors import (
     AuthsrvError,
     HandshakeExpiredError,
     InvalidTokenError,
+    LostHandshakeError,
     PackageFaultError,
     StateError,
     TokenTooLargeError,
@@ -38,8 +39,15 @@ from authsrv.limits import DEFAULT_LIMITS, Limits
 from authsrv.results import Established, Incomplete, Refused, Result
 from authsrv.role import Role
 from authsrv.status import SecurityStatus
+from authsrv.tokens.opening import continues_handshake
 
 __all__ = ["TRANSITIONS", "Event", "Handshake", "State", "draw_transitions", "event_of"]
+
+
+_LOST = (
+    "the token goes on with a handshake that did not begin here, but on another connection: "
+    "is there a proxy that pools connections?"
+)
 
 
 class State(enum.Enum):
@@ -256,6 +264,7 @@ class Handshake:
         Raises:
             UnexpectedTokenError: No token is awaited in this state.
             HandshakeExpiredError: The handshake has taken longer than handshake_seconds.
+            LostHandshakeError: The first token of an acceptor goes on with another handshake.
             TooManyRoundsError: The client has sent more than max_rounds tokens.
             InvalidTokenError: The token is empty.
             TokenTooLargeError: The token, or what was kept with it, is over its limit.
@@ -333,6 +342,8 @@ class Handshake:
             return self._expired()
         if self._rounds >= self._limits.max_rounds:
             return TooManyRoundsError(f"more than {self._limits.max_rounds} rounds")
+        if not self._rounds and self._role is Role.ACCEPTOR and continues_handshake(token):
+            return LostHandshakeError(_LOST)
         if not token and (self._rounds or self._role is Role.ACCEPTOR):
             return InvalidTokenError("the token is empty")
         if len(token) > self._limits.max_token_bytes:

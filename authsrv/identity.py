@@ -84,9 +84,10 @@ class Identity:
             where the package was told to read them.
 
     Raises:
-        PackageFaultError: The principal is no text, or the mechanism is not printable.
-        LogonDeniedError: The principal names nobody: it is empty, well known, or not printable,
-            which would let it look like another one.
+        PackageFaultError: The principal or the mechanism is empty or no text, or the mechanism is
+            not printable; a security package that names nobody has authenticated nobody.
+        LogonDeniedError: The principal names nobody: it has a realm and no name, is well known, or
+            is not printable, which would let it look like another one.
 
     Source: RFC 2743 section 2.2.2 (src_name); RFC 6111 section 3; RFC 8062 section 3.
     """
@@ -103,10 +104,10 @@ class Identity:
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.principal, str):
-            raise PackageFaultError("the security package named no principal")
-        mechanism = self.mechanism
-        if not isinstance(mechanism, str) or not mechanism.strip() or not mechanism.isprintable():
+        for what, text in (("principal", self.principal), ("mechanism", self.mechanism)):
+            if not isinstance(text, str) or not text.strip():
+                raise PackageFaultError(f"the security package named no {what}")
+        if not self.mechanism.isprintable():
             raise PackageFaultError("the security package named no printable mechanism")
         _demand_somebody(self.principal)
 

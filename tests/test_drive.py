@@ -416,7 +416,7 @@ async def test_a_deletion_that_raises_changes_nothing_and_is_logged_without_its_
     act: Result, caplog: pytest.LogCaptureFixture
 ) -> None:
     package = StubbornPackage([act])
-    acceptor = Acceptor(package)
+    acceptor = Acceptor(package, realms="*")
     handshake = acceptor.begin()
     leg = await handshake.advance(b"token")
     assert leg.result is act

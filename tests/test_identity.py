@@ -7,17 +7,43 @@ from typing import Any
 
 import pytest
 
-from authsrv.errors import PackageFaultError
+from authsrv.errors import LogonDeniedError, PackageFaultError
 from authsrv.flags import AscRet
 from authsrv.identity import DelegatedCredential, Identity
 
 
-@pytest.mark.parametrize("text", ["", " ", "\t", "a\nb", "a\x00b", "a\u2028b", "a\x1b[2J"])
+@pytest.mark.parametrize("text", ["", " ", "\t"])
 @pytest.mark.parametrize("what", ["principal", "mechanism"])
-def test_a_name_that_is_empty_or_not_printable_names_nobody(what: str, text: str) -> None:
+def test_a_package_that_says_nothing_has_named_nobody(what: str, text: str) -> None:
     names = {"principal": "alice@EXAMPLE.ORG", "mechanism": "kerberos", what: text}
-    with pytest.raises(PackageFaultError, match=f"no printable {what}"):
+    with pytest.raises(PackageFaultError, match=f"named no {what}"):
         Identity(**names)
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\x00b", "a\u2028b", "a\x1b[2J"])
+def test_a_mechanism_is_printable(text: str) -> None:
+    with pytest.raises(PackageFaultError, match="no printable mechanism"):
+        Identity("alice@EXAMPLE.ORG", text)
+
+
+@pytest.mark.parametrize(
+    ("principal", "cause"),
+    [
+        ("a\nb@R", r"unprintable characters: a\\nb@R"),
+        ("al\u200dice@R", r"unprintable characters: al\\u200dice@R"),
+        ("a\x1b[2J@R", r"unprintable characters: a\\x1b\[2J@R"),
+        ("@EXAMPLE.ORG", "the client has no name"),
+        ("/@EXAMPLE.ORG", "the client has no name"),
+        ("WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS", "the client is nobody"),
+        ("WELLKNOWN/ANONYMOUS@EXAMPLE.ORG", "the client is nobody"),
+        ("WELLKNOWN/ORG.H5L.PASSWORD-CHANGE@EXAMPLE.ORG", "the client is nobody"),
+        ("WELLKNOWN@EXAMPLE.ORG", "the client is nobody"),
+        ("alice@WELLKNOWN:ORG.H5L", "the client is nobody"),
+    ],
+)
+def test_a_client_whose_name_is_nobodys_is_denied(principal: str, cause: str) -> None:
+    with pytest.raises(LogonDeniedError, match=cause):
+        Identity(principal, "kerberos")
 
 
 @pytest.mark.parametrize("nobody", [None, b"alice", 7, True, ["alice"]])
@@ -33,6 +59,10 @@ def test_a_name_that_is_no_text_names_nobody(nobody: Any) -> None:
         ("alice", "alice", None),
         (r"DOM\alice", r"DOM\alice", None),
         (r"alice\@home@EXAMPLE.ORG", r"alice\@home", "EXAMPLE.ORG"),
+        (r"alice@FOO\@TRUSTED.COM", "alice", r"FOO\@TRUSTED.COM"),
+        (r"alice\\@EXAMPLE.ORG", r"alice\\", "EXAMPLE.ORG"),
+        (r"alice\\\@EXAMPLE.ORG", r"alice\\\@EXAMPLE.ORG", None),
+        ("wellknown/x@EXAMPLE.ORG", "wellknown/x", "EXAMPLE.ORG"),
         ("HTTP/web.example.org@EXAMPLE.ORG", "HTTP/web.example.org", "EXAMPLE.ORG"),
         ("jürgen@EXAMPLE.ORG", "jürgen", "EXAMPLE.ORG"),
     ],

@@ -14,8 +14,9 @@ from __future__ import annotations
 import enum
 import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import gssapi.raw as gss
 import krb5
@@ -36,6 +37,8 @@ from authsrv.tokens.spnego import (
 )
 
 __all__ = ["Leg", "MICField", "mic_field", "read_first", "read_next"]
+
+_T = TypeVar("_T")
 
 _KERBEROS: Final = gss.OID.from_int_seq(KERBEROS)
 _SPNEGO: Final = gss.OID.from_int_seq("1.3.6.1.5.5.2")
@@ -80,8 +83,8 @@ def read_first(token: bytes) -> Leg:
         What libgssapi may see.
 
     Raises:
-        InvalidTokenError: It is empty, or is malformed SPNEGO, or its frame is malformed.
-        UnexpectedTokenError: It is a NegTokenResp, which begins nothing.
+        InvalidTokenError: It is empty, is malformed SPNEGO, has a malformed frame, or is a
+            NegTokenResp, which begins nothing.
 
     Source: RFC 4178 section 4.2.1; RFC 2743 section 3.1.
     """
@@ -90,11 +93,11 @@ def read_first(token: bytes) -> Leg:
     if not is_spnego(token):
         if token[0] == der.FRAME:
             # Whether it is SPNEGO must not be a matter of how lengths are read.
-            read_oid(der.open_frame(token))
+            _strictly(lambda: read_oid(der.open_frame(token)))
         return Leg(token, token)
-    message = parse_spnego(token)
+    message = _strictly(lambda: parse_spnego(token))
     if not isinstance(message, NegTokenInit):
-        raise UnexpectedTokenError("the negotiation does not begin with a NegTokenInit")
+        raise InvalidTokenError("the token goes on with a negotiation, and begins none")
     # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
     is_kerberos = message.mech_types[0] in (KERBEROS, MS_KERBEROS)
     return Leg(token, message.mech_token if is_kerberos else None)
@@ -116,7 +119,7 @@ def read_next(token: bytes) -> Leg:
 
     Source: RFC 4178 section 4.2.2.
     """
-    message = parse_spnego(token)
+    message = _strictly(lambda: parse_spnego(token))
     if not isinstance(message, NegTokenResp):
         raise UnexpectedTokenError("the negotiation goes on with a NegTokenInit")
     if message.mech_list_mic is not None and mic_field() is MICField.MISPLACED:
@@ -128,6 +131,13 @@ def read_next(token: bytes) -> Leg:
             mic_field=MICField.MISPLACED.value,
         )
     return Leg(token, message.response_token)
+
+
+def _strictly(read: Callable[[], _T]) -> _T:
+    try:
+        return read()
+    except InvalidTokenError as error:
+        raise InvalidTokenError(f"the token is malformed: {error.cause}") from None
 
 
 @functools.cache

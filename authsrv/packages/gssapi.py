@@ -92,7 +92,7 @@ class GssapiPackage:
             "urn:mspac:logon-info"; none by default.
 
     Raises:
-        ConfigError: A service is not of the form "HTTP/host", or another setting is of a wrong type.
+        ConfigError: A service is not of the form "HTTP/host", or a setting is of a wrong type.
 
     Source: RFC 2744 section 5.1; RFC 4178; MIT krb5, credential store extension.
     """
@@ -161,7 +161,10 @@ class GssapiPackage:
             return self._credential
 
     def realms(self) -> frozenset[str]:
-        """The realms of the keys; see KnowsRealms."""
+        """The realms of the keys; see KnowsRealms.
+
+        Source: MIT krb5, keytab file format.
+        """
         return self.credential()[0].realms
 
     def _acquire(self, snapshot: KeytabSnapshot) -> tuple[KeytabSnapshot, Any]:

@@ -97,7 +97,8 @@ class KeytabSnapshot:
         context = krb5.init_context()
         name, memory = _new_memory_keytab(context)
         entries = []
-        for entry, told in zip(self.keytab, self.entries, strict=True):
+        for entry in self.keytab:
+            told = _described(context, entry)
             if services.covers(told.principal):
                 _copy_entry(context, entry, memory)
                 entries.append(told)
@@ -229,9 +230,7 @@ def _load(path: Path, content: bytes) -> KeytabSnapshot:
     try:
         for entry in krb5.kt_resolve(context, b"FILE:" + os.fsencode(path)):
             _copy_entry(context, entry, memory)
-            name_bytes = krb5.unparse_name_flags(context, entry.principal)
-            principal = name_bytes.decode(errors="backslashreplace")
-            entries.append(KeytabEntry(principal, entry.kvno, entry.key.enctype))
+            entries.append(_described(context, entry))
     except krb5.Krb5Error:
         raise KeytabError(f"the keytab {path} cannot be read by libkrb5") from None
     if len(entries) != records:
@@ -243,6 +242,11 @@ def _load(path: Path, content: bytes) -> KeytabSnapshot:
 def _new_memory_keytab(context: Any) -> tuple[str, Any]:
     name = f"MEMORY:authsrv-{os.getpid()}-{next(_NUMBERS)}"
     return name, krb5.kt_resolve(context, name.encode())
+
+
+def _described(context: Any, entry: Any) -> KeytabEntry:
+    name = krb5.unparse_name_flags(context, entry.principal)
+    return KeytabEntry(name.decode(errors="backslashreplace"), entry.kvno, entry.key.enctype)
 
 
 def _copy_entry(context: Any, entry: Any, memory: Any) -> None:

@@ -27,6 +27,6 @@ async def answer(request: web.Request) -> web.Response:
 
 app = web.Application()
 app.router.add_get("/", answer)
-setup(app, package=ScriptedPackage([log_in]))
+setup(app, package=ScriptedPackage([log_in]), realms="*")
 run_app(app, host="127.0.0.1", port=0)
 print("ended")

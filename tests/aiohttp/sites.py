@@ -59,7 +59,8 @@ class Site:
         self.app = web.Application()
         self.app.router.add_get("/", self.tell_name)
         self.auth = setup(
-            self.app, **{"package": self.package, "audit": self.events.append, **options}
+            self.app,
+            **{"package": self.package, "realms": "*", "audit": self.events.append, **options},
         )
 
     @staticmethod

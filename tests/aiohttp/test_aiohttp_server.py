@@ -214,7 +214,7 @@ async def test_a_package_that_cannot_work_yet_is_reported_and_the_server_starts(
 ) -> None:
     app = web.Application()
     app.router.add_get("/", Site.tell_name)
-    setup(app, package=ScriptedPackage([log_in], fault=fault))
+    setup(app, package=ScriptedPackage([log_in], fault=fault), realms="*")
     async with served(app) as port, connected(port) as wire:
         (record,) = [each for each in caplog.records if each.name == "authsrv"]
         assert record.levelno == logging.ERROR

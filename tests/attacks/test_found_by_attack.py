@@ -124,6 +124,7 @@ async def test_a_shortage_of_threads_passes(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_client_cannot_write_pages_into_the_log(kerberos_realm: Realm) -> None:
     from authsrv.packages.diagnosis import Failure, diagnose
     from authsrv.packages.keytab import KeytabFile
+    from authsrv.packages.service_names import ServiceNames
     from authsrv.tokens import der_writer as der
     from authsrv.tokens.spnego import KERBEROS
 
@@ -164,6 +165,6 @@ def test_a_client_cannot_write_pages_into_the_log(kerberos_realm: Realm) -> None
     )
     token = der.build_frame(KERBEROS, b"\x01\x00" + request)
     snapshot = KeytabFile(kerberos_realm.keytab).snapshot()
-    error = diagnose(Failure(0xD0000, 0, token, b""), snapshot, None)
+    error = diagnose(Failure(0xD0000, 0, token, b""), snapshot, ServiceNames())
     assert "hhh" in error.cause
     assert len(error.cause) < 1_000

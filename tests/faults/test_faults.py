@@ -282,7 +282,6 @@ class TestPackage:
         [
             lambda token: Established(Identity("", "scripted")),
             lambda token: Established(Identity("  ", "scripted")),
-            lambda token: Established(Identity("alice\n@X", "scripted")),
             lambda token: Established(Identity(None, "scripted")),  # type: ignore[arg-type]
             lambda token: Established(Identity("alice", "")),
             lambda token: Established(None),  # type: ignore[arg-type]
@@ -299,7 +298,7 @@ class TestPackage:
         async with serve(witness, package=package) as server:
             answer = await server.ask(TOKEN)
             words = (
-                "the security package (named no printable (principal|mechanism)|"
+                "the security package (named no (principal|mechanism)|"
                 "said OK and named nobody|answered a (NoneType|bool|str))"
             )
             witness.expect(answer, 500, "package-fault", words, level=logging.ERROR)

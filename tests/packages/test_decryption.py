@@ -155,7 +155,7 @@ def test_where_libkrb5_cannot_be_used_nothing_is_read(
         def krb5_init_context(_: object) -> int:
             return -1
 
-    monkeypatch.setattr(decryption.ctypes, "CDLL", lambda name: Broken)
+    monkeypatch.setattr(decryption, "load_libkrb5", lambda: Broken)
     decryption._library.cache_clear()
     try:
         assert read_times(ap_req, snapshot) is None

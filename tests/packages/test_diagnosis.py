@@ -40,6 +40,7 @@ from authsrv.packages.decryption import TicketTimes
 from authsrv.packages.diagnosis import Failure, diagnose
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.keytab import KeytabEntry, KeytabSnapshot
+from authsrv.packages.service_names import ServiceNames
 from authsrv.results import Established, Refused, Result
 from authsrv.status import GSSCode
 from authsrv.testing.handshakes import open_context
@@ -476,7 +477,7 @@ def krb_error(code: int) -> bytes:
 
 def cause(routine: int, error_token: bytes = b"", token: bytes = b"") -> AuthsrvError:
     token = token or captured("krb5_ap_req")
-    return diagnose(Failure(routine << 16, 100_001, token, error_token), OURS, None)
+    return diagnose(Failure(routine << 16, 100_001, token, error_token), OURS, ServiceNames())
 
 
 @pytest.mark.parametrize("routine", [7, 10])
@@ -560,13 +561,13 @@ def test_a_ticket_without_a_key_version_is_compared_by_encryption_type() -> None
     assert parse_ap_req(bare).ticket_kvno is None
     assert "was altered" in cause(13, krb_error(44), bare).cause
     other = KeytabSnapshot("", (KeytabEntry(LOCALHOST, 7, 17),), None)
-    error = diagnose(Failure(13 << 16, 0, bare, krb_error(44)), other, None)
+    error = diagnose(Failure(13 << 16, 0, bare, krb_error(44)), other, ServiceNames())
     assert isinstance(error, EncryptionTypeError)
 
 
 def test_an_empty_keytab_is_told_as_such() -> None:
     failure = Failure(13 << 16, 0, captured("krb5_ap_req"), krb_error(35))
-    error = diagnose(failure, KeytabSnapshot("", (), None), None)
+    error = diagnose(failure, KeytabSnapshot("", (), None), ServiceNames())
     assert isinstance(error, WrongServiceError)
     assert error.cause.endswith("the keytab has keys for no service that is known here")
 
@@ -574,7 +575,7 @@ def test_an_empty_keytab_is_told_as_such() -> None:
 def test_a_keytab_with_many_services_is_told_in_part() -> None:
     entries = tuple(KeytabEntry(f"HTTP/{number}.test@R", 1, 18) for number in range(9))
     failure = Failure(13 << 16, 0, captured("krb5_ap_req"), krb_error(35))
-    told = diagnose(failure, KeytabSnapshot("", entries, None), None).cause
+    told = diagnose(failure, KeytabSnapshot("", entries, None), ServiceNames()).cause
     assert "HTTP/3.test@R" in told
     assert "HTTP/4.test@R" not in told
 

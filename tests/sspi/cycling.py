@@ -118,7 +118,7 @@ def resident_bytes() -> int:
 async def through_our_calls(name: str, count: int, keytab: str, token: bytes) -> None:
     credential, call = CredentialHandle(), AsyncContext()
     status = acquire_credentials_handle_async(
-        call, None, PACKAGES[name](keytab), CredentialUse.INBOUND, None, credential
+        call, None, PACKAGES[name](keytab), CredentialUse.INBOUND, None, credential, realms="*"
     )
     if (status := await queued(call, status)) is not SecurityStatus.SEC_E_OK:
         sys.exit(f"there is no credential: {status.name}")
