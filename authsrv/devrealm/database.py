@@ -80,6 +80,23 @@ class Database:
         things = [f"{add} -randkey {check_principal(service)}" for service in services]
         self._execute(*people, *things)
 
+    def add_trust(self, service_realm: str, client_realm: str, password: str) -> None:
+        """Add the principal by which users of one realm come to the services of another.
+
+        Args:
+            service_realm: The realm of the services.
+            client_realm: The realm of the users.
+            password: The same in both realms' databases.
+
+        Raises:
+            MissingProgramError: kadmin.local is not installed.
+            ProgramError: There is such a trust already.
+
+        Source: RFC 4120 section 1.2; MIT krb5, kadmin(1), add_principal.
+        """
+        principal = f"krbtgt/{service_realm}@{client_realm}"
+        self._execute(f"add_principal -clearpolicy -pw {_quote(password)} {principal}")
+
     def rotate(self, service: str, enctypes: Collection[EncryptionType]) -> int:
         """Give a service new keys beside the old ones, as an administrator does.
 

@@ -53,6 +53,19 @@ class Installation:
         """
         write_profiles(self.layout, self.layout.folder, self.name, self.port, services)
 
+    def configure(self, configuration: str, services: Iterable[str]) -> None:
+        """Put more into krb5.conf, in place of what was put there before.
+
+        Args:
+            configuration: What to put there, in its format.
+            services: The services, as "class/host".
+
+        Source: MIT krb5, krb5.conf(5).
+        """
+        _write_addition(self.layout, configuration)
+        # Programs that run look at the time of krb5.conf, and not at what it includes.
+        self.serve_hosts(services)
+
     def write_keytab(
         self, path: Path, services: Iterable[str], wanted: Callable[[Key], bool]
     ) -> None:
@@ -106,7 +119,11 @@ class Installation:
 
 @contextlib.contextmanager
 def install(
-    name: str, services: Iterable[str], passwords: Mapping[str, str], clock_offset_s: int
+    name: str,
+    services: Iterable[str],
+    passwords: Mapping[str, str],
+    clock_offset_s: int,
+    configuration: str = "",
 ) -> Iterator[Installation]:
     """Run a realm as long as the block lasts.
 
@@ -115,6 +132,7 @@ def install(
         services: Its services, as "class/host".
         passwords: Its users and their passwords.
         clock_offset_s: By how many seconds the KDC's clock is ahead; negative for behind.
+        configuration: What else stands in krb5.conf, in its format.
 
     Yields:
         The realm.
@@ -130,6 +148,8 @@ def install(
         find_program(program)
     with _make_folder() as folder, Guard(folder) as guard:
         layout = Layout(folder)
+        layout.additions.mkdir()
+        _write_addition(layout, configuration)
         database = _fill_database(name, layout, services, passwords)
         with _run_kdc(name, layout, guard, folder, services, clock_offset_s) as (port, clock):
             yield Installation(name, layout, guard, database, port, clock)
@@ -143,6 +163,10 @@ def _make_folder() -> Iterator[Path]:
     finally:
         # Programs of the user may still be writing into it, or removing files of their own.
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_addition(layout: Layout, configuration: str) -> None:
+    (layout.additions / "addition.conf").write_text(f"{configuration}\n", encoding="utf-8")
 
 
 def _fill_database(

@@ -39,6 +39,14 @@ class Layout:
         return self.folder / "nothing"
 
     @property
+    def additions(self) -> Path:
+        """A folder of files that krb5.conf includes before all else, so that they win.
+
+        Source: MIT krb5, krb5.conf(5), includedir.
+        """
+        return self.folder / "krb5.conf.d"
+
+    @property
     def replay_caches(self) -> Path:
         """The folder of the acceptors' replay caches.
 
@@ -76,6 +84,7 @@ def client_profile(name: str, port: int, hosts: Iterable[str], layout: Layout) -
     """
     belonging = "\n".join(f" {host} = {name}" for host in sorted({"localhost", *hosts}))
     return f"""\
+includedir {layout.additions}
 [libdefaults]
  default_realm = {name}
  dns_lookup_kdc = false

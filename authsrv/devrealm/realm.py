@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from authsrv.devrealm.ccache import write_clock_offset
-from authsrv.devrealm.clients import fetch_ticket, log_in
+from authsrv.devrealm.clients import fetch_ticket, log_in, log_in_anonymously
 from authsrv.devrealm.database import check_principal
 from authsrv.devrealm.errors import RealmError
 from authsrv.devrealm.installation import Installation, install
@@ -38,6 +38,7 @@ class Realm:
         users: Names of users; each gets a random password (see `password`).
         clock_offset_s: By how many seconds the KDC's clock is ahead of the machine's; negative for
             behind. What is not 0 needs libfaketime. Clients follow the KDC's clock.
+        configuration: What else stands in krb5.conf, in its format; it wins over what is there.
 
     Raises:
         RealmError: A name is not of the form that it must have.
@@ -51,6 +52,7 @@ class Realm:
         services: Iterable[str] = ("HTTP/localhost",),
         users: Iterable[str] = ("alice",),
         clock_offset_s: int = 0,
+        configuration: str = "",
     ) -> None:
         if not _NAME.fullmatch(name):
             raise RealmError(f"{name!r} is no name for a development realm")
@@ -58,13 +60,20 @@ class Realm:
         self._services = [_check_service(service) for service in services]
         self._passwords = {check_principal(user): _new_password() for user in users}
         self._clock_offset_s = clock_offset_s
+        self._configuration = configuration
         self._cleanup = contextlib.ExitStack()
         self._state: Installation | None = None
 
     def __enter__(self) -> Self:
         if self._state is not None:
             raise RealmError(f"the realm {self.name} is running already")
-        realm = install(self.name, self._services, self._passwords, self._clock_offset_s)
+        realm = install(
+            self.name,
+            self._services,
+            self._passwords,
+            self._clock_offset_s,
+            self._configuration,
+        )
         self._state = self._cleanup.enter_context(realm)
         return self
 
@@ -262,6 +271,55 @@ class Realm:
         """
         cache = self._credential_cache(user)
         return fetch_ticket(self._running.clock, cache, check_principal(service))
+
+    def anonymous_login(self) -> Path:
+        """Log in as nobody, as `kinit -n` does. The realm needs the user WELLKNOWN/ANONYMOUS.
+
+        Returns:
+            A credential cache.
+
+        Raises:
+            ProgramError: The KDC refused: see authsrv.devrealm.pkinit for what it needs.
+            RealmError: The realm is not running.
+
+        Source: RFC 8062; MIT krb5, kinit(1).
+        """
+        cache = self._running.layout.credential_cache("nobody")
+        log_in_anonymously(self._running.clock, cache)
+        return cache
+
+    def configure(self, configuration: str) -> None:
+        """Put more into krb5.conf, in place of what was put there before; the KDC runs on as it is.
+
+        Args:
+            configuration: What to put there, in its format; it wins over what is there.
+
+        Raises:
+            RealmError: The realm is not running.
+
+        Source: MIT krb5, krb5.conf(5).
+        """
+        self._running.configure(configuration, self._services)
+
+    def trust(self, other: Realm) -> None:
+        """Let users of another realm get tickets for the services of this one.
+
+        Its clients learn where this realm's KDC is; what else was put into its krb5.conf is gone.
+
+        Args:
+            other: A realm that runs, too.
+
+        Raises:
+            ProgramError: It trusts that realm already.
+            RealmError: One of them is not running.
+
+        Source: RFC 4120 section 1.2; MIT krb5, krb5.conf(5), realms.
+        """
+        password = _new_password()
+        for realm in (self, other):
+            realm._running.database.add_trust(self.name, other.name, password)
+        port = self._running.port
+        other.configure(f"[realms]\n {self.name} = {{\n  kdc = 127.0.0.1:{port}\n }}")
 
     def forget_tickets(self, user: str) -> None:
         """Log a user out, if logged in.
