@@ -133,9 +133,11 @@ class GssapiPackage:
 
         Raises:
             KeytabError: It cannot, and why.
+            ConfigError: The clock skew in krb5.conf is no number.
 
         Source: RFC 2744 section 5.2.
         """
+        clock_skew()
         self.credential()
 
     def credential(self) -> tuple[KeytabSnapshot, Any]:

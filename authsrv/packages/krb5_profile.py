@@ -8,6 +8,7 @@ is called through ctypes.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any, Final
 from authsrv.errors import ConfigError
 from authsrv.packages.libkrb5 import load_libkrb5
 
-__all__ = ["clock_skew", "read_clock_skew", "read_replay_cache_name"]
+__all__ = ["clock_skew", "process_replay_cache", "read_clock_skew", "read_replay_cache_name"]
 
 _DEFAULT_SKEW_S: Final = 300
 # How often the file is looked at. libkrb5 itself does not look more often than once a second.
@@ -102,6 +103,21 @@ def read_replay_cache_name() -> str:
     if failed:
         raise ConfigError("the default_rcache_name in krb5.conf cannot be read")
     return name
+
+
+def process_replay_cache() -> str:
+    """Tell the replay cache that libkrb5 takes where no credential names another. It blocks.
+
+    Returns:
+        Its name; "none:" where the environment or the configuration switches it off.
+
+    Raises:
+        ConfigError: libkrb5 cannot read its configuration.
+
+    Source: MIT krb5, "Replay cache" documentation.
+    """
+    name = os.environ.get("KRB5RCACHENAME") or os.environ.get("KRB5RCACHETYPE")
+    return name or read_replay_cache_name() or "dfl:"
 
 
 @contextmanager

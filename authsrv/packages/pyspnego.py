@@ -57,6 +57,8 @@ from authsrv.errors import (
 from authsrv.flags import asc_ret_from_gss
 from authsrv.identity import Identity
 from authsrv.packages.base import ContextRequest
+from authsrv.packages.krb5_profile import process_replay_cache
+from authsrv.packages.libkrb5 import load_libkrb5
 from authsrv.packages.service_names import ServiceNames
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.tokens.opening import begins_handshake
@@ -89,7 +91,8 @@ class PyspnegoPackage:
 
     Raises:
         ConfigError: NTLM is switched on, and the environment would let version 1 in; or the
-            environment switches MIT's replay cache off.
+            environment or krb5.conf switches MIT's replay cache off, which is looked at for each
+            context again.
 
     Source: RFC 4178; pyspnego.
     """
@@ -99,8 +102,7 @@ class PyspnegoPackage:
     def __init__(self, *, ntlm: NTLMPolicy = NTLMPolicy.OFF) -> None:
         if ntlm is NTLMPolicy.ON and os.environ.get("LM_COMPAT_LEVEL") != "5":
             raise ConfigError("NTLM through pyspnego needs LM_COMPAT_LEVEL=5, to refuse version 1")
-        if os.environ.get("KRB5RCACHENAME", "").startswith("none"):
-            raise ConfigError("KRB5RCACHENAME switches the protection against replays off")
+        _demand_replay_cache()
         self.ntlm = ntlm
         _silence()
 
@@ -163,6 +165,8 @@ class _Context:
         try:
             self._screen(token)
             if self._context is None:
+                # The configuration may have changed since the start.
+                _demand_replay_cache()
                 self._context = spnego.server(
                     protocol="negotiate", channel_bindings=self._native_bindings()
                 )
@@ -296,6 +300,19 @@ class _Context:
             return self._context._context
         except (AttributeError, *_MALFORMED):
             return None
+
+
+def _demand_replay_cache() -> None:
+    """Refuse to accept where environment or krb5.conf switch libkrb5's replay cache off."""
+    try:
+        load_libkrb5()
+    except OSError:
+        return  # no Kerberos by MIT's libraries, and so no cache of theirs
+    if process_replay_cache().startswith("none"):
+        raise ConfigError(
+            "KRB5RCACHENAME, or default_rcache_name in krb5.conf, switches the protection against "
+            "replays off"
+        )
 
 
 def _go_on(answer: bytes | None) -> Continue:

@@ -1,0 +1,148 @@
+"""The clock skew that krb5.conf allows: how long a ticket is believed, and a replay remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from initiators import fresh_token
+
+from authsrv.acceptor import Acceptor
+from authsrv.devrealm import Realm
+from authsrv.errors import ConfigError, ReplayError
+from authsrv.identity import Identity
+from authsrv.packages import krb5_profile
+from authsrv.packages.gssapi import GssapiPackage
+from authsrv.packages.krb5_profile import clock_skew, read_clock_skew
+from authsrv.packages.pyspnego import PyspnegoPackage
+from authsrv.packages.replay import ProcessReplayCache
+from authsrv.results import Established, Refused, Result
+
+LIFETIME_S = 500
+
+
+@pytest.fixture(scope="module")
+def own_realm() -> Iterator[Realm]:
+    with Realm() as realm:
+        yield realm
+
+
+@pytest.fixture
+def realm(own_realm: Realm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Realm]:
+    """A realm whose krb5.conf is the test's own, and this process in it."""
+    for name, value in own_realm.environment().items():
+        monkeypatch.setenv(name, value)
+    allow(own_realm, "")
+    yield own_realm
+    allow(own_realm, "")
+
+
+def allow(realm: Realm, clockskew: str) -> None:
+    line = f" clockskew = {clockskew}" if clockskew else ""
+    realm.configure(f"[libdefaults]\n{line}")
+    krb5_profile._CACHED._until = 0.0  # some second later
+
+
+def accept(package: GssapiPackage | PyspnegoPackage, token: bytes) -> Result:
+    async def run() -> Result:
+        async with Acceptor(package, realms="*") as acceptor:
+            return (await acceptor.begin().advance(token)).result
+
+    return asyncio.run(run())
+
+
+def identity(result: Result) -> Identity:
+    assert isinstance(result, Established), result
+    return result.identity
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("", 300), ("60", 60), ("700", 700), ("0", 0)])
+def test_the_skew_is_the_one_that_libkrb5_reads(realm: Realm, written: str, seconds: int) -> None:
+    allow(realm, written)
+    assert read_clock_skew() == clock_skew() == seconds
+
+
+@pytest.mark.parametrize("written", ["10m", "five", "-1", "1.5"])
+def test_what_is_no_number_of_seconds_lets_nobody_in(realm: Realm, written: str) -> None:
+    token = fresh_token(cache=realm.login("alice"))
+    allow(realm, written)
+    with pytest.raises(ConfigError, match="clockskew in krb5.conf is no number of seconds"):
+        read_clock_skew()
+    with pytest.raises(ConfigError, match="clockskew"):
+        GssapiPackage(realm.keytab).check()
+    for replay in (None, ProcessReplayCache()):
+        result = accept(GssapiPackage(realm.keytab, replay=replay), token)
+        assert isinstance(result, Refused)
+        assert isinstance(result.error, ConfigError)
+
+
+@pytest.mark.parametrize("skew", [60, 300, 700])
+def test_an_identity_ends_with_its_ticket(realm: Realm, skew: int) -> None:
+    allow(realm, str(skew))
+    began = datetime.datetime.now(datetime.UTC)
+    cache = realm.login("alice", lifetime_s=LIFETIME_S)
+    package = GssapiPackage(realm.keytab)
+    ends = [identity(accept(package, fresh_token(cache=cache))).expires_at for _ in range(5)]
+    logged_in = began + datetime.timedelta(seconds=LIFETIME_S)
+    for end in ends:
+        assert end is not None
+        assert end.microsecond == 0
+        # The KDC counts the life from the second in which it was asked.
+        assert -1 <= (end - logged_in).total_seconds() <= 1
+
+
+@pytest.mark.parametrize("skew", [60.0, 300.0, 700.0])
+def test_a_replay_is_remembered_for_as_long_as_its_token_is_believed(skew: float) -> None:
+    now = 0.0
+    cache = ProcessReplayCache(skew=lambda: skew, clock=lambda: now)
+    cache.claim(b"authenticator")
+    for now in (skew, 2 * skew - 1, 2 * skew + 4):
+        with pytest.raises(ReplayError):
+            cache.claim(b"authenticator")
+    now = 2 * skew + 6
+    cache.claim(b"authenticator")
+
+
+def test_a_skew_that_is_raised_holds_for_what_is_remembered_already(realm: Realm) -> None:
+    now = 0.0
+    cache = ProcessReplayCache(clock=lambda: now)
+    cache.claim(b"authenticator")
+    allow(realm, "700")
+    now = 612.0
+    with pytest.raises(ReplayError):
+        cache.claim(b"authenticator")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("KRB5RCACHENAME", "none:"), ("KRB5RCACHETYPE", "none"), (None, "none:")],
+)
+def test_pyspnego_accepts_nobody_where_replays_would_be_accepted(
+    realm: Realm, monkeypatch: pytest.MonkeyPatch, variable: str | None, value: str
+) -> None:
+    before = PyspnegoPackage()
+    cache = realm.login("alice")
+    identity(accept(before, fresh_token(cache=cache)))
+    if variable is None:
+        realm.configure(f"[libdefaults]\n default_rcache_name = {value}")
+    else:
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match="switches the protection against replays off"):
+        PyspnegoPackage()
+    result = accept(before, fresh_token(cache=cache))
+    assert isinstance(result, Refused)
+    assert isinstance(result.error, ConfigError)
+
+
+def test_a_cache_in_the_keytab_package_is_named_whatever_krb5_conf_says(
+    realm: Realm, tmp_path: Path
+) -> None:
+    realm.configure("[libdefaults]\n default_rcache_name = none:")
+    package, token = GssapiPackage(realm.keytab), fresh_token(cache=realm.login("alice"))
+    identity(accept(package, token))
+    result = accept(package, token)
+    assert isinstance(result, Refused)
+    assert isinstance(result.error, ReplayError)
