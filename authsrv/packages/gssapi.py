@@ -236,7 +236,7 @@ class _Context:
             if self._credential is None:
                 self._credential = self._package.credential()
             snapshot, credential = self._credential
-            asked_at = time.time()
+            skew, asked_at = clock_skew(), time.time()
             try:
                 answer = gss.accept_sec_context(
                     leg.token, credential, self._context, self._native_bindings
@@ -250,7 +250,7 @@ class _Context:
                 going_on = _go_on(answer.token, token)
                 self._ended = False
                 return going_on
-            self._identity = self._identify(answer, asked_at)
+            self._identity = self._identify(answer, asked_at, skew)
             return Established(self._identity, answer.token or b"")
         except AuthsrvError as error:
             return Refused(error)
@@ -281,7 +281,7 @@ class _Context:
         failure = Failure(failed.maj_code, failed.min_code, token, failed.token or b"")
         return diagnose(failure, snapshot, self._package.services)
 
-    def _identify(self, answer: Any, asked_at: float) -> Identity:
+    def _identify(self, answer: Any, asked_at: float, skew: int) -> Identity:
         flags = int(answer.flags)
         if answer.mech != _KERBEROS:
             raise MechanismError("the handshake ended in a mechanism that is not accepted here")
@@ -296,7 +296,7 @@ class _Context:
             mechanism="kerberos",
             service=split_principal(asked)[0],
             attributes=asc_ret_from_gss(flags),
-            expires_at=end_of_ticket(answer.lifetime, asked_at, clock_skew()),
+            expires_at=end_of_ticket(answer.lifetime, asked_at, skew),
             channel_bound=bound,
             delegated=delegated_credential(answer.delegated_creds),
             name_attributes=read_name_attributes(
