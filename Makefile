@@ -10,7 +10,7 @@ STAMP := $(VENV)/.authsrv
 APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime
 # Ubuntu's chromium is a snap behind a package of another name.
 CHROMIUM := $(shell . /etc/os-release 2>/dev/null; [ "$$ID" = ubuntu ] && echo chromium-browser || echo chromium)
-APT_TEST := $(APT_BASE) $(CHROMIUM)
+APT_TEST := $(APT_BASE) $(CHROMIUM) krb5-pkinit gss-ntlmssp
 APT_BENCH := $(APT_BASE) apache2 libapache2-mod-auth-gssapi
 # binutils makes a library for Windows; winbind has the program that Wine asks about NTLM.
 APT_WINDOWS := $(APT_BASE) binutils wine64 winbind
