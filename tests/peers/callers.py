@@ -10,7 +10,7 @@ from pathlib import Path
 from programs import find_program
 from workshop import CLIENTS, dotnet, go_client, java_client
 
-__all__ = ["CALLERS", "Caller", "Start", "Visit"]
+__all__ = ["CALLERS", "Caller", "Make", "Start", "Visit", "libsoup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class Caller:
         without: Starts it without that; None where it needs nothing.
         binding: Starts it with channel bindings switched on; None where there is no switch.
         switch: What switches them on, as README says it.
-        no_tls: Why it is not tried over TLS, if it is not.
+        no_tls: Why it cannot speak TLS here, as README says it; empty if it can.
+        complaint: What it says then itself.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Caller:
     binding: Make | None = None
     switch: str = ""
     no_tls: str = ""
+    complaint: str = ""
 
 
 def curl(*options: str) -> Make:
@@ -98,12 +100,13 @@ def python(script: str, *mode: str, program: str = sys.executable, **variables: 
     return make
 
 
-def libsoup(*, trusting: bool) -> Make:
+def libsoup(*, trusted: str) -> Make:
     def make(visit: Visit) -> Start:
         # It is a library of GNOME; the system's own Python is what speaks to it.
         start = python("by_libsoup.py", program="/usr/bin/python3")(visit)
-        trusted = {"SOUP_GSSAPI_TRUSTED_URIS": visit.url.rstrip("/")} if trusting else {}
-        return Start(start.command, {**trusted, "GIO_USE_PROXY_RESOLVER": "dummy"})
+        site = visit.url.rstrip("/")
+        uris = {"SOUP_GSSAPI_TRUSTED_URIS": trusted.format(site=site)} if trusted else {}
+        return Start(start.command, {**uris, "GIO_USE_PROXY_RESOLVER": "dummy"})
 
     return make
 
@@ -145,7 +148,6 @@ def csharp(**variables: str) -> Make:
     return lambda visit: Start([*dotnet(), visit.url], {**settings, **variables})
 
 
-
 CALLERS = [
     Caller(
         "curl 7.88", "`--negotiate -u :`", curl("--negotiate", "--user", ":"), curl()
@@ -156,10 +158,10 @@ CALLERS = [
     ),
     Caller(
         "libsoup 3", "`SOUP_GSSAPI_TRUSTED_URIS` with the port, for plain http",
-        libsoup(trusting=True), libsoup(trusting=False),
+        libsoup(trusted="{site}"), libsoup(trusted="http://localhost"),
     ),
     Caller(
-        "Chromium", "`AuthServerAllowlist`",
+        "Chromium", "`--auth-server-allowlist`",
         chromium("--auth-server-allowlist=localhost"), chromium(),
     ),
     Caller(
@@ -177,6 +179,7 @@ CALLERS = [
     Caller(
         ".NET Core 3.1, `HttpClient`", "`UseDefaultCredentials`", csharp(), csharp(WITHOUT="1"),
         no_tls="not tried: this release needs OpenSSL 1",
+        complaint="No usable version of libssl was found",
     ),
     Caller(
         "Heimdal 7.8, its GSS-API", "", python("by_heimdal.py"),

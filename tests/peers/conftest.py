@@ -6,41 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from people import Person, appear
+from places import Pair, Sites
 from programs import find_program
 from serving import serve, server_environment
 
 from authsrv.devrealm import Realm
 
-SITE = Path(__file__).with_name("site.py")
+SITE = Path(__file__).with_name("peer_site.py")
 TABLES = pytest.StashKey[dict[str, list[str]]]()
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A certificate that signs itself, and its key, both as PEM."""
-
-    certificate: Path
-    key: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Sites:
-    """Where the application listens.
-
-    Args:
-        plain: Over http.
-        allow: Over TLS; channel bindings are looked at where they are sent.
-        require: Over TLS; channel bindings are required.
-    """
-
-    plain: str
-    allow: str
-    require: str
 
 
 @pytest.fixture(scope="session")

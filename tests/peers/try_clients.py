@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from callers import CALLERS, Caller, Make, Visit
-from conftest import Pair, Sites
+from callers import CALLERS, Caller, Make, Visit, libsoup
 from people import Person
+from places import Pair, Sites
 from readme import rows_below
 from workshop import heimdal_kinit
 
@@ -91,7 +91,9 @@ class Trials:
             return "sent"
         if caller.binding and self.visit(caller.binding, self.sites.allow, person).bound:
             return f"only with {caller.switch}" if caller.switch.startswith("`") else caller.switch
-        return "none: `REQUIRE` refuses it"
+        refused = self.visit(caller.start, self.sites.require, person).text
+        endless = ", and it asks without end" if "asks again without end" in refused else ""
+        return f"none: `REQUIRE` refuses it{endless}"
 
     def row(self) -> str:
         return f"| {self.caller.name} | {self.caller.setting or 'nothing'} | {self.bindings()} |"
@@ -105,9 +107,7 @@ def environment(who: Person, folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def every_trial(
-    sites: Sites, pair: Pair, person: Person, stranger: Person
-) -> dict[str, Trials]:
+def every_trial(sites: Sites, pair: Pair, person: Person, stranger: Person) -> dict[str, Trials]:
     return {caller.name: Trials(caller, sites, pair, person, stranger) for caller in CALLERS}
 
 
@@ -135,7 +135,8 @@ def test_what_a_client_needs_it_really_needs(trials: Trials) -> None:
 
 def test_bindings_are_required_of_those_who_send_none(trials: Trials) -> None:
     if trials.caller.no_tls:
-        assert trials.visit(trials.caller.start, trials.sites.allow, trials.person).principal is None
+        page = trials.visit(trials.caller.start, trials.sites.allow, trials.person)
+        assert (page.principal, trials.caller.complaint in page.text) == (None, True), page.text
         return
     for make in filter(None, (trials.caller.start, trials.caller.binding)):
         allowed = trials.visit(make, trials.sites.allow, trials.person)
@@ -155,6 +156,12 @@ def test_the_readme_tells_of_nothing_else(
     seen = [trials.row() for trials in every_trial.values()]
     table["clients"] = seen
     assert rows_below(HEADING) == seen
+
+
+def test_libsoup_trusts_every_server_over_tls(every_trial: dict[str, Trials]) -> None:
+    trials = every_trial["libsoup 3"]
+    page = trials.visit(libsoup(trusted=""), trials.sites.allow, trials.person)
+    assert page.principal == trials.person.principal, page.text
 
 
 @pytest.fixture

@@ -22,7 +22,11 @@ SWITCHES = (
 def show(program: str, profile: str, url: str, *switches: str) -> str:
     command = [program, *SWITCHES, f"--user-data-dir={profile}", *switches, "--dump-dom", url]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     )
     try:
         return process.communicate(timeout=LIMIT_S)[0]

@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,15 @@ async def address(errors: asyncio.StreamReader) -> str:
     raise SystemExit("Firefox opened no BiDi socket")
 
 
-async def main(program: str, profile: str, url: str, *preferences: str) -> None:
+def prepare(profile: Path, preferences: Sequence[str]) -> None:
     chosen = QUIET | dict(text.split("=", 1) for text in preferences)
     lines = (f"user_pref({json.dumps(name)}, {json.dumps(chosen[name])});" for name in chosen)
-    Path(profile).mkdir(parents=True, exist_ok=True)
-    Path(profile, "user.js").write_text("\n".join(lines))
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "user.js").write_text("\n".join(lines))
+
+
+async def main(program: str, profile: str, url: str, *preferences: str) -> None:
+    prepare(Path(profile), preferences)
     process = await asyncio.create_subprocess_exec(
         program, "--headless", "--no-remote", "--remote-debugging-port", "0", "--profile", profile,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, start_new_session=True,

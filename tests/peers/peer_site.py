@@ -1,6 +1,6 @@
 """The application that the clients and proxies are tried with, in a process of its own.
 
-python site.py --keytab FILE [--certificate FILE --key FILE --policy allow|require]
+python peer_site.py --keytab FILE [--certificate FILE --key FILE --policy allow|require]
 
 Every page says who asked, as `principal=NAME,bound=YES`; the name of a branch does so to git.
 """
