@@ -59,6 +59,7 @@ class Caller:
         switch: What switches them on, as README says it.
         no_tls: Why it cannot speak TLS here, as README says it; empty if it can.
         complaint: What it says then itself.
+        package: The Debian package that has the version in the name; empty if there is none.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Caller:
     switch: str = ""
     no_tls: str = ""
     complaint: str = ""
+    package: str = ""
 
 
 def curl(*options: str) -> Make:
@@ -150,15 +152,18 @@ def csharp(**variables: str) -> Make:
 
 CALLERS = [
     Caller(
-        "curl 7.88", "`--negotiate -u :`", curl("--negotiate", "--user", ":"), curl()
+        "curl 7.88", "`--negotiate -u :`", curl("--negotiate", "--user", ":"), curl(),
+        package="curl",
     ),
     Caller(
         "git 2.39", "`http.emptyAuth=true`",
         git("-c", "http.emptyAuth=true"), git(),
+        package="git",
     ),
     Caller(
         "libsoup 3", "`SOUP_GSSAPI_TRUSTED_URIS` with the port, for plain http",
         libsoup(trusted="{site}"), libsoup(trusted="http://localhost"),
+        package="libsoup-3.0-0",
     ),
     Caller(
         "Chromium", "`--auth-server-allowlist`",
@@ -172,9 +177,11 @@ CALLERS = [
         "Java 17, `HttpURLConnection`", "", java(),
         binding=java("-Djdk.https.negotiate.cbt=always"),
         switch="`jdk.https.negotiate.cbt=always`",
+        package="default-jdk-headless",
     ),
     Caller(
-        "Go, gokrb5 8.4", "`spnego.NewClient`", go(), go(WITHOUT="1")
+        "Go, gokrb5 8.4", "`spnego.NewClient`", go(), go(WITHOUT="1"),
+        package="golang-github-jcmturner-gokrb5.v8-dev",
     ),
     Caller(
         ".NET Core 3.1, `HttpClient`", "`UseDefaultCredentials`", csharp(), csharp(WITHOUT="1"),
@@ -184,6 +191,7 @@ CALLERS = [
     Caller(
         "Heimdal 7.8, its GSS-API", "", python("by_heimdal.py"),
         binding=python("by_heimdal.py", "bindings"), switch="the program gives them",
+        package="libgssapi3-heimdal",
     ),
     Caller(
         "requests-gssapi", "`auth=HTTPSPNEGOAuth()`",

@@ -38,13 +38,11 @@ def sites(kerberos_realm: Realm, pair: Pair) -> Iterator[Sites]:
     variables = server_environment(kerberos_realm)
     with ExitStack() as stack:
         plain, allow, require = (
-            stack.enter_context(serve(line, variables)).port
+            stack.enter_context(serve(line, variables))
             for line in (command, [*tls, "allow"], [*tls, "require"])
         )
-        yield Sites(
-            f"http://localhost:{plain}/", f"https://localhost:{allow}/",
-            f"https://localhost:{require}/",
-        )  # fmt: skip
+        secure = [f"https://localhost:{served.port}/" for served in (allow, require)]
+        yield Sites(f"{plain.url}/", *secure, plain.logged)
 
 
 @pytest.fixture(scope="session")

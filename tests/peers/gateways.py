@@ -51,6 +51,7 @@ class Gateway:
         account: The line that names the account that it runs as, when root starts it.
         default: What it cannot be tried without.
         at_least: How many bytes a token may have with what README recommends.
+        package: The Debian package; empty if it is not Debian's.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Gateway:
     account: str = ""
     default: Tuning = field(default_factory=Tuning)
     at_least: int = 60_000
+    package: str = ""
 
 
 def program(name: str, package: str) -> str:
@@ -73,17 +75,20 @@ GATEWAYS = [
         lambda conf: [program("nginx", "nginx-light"), "-e", "stderr", "-c", str(conf)],
         Tuning(("large_client_header_buffers 4 128k;", "client_max_body_size 0;")),
         "user root;",
+        package="nginx-light",
     ),
     Gateway(
         "HAProxy 2.6", "haproxy.cfg",
         lambda conf: [program("haproxy", "haproxy"), "-db", "-f", str(conf)],
         Tuning(("tune.bufsize 131072",)),
+        package="haproxy",
     ),
     Gateway(
         "Apache 2.4", "apache.conf",
         lambda conf: [program("apache2", "apache2-bin"), "-DFOREGROUND", "-f", str(conf)],
         Tuning(("LimitRequestFieldSize 131072",)),
         "User www-data",
+        package="apache2-bin",
     ),
     Gateway(
         "Squid 5.7", "squid.conf",
@@ -91,13 +96,15 @@ GATEWAYS = [
         Tuning((), "login=PASS"),
         "cache_effective_user proxy",
         Tuning((), "login=PASS"),
-        45_000,  # no field of more than 64 KiB is held by its strings
+        at_least=45_000,  # its strings hold 64 KiB
+        package="squid",
     ),
     Gateway(
         "Caddy 2.6", "Caddyfile",
         lambda conf: [program("caddy", "caddy"), "run", "--config", str(conf), "--adapter",
                       "caddyfile"],
         Tuning(),
+        package="caddy",
     ),
     Gateway(
         "Envoy 1.40", "envoy.yaml",

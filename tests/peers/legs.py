@@ -42,11 +42,12 @@ def connect(port: int) -> http.client.HTTPConnection:
 
 
 def send(
-    connection: http.client.HTTPConnection, token: bytes, path: str = "/"
+    connection: http.client.HTTPConnection, token: bytes, path: str = "/", cookie: str = ""
 ) -> tuple[int, str, bytes]:
     """Send a token; the status, the page, and the token of the answer."""
     value = f"Negotiate {base64.b64encode(token).decode()}"
-    connection.request("GET", path, headers={"Authorization": value})
+    more = {"Cookie": cookie} if cookie else {}
+    connection.request("GET", path, headers={"Authorization": value, **more})
     answer = connection.getresponse()
     page = answer.read().decode(errors="replace")
     scheme, _, given = (answer.getheader("WWW-Authenticate") or "").partition(" ")

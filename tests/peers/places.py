@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,10 @@ class Sites:
         plain: Over http.
         allow: Over TLS; channel bindings are looked at where they are sent.
         require: Over TLS; channel bindings are required.
+        logged: What the first of them has logged until now.
     """
 
     plain: str
     allow: str
     require: str
+    logged: Callable[[], str]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
-__all__ = ["rows_below"]
+__all__ = ["README", "assert_version", "rows_below"]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -20,3 +22,14 @@ def rows_below(name: str) -> list[str]:
             break
         rows.append(line)
     return rows
+
+
+def assert_version(name: str, package: str) -> None:
+    """The version in a name of a table is that of the Debian package that is installed."""
+    command = ["dpkg-query", "--show", "--showformat=${Version}", package]
+    installed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    named = re.search(r"(?<!\w)\d+(\.\d+)*", name)
+    assert named is not None
+    assert re.search(rf"(?<![\d]){re.escape(named[0])}(?!\d)", installed), (
+        f"README's table is about {name}; {package} is {installed}"
+    )

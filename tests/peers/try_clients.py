@@ -17,7 +17,7 @@ import pytest
 from callers import CALLERS, Caller, Make, Visit, libsoup
 from people import Person
 from places import Pair, Sites
-from readme import rows_below
+from readme import assert_version, rows_below
 from workshop import heimdal_kinit
 
 from authsrv.devrealm import Realm
@@ -162,6 +162,13 @@ def test_libsoup_trusts_every_server_over_tls(every_trial: dict[str, Trials]) ->
     trials = every_trial["libsoup 3"]
     page = trials.visit(libsoup(trusted=""), trials.sites.allow, trials.person)
     assert page.principal == trials.person.principal, page.text
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [(caller.name, caller.package) for caller in CALLERS if caller.package]
+)
+def test_the_versions_are_those_of_the_readme(name: str, package: str) -> None:
+    assert_version(name, package)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from gateways import GATEWAYS, Gateway, Tuning, run_gateway
 from legs import Traveller, connect, send
 from people import Person
 from places import Sites
-from readme import rows_below
+from readme import README, assert_version, rows_below
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -29,6 +29,8 @@ SIZES = [1_000, 4_000, 5_000, 9_000, 16_000, 45_000, 60_000]
 LARGEST = 65_536
 STEP = 100
 BODY = 2_000_000
+COOKIE = 6_000
+SUM_BOUNDING = {"HAProxy", "Squid", "Envoy"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +45,13 @@ class Passage:
         return Path(self.person.environment["KRB5CCNAME"].removeprefix("FILE:"))
 
     @functools.cache  # noqa: B019 - it lives as long as the run
-    def status_of(self, size: int) -> int:
+    def status_of(self, size: int, cookie: str = "") -> int:
         """Send a token of a size; 200 if it arrived whole, else the proxy's status, or 0."""
         with (
             closing(connect(self.port)) as connection,
             suppress(OSError, http.client.HTTPException),
         ):
-            status, page, _ = send(connection, b"\xff" * size, "/field")
+            status, page, _ = send(connection, b"\xff" * size, "/field", cookie)
             whole = len("Negotiate ") + (size + 2) // 3 * 4
             assert status != 200 or page == str(whole), f"{page} bytes of {whole} arrived"
             return status
@@ -177,6 +179,20 @@ def test_by_default_what_is_larger_than_the_readme_says_is_refused(passages: Pas
     assert arrived == {size: size <= passage.largest for size in SIZES}
 
 
+def test_the_readme_names_the_proxies_that_bound_the_sum_of_all_fields(
+    every_passage: dict[str, Passages],
+) -> None:
+    cookie = "name=" + "x" * COOKIE
+    bounding = {
+        name.partition(" ")[0]
+        for name, passages in every_passage.items()
+        if passages.default.largest < LARGEST
+        and passages.default.status_of(passages.default.largest, cookie) != 200
+    }
+    assert bounding == SUM_BOUNDING
+    assert "Those count as well\nfor HAProxy, Squid and Envoy" in README.read_text()
+
+
 def test_a_body_of_2_mb_arrives_with_the_settings_of_the_readme(passages: Passages) -> None:
     assert passages.tuned.post() == 200
 
@@ -187,11 +203,21 @@ def test_squid_keeps_the_token_back_if_not_told_otherwise(sites: Sites, person: 
         assert "principal=" not in Passage(port, person).log_in()
 
 
-def test_the_server_itself_sees_the_whole_token(passages: Passages) -> None:
+def test_the_server_itself_sees_the_whole_token(passages: Passages, sites: Sites) -> None:
+    size = passages.gateway.at_least
+    before = len(sites.logged())
     with closing(connect(passages.tuned.port)) as connection:
-        status, page, _ = send(connection, b"\xff" * passages.gateway.at_least)
+        status, _, _ = send(connection, b"\xff" * size)
     assert status in {400, 401}
-    assert "reference" in page.lower()
+    assert f"{size}B" in sites.logged()[before:]
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [(gateway.name, gateway.package) for gateway in GATEWAYS if gateway.package],
+)
+def test_the_versions_are_those_of_the_readme(name: str, package: str) -> None:
+    assert_version(name, package)
 
 
 def test_the_readme_tells_what_was_seen(passages: Passages) -> None:
