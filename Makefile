@@ -14,6 +14,10 @@ APT_TEST := $(APT_BASE) $(CHROMIUM) krb5-pkinit gss-ntlmssp
 APT_BENCH := $(APT_BASE) apache2 libapache2-mod-auth-gssapi
 # binutils makes a library for Windows; winbind has the program that Wine asks about NTLM.
 APT_WINDOWS := $(APT_BASE) binutils wine64 winbind
+# Heimdal's libraries live beside MIT's; its programs would replace them, and are taken out of their package.
+APT_CLIENTS := $(APT_TEST) firefox-esr default-jdk-headless golang-go golang-github-jcmturner-gokrb5.v8-dev \
+  mono-mcs libgssapi3-heimdal libkafs0-heimdal libkadm5clnt7-heimdal python3-gi gir1.2-soup-3.0 git openssl \
+  nginx-light haproxy apache2-bin squid caddy
 
 # Installs what is missing, and only then asks for root.
 define apt
@@ -28,7 +32,7 @@ define apt
 	fi
 endef
 
-.PHONY: help demo test test-windows check bench clean system-demo system-test system-windows system-bench
+.PHONY: help demo test test-windows test-clients check bench clean system-demo system-test system-windows system-clients system-bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +48,9 @@ test: system-test $(STAMP) ## the whole test suite, against a real realm and rea
 
 test-windows: system-windows $(STAMP) ## the unit tests and the SSPI tests, with Windows' CPython under Wine
 	@$(BIN)/python tests/windows/wine.py
+
+test-clients: system-clients $(STAMP) ## browsers, other languages' clients, and proxies; README's tables of them
+	$(BIN)/python -m pytest tests/peers/try_clients.py tests/peers/try_proxies.py
 
 check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
@@ -65,6 +72,9 @@ system-test:
 
 system-windows:
 	$(call apt,$(APT_WINDOWS))
+
+system-clients:
+	$(call apt,$(APT_CLIENTS))
 
 system-bench:
 	$(call apt,$(APT_BENCH))

@@ -31,7 +31,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-TARGETS = ["help", "demo", "test", "test-windows", "check", "bench", "clean"]
+TARGETS = ["help", "demo", "test", "test-windows", "test-clients", "check", "bench", "clean"]
 
 MADE = {"build", "dist", "__pycache__", ".venv", ".hypothesis", ".mypy_cache", ".ruff_cache"}
 
@@ -109,10 +109,10 @@ def test_ci_runs_the_checks_and_the_commands_of_the_readme() -> None:
     assert os.access(path, os.X_OK)
     assert lines[0].startswith("#!")
     assert "set -euo pipefail" in lines
-    assert {"make check", "make demo", "make test"} <= set(lines)
+    assert {"make check", "make demo", "make test", "make test-clients"} <= set(lines)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-clients", "check", "bench"])
 def test_the_readme_names_the_command(target: str) -> None:
     assert re.search(rf"\bmake {target}\b", README)
 
