@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a target of make in another release of Debian: tests/debian/run.sh trixie [test]
+# Runs targets of make in another release of Debian: tests/debian/run.sh trixie demo test
 #
 # The release is installed by debootstrap into build/debian/RELEASE once, and kept; the checkout is
 # copied into it each time. All mounts are in a mount namespace and all processes in a process
@@ -7,7 +7,7 @@
 # however that came about. MIRROR= names a mirror where the machine's own apt has none of Debian.
 set -euo pipefail
 release=${1:?a release of Debian, such as trixie}
-target=${2:-test}
+targets=("${@:2}")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 home=$here/build/debian
 root=$home/$release
@@ -70,10 +70,10 @@ inside() {
   for name in CI http_proxy https_proxy no_proxy PIP_INDEX_URL PIP_DEFAULT_TIMEOUT; do
     [ -z "${!name:-}" ] || variables+=("$name=${!name}")
   done
-  env -i "${variables[@]}" chroot "$root" make -C /src "$target"
+  env -i "${variables[@]}" chroot "$root" make -C /src "${targets[@]}"
 }
 
-if [ "${3:-}" = inside ]; then
+if [ "${AUTHSRV_NAMESPACES:-}" = made ]; then
   inside
   exit
 fi
@@ -90,7 +90,7 @@ trap 'kill -KILL "$child" 2>/dev/null || true' EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 trap 'exit 129' HUP
-setpriv --pdeathsig KILL unshare --mount --ipc --pid --fork --kill-child \
-  "$0" "$release" "$target" inside </dev/null &
+AUTHSRV_NAMESPACES=made setpriv --pdeathsig KILL \
+  unshare --mount --ipc --pid --fork --kill-child "$0" "$@" </dev/null &
 child=$!
 wait "$child"

@@ -31,6 +31,7 @@ SELECTED = (
     "test_import_light.py",
     "test_limits.py",
     "test_results.py",
+    "test_settings.py",
     "test_status.py",
     "test_workers.py",
     "testing",
