@@ -10,14 +10,19 @@ STAMP := $(VENV)/.authsrv
 APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime
 # Ubuntu's chromium is a snap behind a package of another name.
 CHROMIUM := $(shell . /etc/os-release 2>/dev/null; [ "$$ID" = ubuntu ] && echo chromium-browser || echo chromium)
-APT_TEST := $(APT_BASE) $(CHROMIUM) krb5-pkinit gss-ntlmssp
-APT_BENCH := $(APT_BASE) apache2 libapache2-mod-auth-gssapi
+# The package apache2 would start a server; this one has the program and its modules only.
+APT_APACHE := apache2-bin libapache2-mod-auth-gssapi
+APT_TEST := $(APT_BASE) $(CHROMIUM) $(APT_APACHE) krb5-pkinit gss-ntlmssp
+APT_BENCH := $(APT_BASE) $(APT_APACHE)
 # binutils makes a library for Windows; winbind has the program that Wine asks about NTLM.
 APT_WINDOWS := $(APT_BASE) binutils wine64 winbind
 # Heimdal's libraries live beside MIT's; its programs would replace them, and are taken out of their package.
 APT_CLIENTS := $(APT_TEST) firefox-esr default-jdk-headless golang-go golang-github-jcmturner-gokrb5.v8-dev \
   mono-mcs libgssapi3-heimdal libkafs0-heimdal libkadm5clnt7-heimdal python3-gi gir1.2-soup-3.0 git openssl \
   nginx-light haproxy apache2-bin squid caddy
+
+APT_DEBIAN := debootstrap git
+RELEASE ?= trixie
 
 # Installs what is missing, and only then asks for root.
 define apt
@@ -32,7 +37,7 @@ define apt
 	fi
 endef
 
-.PHONY: help demo test test-windows test-clients check bench clean system-demo system-test system-windows system-clients system-bench
+.PHONY: help demo test test-debian test-windows test-clients check bench clean system-demo system-test system-debian system-windows system-clients system-bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +50,10 @@ test: system-test $(STAMP) ## the whole test suite, against a real realm and rea
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report= tests
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --fail-under=100 --skip-covered --include='authsrv/tokens/*,authsrv/handshake.py,authsrv/disposition.py,authsrv/http/*'
+
+test-debian: system-debian ## demo and test in another release of Debian: RELEASE=trixie, which is the default, or sid
+	@as_root=""; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	$$as_root env MIRROR="$(MIRROR)" tests/debian/run.sh $(RELEASE) demo test
 
 test-windows: system-windows $(STAMP) ## the unit tests and the SSPI tests, with Windows' CPython under Wine
 	@$(BIN)/python tests/windows/wine.py
@@ -69,6 +78,9 @@ system-demo:
 
 system-test:
 	$(call apt,$(APT_TEST))
+
+system-debian:
+	$(call apt,$(APT_DEBIAN))
 
 system-windows:
 	$(call apt,$(APT_WINDOWS))

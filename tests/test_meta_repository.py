@@ -31,7 +31,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-TARGETS = ["help", "demo", "test", "test-windows", "test-clients", "check", "bench", "clean"]
+TARGETS = [
+    "help",
+    "demo",
+    "test",
+    "test-debian",
+    "test-windows",
+    "test-clients",
+    "check",
+    "bench",
+    "clean",
+]
 
 MADE = {"build", "dist", "__pycache__", ".venv", ".hypothesis", ".mypy_cache", ".ruff_cache"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,11 @@ _LOG_CHARACTERS = 500
 
 # What krb5kdc writes, with -n, once its sockets are bound. MIT's own tests wait for it, too.
 _READY = "starting..."
+
+# Only Linux has all of 127.0.0.0/8 without being told to.
+_BESIDE = (
+    (socket.AF_INET, "127.0.0.2") if sys.platform == "linux" else (socket.AF_INET6, "::1")
+)
 
 _LIBFAKETIME = (
     "/usr/lib/*/faketime/libfaketime.so.1",
@@ -62,24 +68,37 @@ def run_kdc(
     for _ in range(_ATTEMPTS):
         with contextlib.ExitStack() as cleanup:
             port = cleanup.enter_context(_reserve_port())
+            if not _is_free(port):
+                continue
             process = _launch({**configure(port), **clock}, log)
             cleanup.callback(_stop, process, guard)
             guard.watch(process.pid)
             if _wait_until_ready(process, log):
                 yield port
                 return
-    raise ProgramError("krb5kdc", _read(log)[-_LOG_CHARACTERS:].strip())
+    reason = _read(log)[-_LOG_CHARACTERS:].strip() if log.exists() else "no port is free"
+    raise ProgramError("krb5kdc", reason)
 
 
 @contextlib.contextmanager
 def _reserve_port() -> Iterator[int]:
-    # krb5kdc binds with SO_REUSEPORT: two of them on one port both start, and share the requests.
-    # A socket that is bound, never listens, and has the option too, is in nobody's way, but the
-    # kernel gives its port to no other realm.
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(("127.0.0.1", 0))
+    # Up to 1.21, krb5kdc binds with SO_REUSEPORT: two of them on one port both start, and share the
+    # requests. From 1.22 on it does not, so nobody can hold its port for it. What is held is the
+    # same port of another loopback address: the kernel gives it to no other realm.
+    family, host = _BESIDE
+    with socket.socket(family) as holder:
+        holder.bind((host, 0))
         yield holder.getsockname()[1]
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(type=kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
 
 
 def _launch(variables: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:

@@ -224,13 +224,9 @@ class _MemoryCache:
 def _acquire(label: str, store: _Store, name: Any = None, keeps: object = None) -> HeldCredential:
     mechs = [_KERBEROS, _SPNEGO]
     try:
-        # By itself first: together with SPNEGO it is enough if any mechanism has a credential,
-        # that of a plug-in too.
         if store:
-            gss.acquire_cred_from(store, name, mechs=[_KERBEROS], usage="initiate")
             answer = gss.acquire_cred_from(store, name, mechs=mechs, usage="initiate")
         else:
-            gss.acquire_cred(name, mechs=[_KERBEROS], usage="initiate")
             answer = gss.acquire_cred(name, mechs=mechs, usage="initiate")
         gss.set_neg_mechs(answer.creds, [_KERBEROS])
     except gss.GSSError as failed:

@@ -130,7 +130,7 @@ def serve_apache(bench: Workbench) -> Iterator[Server]:
     """
     program = shutil.which("apache2") or shutil.which("apache2", path="/usr/sbin")
     if program is None:
-        raise MissingPeerError("apache2 is missing (Debian package apache2)")
+        raise MissingPeerError("apache2 is missing (Debian package apache2-bin)")
     if not (_APACHE_MODULES / "mod_auth_gssapi.so").exists():
         raise MissingPeerError("mod_auth_gssapi is missing (Debian: libapache2-mod-auth-gssapi)")
     root, port = Path(tempfile.mkdtemp(prefix="apache-", dir=bench.scratch)), _free_port()

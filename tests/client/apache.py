@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from programs import find_program, require_file
 
 __all__ = ["run_apache"]
 
@@ -55,13 +55,8 @@ def run_apache(
 
 
 def find_apache() -> str:
-    program = shutil.which("apache2") or shutil.which("apache2", path="/usr/sbin")
-    if program is None:
-        pytest.skip("the program 'apache2' is missing: install the Debian package 'apache2'")
-    if not (MODULES / "mod_auth_gssapi.so").exists():
-        pytest.skip(
-            "mod_auth_gssapi is missing: install the Debian package 'libapache2-mod-auth-gssapi'"
-        )
+    program = find_program("apache2", package="apache2-bin")
+    require_file(MODULES / "mod_auth_gssapi.so", package="libapache2-mod-auth-gssapi")
     return program
 
 

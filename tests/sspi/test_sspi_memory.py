@@ -9,7 +9,6 @@ collector can see is counted one by one.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import subprocess
 import sys
@@ -84,7 +83,6 @@ def test_memory_is_flat_over_100_000_contexts_of_pyspnego(
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.skipif(importlib.util.find_spec("sspilib") is None, reason="needs authsrv[sspi]")
 def test_over_100_000_contexts_of_sspi_nothing_is_lost_that_the_library_does_not_lose(
     tmp_path: Path,
 ) -> None:
