@@ -62,8 +62,7 @@ class Installation:
 
         Source: MIT krb5, krb5.conf(5).
         """
-        _write_addition(self.layout, configuration)
-        # Programs that run look at the time of krb5.conf, and not at what it includes.
+        self.layout.additions.write_text(configuration, encoding="utf-8")
         self.serve_hosts(services)
 
     def write_keytab(
@@ -148,8 +147,7 @@ def install(
         find_program(program)
     with _make_folder() as folder, Guard(folder) as guard:
         layout = Layout(folder)
-        layout.additions.mkdir()
-        _write_addition(layout, configuration)
+        layout.additions.write_text(configuration, encoding="utf-8")
         database = _fill_database(name, layout, services, passwords)
         with _run_kdc(name, layout, guard, folder, services, clock_offset_s) as (port, clock):
             yield Installation(name, layout, guard, database, port, clock)
@@ -163,10 +161,6 @@ def _make_folder() -> Iterator[Path]:
     finally:
         # Programs of the user may still be writing into it, or removing files of their own.
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_addition(layout: Layout, configuration: str) -> None:
-    (layout.additions / "addition.conf").write_text(f"{configuration}\n", encoding="utf-8")
 
 
 def _fill_database(

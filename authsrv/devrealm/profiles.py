@@ -40,11 +40,11 @@ class Layout:
 
     @property
     def additions(self) -> Path:
-        """A folder of files that krb5.conf includes before all else, so that they win.
+        """What was put into krb5.conf besides; it stands before all else there, and so wins.
 
-        Source: MIT krb5, krb5.conf(5), includedir.
+        Source: MIT krb5, krb5.conf(5).
         """
-        return self.folder / "krb5.conf.d"
+        return self.folder / "additions.conf"
 
     @property
     def replay_caches(self) -> Path:
@@ -83,8 +83,9 @@ def client_profile(name: str, port: int, hosts: Iterable[str], layout: Layout) -
     Source: MIT krb5, krb5.conf(5).
     """
     belonging = "\n".join(f" {host} = {name}" for host in sorted({"localhost", *hosts}))
+    additions = layout.additions.read_text(encoding="utf-8") if layout.additions.exists() else ""
     return f"""\
-includedir {layout.additions}
+{additions}
 [libdefaults]
  default_realm = {name}
  dns_lookup_kdc = false

@@ -59,21 +59,14 @@ class Realm:
         self.name = name
         self._services = [_check_service(service) for service in services]
         self._passwords = {check_principal(user): _new_password() for user in users}
-        self._clock_offset_s = clock_offset_s
-        self._configuration = configuration
+        self._options = clock_offset_s, configuration
         self._cleanup = contextlib.ExitStack()
         self._state: Installation | None = None
 
     def __enter__(self) -> Self:
         if self._state is not None:
             raise RealmError(f"the realm {self.name} is running already")
-        realm = install(
-            self.name,
-            self._services,
-            self._passwords,
-            self._clock_offset_s,
-            self._configuration,
-        )
+        realm = install(self.name, self._services, self._passwords, *self._options)
         self._state = self._cleanup.enter_context(realm)
         return self
 
