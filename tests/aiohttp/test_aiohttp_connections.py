@@ -44,8 +44,6 @@ from authsrv.results import Continue, Established, Incomplete, Result
 if sys.platform != "win32":
     import uvloop
 
-pytestmark = pytest.mark.usefixtures("both_places")
-
 # By its first byte a token of SPNEGO that begins a handshake, and one that goes on with it.
 INITIAL = b"\x60 initial"
 FOLLOWING = b"\xa1 following"

@@ -24,7 +24,8 @@ from serving import clean_environment, serve
 from sites import Site, connected, field, log_in, served, until
 
 from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
-from authsrv.aiohttp.server import HeaderLimit, _shown, header_limit
+from authsrv.aiohttp.fitting import HeaderLimit, header_limit
+from authsrv.aiohttp.server import _shown
 from authsrv.errors import ConfigError, KeytabError, OverloadedError, TokenTooLargeError
 from authsrv.events import RefusedEvent
 from authsrv.limits import Limits
@@ -114,7 +115,7 @@ async def test_a_token_of_a_mebibyte_is_refused_and_quoted_neither_to_client_nor
 async def test_a_client_that_never_stops_sending_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("authsrv.aiohttp.server._LINGERING_S", 0.3)
+    monkeypatch.setattr("authsrv.aiohttp._private._LINGERING_S", 0.3)
     site = Site()
     async with served(site.app) as port, connected(port) as wire:
         await wire.send(token=large_token(MEBIBYTE))
