@@ -78,7 +78,7 @@ class BoundedParser:
         self._failed = False
         self._pending = 0  # bytes of a header that has not ended
         self._began = 0.0
-        self._tail = b""  # their last three, in which an end may begin
+        self._tail = b""  # the last three that came, in which an end may begin
         self._body: Any = None  # the payload of the last request, while it comes
         self._left: int | None = 0  # its bytes still to come; None where nobody can tell
         self._queued = 0
@@ -143,7 +143,7 @@ class BoundedParser:
             raise HeaderTooLargeError("the header fields are too large")
 
     def _account(self, data: bytes, messages: Sequence[tuple[Any, Any]], upgraded: bool) -> None:
-        before, had_body = self._pending, self._body is not None
+        before, had_body, joined = self._pending, self._body is not None, self._tail + data
         if messages:
             self._body = messages[-1][1]
         if upgraded:
@@ -154,11 +154,12 @@ class BoundedParser:
             elif self._left is not None:
                 self._left -= len(data)
             self._note(0, b"")
+            self._tail = joined[-3:] if self._left is None else b""
         elif messages or had_body:
             self._note(self._behind(data, messages, had_body), data)
             self._body, self._left = None, 0
         elif before:
-            self._note(before + len(data), self._tail + data)
+            self._note(before + len(data), joined)
         else:
             self._note(len(data.lstrip(b"\r\n")), data)
 
@@ -193,7 +194,7 @@ class BoundedParser:
         """
         position = self._position(data, messages, had_body)
         if position is None:
-            return 0 if data.endswith(_END) or not data else 1
+            return 0 if (self._tail + data).endswith(_END) or not data else 1
         return len(data[max(0, position) :].lstrip(b"\r\n"))
 
     def _note(self, pending: int, data: bytes) -> None:

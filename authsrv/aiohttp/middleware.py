@@ -158,7 +158,8 @@ class NegotiateAuth:
         requirement = self.rules.requirement_of(route, method, request.headers)
         decision = Decision(self, route, method, requirement)
         if method == hdrs.METH_OPTIONS:
-            if not exists and self.rules.is_preflight(method, request.headers):
+            is_open = requirement is Requirement.OPEN
+            if not exists and not is_open and self.rules.is_preflight(method, request.headers):
                 raise match.http_exception or web.HTTPNotFound
             return decision  # whether it is a preflight, each request tells anew
         if not exists:
@@ -353,8 +354,8 @@ class NegotiateAuth:
 
         Raises:
             ConfigError: The package can never work with its settings, or cannot do what is asked
-                of its contexts; a mounted application is set up too; another middleware comes before
-                this one; a path of the rules fits more than one resource.
+                of its contexts; a mounted application is set up too; another middleware comes
+                before this one; a path of the rules fits more than one resource.
 
         Source: authsrv design decision 7.
         """

@@ -38,7 +38,6 @@ from authsrv.errors import (
     OverloadedError,
     PackageFaultError,
     PeerError,
-    StateError,
     TokenTooLargeError,
     UnavailableError,
 )
