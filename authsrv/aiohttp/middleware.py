@@ -121,7 +121,7 @@ class NegotiateAuth:
             request: The request, with the match that it has now.
 
         Raises:
-            web.HTTPException: It may not go on.
+            Refusal: It may not go on.
 
         Source: RFC 9110 section 11.
         """
