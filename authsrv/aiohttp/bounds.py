@@ -120,8 +120,20 @@ class BoundedParser:
             self._failed = True
             raise
         self._queued += len(messages)
-        self._account(data, messages, upgraded)
+        if not self._is_whole(data, messages, upgraded):
+            self._account(data, messages, upgraded)
         return messages, upgraded, tail
+
+    def _is_whole(self, data: bytes, messages: Sequence[tuple[Any, Any]], upgraded: bool) -> bool:
+        """Whether this was one request without a body and nothing else, as most are."""
+        return (
+            len(messages) == 1
+            and not upgraded
+            and not self._pending
+            and self._body is None
+            and data.endswith(_END)
+            and bool(messages[0][1].is_eof())
+        )
 
     def close(self) -> None:
         """Stop the clock.
@@ -135,7 +147,7 @@ class BoundedParser:
     def _bound(self, data: bytes) -> None:
         if self._pending and self._loop.time() >= self._deadline() and not self._queued:
             raise HeaderTooSlowError("the header fields did not come in time")
-        if self._body is not None:
+        if self._body is not None or self._pending + len(data) <= self._most:
             return
         end = (self._tail + data).find(_END)
         size = self._pending + (len(data) if end < 0 else end + len(_END) - len(self._tail))
