@@ -23,6 +23,7 @@ __all__ = [
     "ConnectionIdentityEndedEvent",
     "ContinuedEvent",
     "EstablishedEvent",
+    "RecalledEvent",
     "RefusedEvent",
     "Request",
     "describe",
@@ -98,6 +99,21 @@ class EstablishedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RecalledEvent:
+    """A request was served in the name of the identity that is kept on its connection.
+
+    Args:
+        request: The request.
+        identity: The client.
+
+    Source: IIS authPersistSingleRequest.
+    """
+
+    request: Request
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedEvent:
     """A request was refused.
 
@@ -158,6 +174,7 @@ AuditEvent = (
     ChallengedEvent
     | ContinuedEvent
     | EstablishedEvent
+    | RecalledEvent
     | RefusedEvent
     | AbandonedEvent
     | ConnectionIdentityEndedEvent
@@ -188,6 +205,8 @@ def describe(event: AuditEvent) -> str:
             return f"{line}{_leg(leg, mechanism)}"
         case EstablishedEvent(leg=leg, identity=identity):
             return f"{line} principal={identity.principal!a}{_leg(leg, identity.mechanism)}"
+        case RecalledEvent(identity=identity):
+            return f"{line} principal={identity.principal!a} mechanism={identity.mechanism}"
         case AbandonedEvent(mechanism=mechanism, token_bytes=length):
             return f"{line} cause=cancelled ({_CANCELLED!a}) token={mechanism},{length}B"
         case ConnectionIdentityEndedEvent(principal=principal, cause=cause):
@@ -206,6 +225,7 @@ _WORDS = {
     ChallengedEvent: "challenged",
     ContinuedEvent: "continued",
     EstablishedEvent: "established",
+    RecalledEvent: "recalled",
     RefusedEvent: "refused",
     AbandonedEvent: "abandoned",
     ConnectionIdentityEndedEvent: "connection-identity-ended",

@@ -23,6 +23,11 @@ class Limits:
         max_pending: Handshakes that are between two tokens, in all.
         max_workers: Threads that security packages may occupy.
         max_queued: Calls that may wait for a thread; beyond, the answer is "overloaded" at once.
+        max_header_bytes: Bytes of the request line and all header fields of one request together,
+            beside those of the largest token as base64.
+        header_seconds: Time to send them, from the first byte, and a second more for each
+            header_bytes_per_second bytes that have come.
+        header_bytes_per_second: What a client must send that needs longer.
         retry_after_seconds: What an overloaded server tells clients to wait.
 
     Raises:
@@ -39,6 +44,9 @@ class Limits:
     max_pending: int = 10_000
     max_workers: int = 32
     max_queued: int = 1_024
+    max_header_bytes: int = 32_768
+    header_seconds: float = 20.0
+    header_bytes_per_second: int = 500
     retry_after_seconds: int = 2
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ from authsrv.events import (
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
+    RecalledEvent,
     RefusedEvent,
     Request,
     describe,
@@ -63,6 +64,7 @@ EVENTS: dict[str, AuditEvent] = {
     "challenged": ChallengedEvent(REQUEST),
     "continued": ContinuedEvent(REQUEST, CONTINUED_LEG, "SPNEGO/NTLM"),
     "established": EstablishedEvent(REQUEST, ESTABLISHED_LEG, ALICE),
+    "recalled": RecalledEvent(REQUEST, ALICE),
     "refused": refused(LogonDeniedError("no"), leg=REFUSED_LEG, mechanism="Kerberos"),
     "abandoned": AbandonedEvent(REQUEST, "Kerberos", 1234),
     "connection-identity-ended": ConnectionIdentityEndedEvent(REQUEST, "alice@X", "it was shared"),
@@ -91,6 +93,12 @@ def test_a_client_that_got_in_is_named() -> None:
         "established GET '/' peer=192.0.2.1 principal='alice@AUTHSRV.TEST'"
         " states=await-token>accepting>established"
         " sspi=SEC_E_OK(0x00000000) token=scripted,1234B ms=1.25"
+    )
+
+
+def test_a_request_served_by_a_kept_identity_names_it() -> None:
+    assert describe(EVENTS["recalled"]) == (
+        "recalled GET '/' peer=192.0.2.1 principal='alice@AUTHSRV.TEST' mechanism=scripted"
     )
 
 

@@ -13,26 +13,17 @@ run_app(app, port=8080)
 """
 
 from authsrv.aiohttp.connections import Persistence
+from authsrv.aiohttp.decisions import AuthenticationRequired, guard
+from authsrv.aiohttp.fitting import server_settings
 from authsrv.aiohttp.installation import setup
+from authsrv.aiohttp.marks import open_access, optional_authentication, require_authentication
 from authsrv.aiohttp.middleware import NegotiateAuth
-from authsrv.aiohttp.requests import (
-    IDENTITY,
-    AuthenticationRequired,
-    current_identity,
-    optional_identity,
-)
-from authsrv.aiohttp.rules import (
-    AccessRules,
-    Preflight,
-    open_access,
-    optional_authentication,
-    require_authentication,
-)
-from authsrv.aiohttp.server import AppRunner, run_app, server_settings
+from authsrv.aiohttp.requests import current_identity, optional_identity
+from authsrv.aiohttp.rules import AccessRules, Preflight
+from authsrv.aiohttp.server import AppRunner, run_app
 from authsrv.http.exchange import Requirement
 
 __all__ = [
-    "IDENTITY",
     "AccessRules",
     "AppRunner",
     "AuthenticationRequired",
@@ -41,6 +32,7 @@ __all__ = [
     "Preflight",
     "Requirement",
     "current_identity",
+    "guard",
     "open_access",
     "optional_authentication",
     "optional_identity",

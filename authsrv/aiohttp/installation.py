@@ -10,7 +10,7 @@ from aiohttp import web
 
 from authsrv.acceptor import Acceptor
 from authsrv.aiohttp.connections import Persistence
-from authsrv.aiohttp.middleware import NegotiateAuth
+from authsrv.aiohttp.middleware import AUTH, NegotiateAuth
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.bindings import ChannelBindings
 from authsrv.errors import ConfigError
@@ -21,7 +21,6 @@ from authsrv.packages.base import ContextRequest, SecurityPackage
 __all__ = ["setup"]
 
 _HAS_OWN_SSPI = bool(sys.platform == "win32")
-_AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth", NegotiateAuth)
 
 
 def setup(
@@ -65,7 +64,7 @@ def setup(
 
     Source: RFC 4559; authsrv design section 1.
     """
-    if _AUTH in app:
+    if AUTH in app:
         raise ConfigError("authentication is set up for this application already")
     acceptor = Acceptor(
         _choose_package(keytab, service, package),
@@ -76,10 +75,11 @@ def setup(
     auth = NegotiateAuth(
         acceptor, rules=rules or AccessRules(), persistence=persistence, audit=audit
     )
-    app[_AUTH] = auth
+    app[AUTH] = auth
 
     # First of all: no other middleware may see a request that is not authenticated.
     app.middlewares.insert(0, auth.handle)
+    app.on_response_prepare.append(auth.prove)
     app.on_startup.append(auth.start)
     app.on_cleanup.append(auth.stop)
     return auth

@@ -12,18 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from authsrv.acceptor import Acceptor
 from authsrv.aiohttp.connections import Connections, Persistence
-from authsrv.aiohttp.entrance import guard_entrance, respond
-from authsrv.aiohttp.requests import IDENTITY
+from authsrv.aiohttp.decisions import DECISION, Decision, Refusal, respond
+from authsrv.aiohttp.fitting import HeaderLimit, header_limit
+from authsrv.aiohttp.placing import SelfCheck, check_place
+from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.rules import AccessRules
-from authsrv.aiohttp.server import HeaderLimit, header_limit
 from authsrv.drive import Leg, SecurityHandshake
-from authsrv.errors import AuthsrvError, StateError, UnavailableError
+from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
 from authsrv.events import (
     AbandonedEvent,
     AuditEvent,
@@ -32,6 +34,7 @@ from authsrv.events import (
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
+    RecalledEvent,
     RefusedEvent,
     Request,
     log_event,
@@ -43,11 +46,11 @@ from authsrv.identity import Identity
 from authsrv.results import Refused
 from authsrv.tokens.peek import peek
 
-__all__ = ["NegotiateAuth"]
+__all__ = ["AUTH", "NegotiateAuth"]
 
 _LOG = logging.getLogger("authsrv")
 
-_MAX_REQUIREMENTS = 4_096
+_MAX_DECISIONS = 4_096
 
 _PROOF: web.RequestKey[dict[str, str]] = web.RequestKey("authsrv.proof", dict)
 
@@ -77,11 +80,9 @@ class NegotiateAuth:
         self.persistence = persistence
         self._audit = audit
         self._connections = Connections()
-        self._requirements: dict[tuple[web.AbstractRoute, str], Requirement] = {}
-        self._proofs = web.Application()
-        self._proofs.on_response_prepare.append(self.prove)
-        self._proofs.on_response_prepare.freeze()
-        self._proofs._middlewares_handlers = ()
+        self._decisions: dict[tuple[web.AbstractRoute, str], Decision] = {}
+        self._app: web.Application | None = None
+        self.self_check: SelfCheck | None = None
 
     def __repr__(self) -> str:
         return f"<NegotiateAuth {self.acceptor!r}>"
@@ -99,52 +100,83 @@ class NegotiateAuth:
 
         Source: RFC 4559 section 4.
         """
-        requirement = self.requirement(request)
-        if requirement is Requirement.OPEN:
+        decision = self._decide(request)
+        if decision.requirement is Requirement.OPEN:
             # Handed on as it is: what is open to everybody pays for no coroutine of ours.
+            request[DECISION] = decision
+            request[_PROOF] = {}
             return handler(request)
-        return self._handle_admitted(request, handler, requirement)
+        return self._handle_admitted(request, handler, decision)
 
     async def _handle_admitted(
-        self, request: web.Request, handler: Handler, requirement: Requirement
+        self, request: web.Request, handler: Handler, decision: Decision
     ) -> web.StreamResponse:
-        reply = await self.admit(request, requirement)
+        reply = await self.admit(request, decision)
         return await handler(request) if reply is None else respond(reply)
 
-    def requirement(self, request: web.Request) -> Requirement:
-        """Say what a request needs.
+    async def guard(self, request: web.Request) -> None:
+        """Decide on a request that was resolved again; `authsrv.aiohttp.guard` calls it.
 
         Args:
-            request: The request, already matched by the router.
+            request: The request, with the match that it has now.
 
-        Returns:
-            What the rules say.
+        Raises:
+            Refusal: It may not go on.
 
         Source: RFC 9110 section 11.
         """
-        key = request.match_info.route, request.method
-        requirement = self._requirements.get(key)
-        return self._look_up(request, key) if requirement is None else requirement
+        decision = self._decide(request)
+        if decision.requirement is Requirement.OPEN:
+            request[DECISION] = decision
+        elif (reply := await self.admit(request, decision)) is not None:
+            raise Refusal(reply)
 
-    def _look_up(self, request: web.Request, key: tuple[web.AbstractRoute, str]) -> Requirement:
-        requirement = self.rules.requirement(request)
-        if request.method == hdrs.METH_OPTIONS:
-            return requirement  # whether it is a preflight, each request tells anew
-        if key[0].resource is None:
-            # Each 404 has a route of its own, and that its exception, and that the request.
-            return requirement
-        if len(self._requirements) >= _MAX_REQUIREMENTS:
-            # The routes of an application are few, but a client may make up methods.
-            self._requirements.clear()
-        self._requirements[key] = requirement
-        return requirement
+    def _decide(self, request: web.Request) -> Decision:
+        match = request.match_info
+        decision = self._decisions.get((match.route, request.method))
+        return self.decide_on(request, match) if decision is None else decision
 
-    async def admit(self, request: web.Request, requirement: Requirement) -> Reply | None:
-        """Authenticate a request.
+    def decide_on(self, request: web.Request, match: web.UrlMappingMatchInfo) -> Decision:
+        """Say what a request needs where the router leads it.
 
         Args:
             request: The request, from the client, untrusted.
-            requirement: What it needs; not OPEN.
+            match: What the router made of it.
+
+        Returns:
+            The decision, in which nobody is known yet.
+
+        Raises:
+            ConfigError: Another middleware comes before this one.
+            web.HTTPException: A preflight for a route that does not exist.
+
+        Source: RFC 9110 section 11.
+        """
+        if self._app is not None:
+            check_place(self._app, self.handle)
+        route, method, exists = match.route, request.method, match.http_exception is None
+        requirement = self.rules.requirement_of(route, method, request.headers)
+        decision = Decision(self, route, method, requirement)
+        if method == hdrs.METH_OPTIONS:
+            is_open = requirement is Requirement.OPEN
+            if not exists and not is_open and self.rules.is_preflight(method, request.headers):
+                raise match.http_exception or web.HTTPNotFound
+            return decision  # whether it is a preflight, each request tells anew
+        if not exists:
+            # Each 404 has a route of its own, and that its exception, and that the request.
+            return decision
+        if len(self._decisions) >= _MAX_DECISIONS:
+            # The routes of an application are few, but a client may make up methods.
+            self._decisions.clear()
+        self._decisions[route, method] = decision
+        return decision
+
+    async def admit(self, request: web.Request, decision: Decision) -> Reply | None:
+        """Authenticate a request; what was authenticated already keeps its identity.
+
+        Args:
+            request: The request, from the client, untrusted.
+            decision: What it needs; not OPEN.
 
         Returns:
             None where the request may go on to its handler, with an identity if it has one; else
@@ -152,18 +184,23 @@ class NegotiateAuth:
 
         Source: RFC 4559 section 4.
         """
-        limits = self.acceptor.limits
+        made = request.get(DECISION)
+        if made is not None and made.guard is not self:
+            return self._refuse(request, StateError("two setups authenticate one request"))
+        known = None if made is None else made.identity
+        request[DECISION] = replace(decision, identity=known)
+        if known is not None:
+            return None
         try:
             fields = request.headers.getall(hdrs.AUTHORIZATION, ())
-            decision = decide(fields, requirement, limits=limits)
+            asked = decide(fields, decision.requirement, limits=self.acceptor.limits)
         except AuthsrvError as error:
             return self._refuse(request, error)
-        if isinstance(decision, Step):
-            if IDENTITY in request:
-                return self._refuse(request, StateError("two setups authenticate one request"))
-            return await self._authenticate(request, decision.token)
-        if not self._recall(request) and isinstance(decision, Ask):
-            self._emit(lambda: ChallengedEvent(_described(request)))
+        if isinstance(asked, Step):
+            return await self._authenticate(request, asked.token)
+        if not self._recall(request) and isinstance(asked, Ask):
+            if self.self_check is None or not self.self_check.recognize(request):
+                self._emit(lambda: ChallengedEvent(_described(request)))
             return challenge()
         return None
 
@@ -177,7 +214,7 @@ class NegotiateAuth:
         Source: RFC 4559 section 5; RFC 9110 section 11.6.1.
         """
         fields = request.get(_PROOF)
-        if fields is not None and response.status != 401:
+        if fields and response.status != 401:
             response.headers.update(fields)
 
     async def _authenticate(self, request: web.Request, token: bytes) -> Reply | None:
@@ -208,8 +245,11 @@ class NegotiateAuth:
 
     def _accept(self, request: web.Request, accepted: Accepted, leg: Leg) -> None:
         identity = accepted.identity
-        request[IDENTITY] = identity
-        proof: dict[str, str] = {}
+        request[DECISION] = replace(request[DECISION], identity=identity)
+        # The clones of a request share it, and the response is sent for the request that came.
+        proof = request.get(_PROOF)
+        if proof is None:
+            proof = request[_PROOF] = {}
         if accepted.challenge is not None:
             proof[hdrs.WWW_AUTHENTICATE] = accepted.challenge
         if self.persistence is Persistence.CONNECTION:
@@ -218,10 +258,6 @@ class NegotiateAuth:
             # Without it, curl takes its connection for authenticated, sends its next request
             # without a token, and is challenged again.
             proof["Persistent-Auth"] = "false"
-        request[_PROOF] = proof
-        # For this response alone: a signal of the application would be sent for open ones too,
-        # and the handler may send a streaming response before it returns.
-        request.match_info._apps.append(self._proofs)
         self._emit(lambda: EstablishedEvent(_described(request), leg, identity))
 
     def _continue(
@@ -269,7 +305,9 @@ class NegotiateAuth:
         if cause is not None:
             self._end_kept(request, cause)
             return False
-        request[IDENTITY] = connection.identity
+        identity = connection.identity
+        request[DECISION] = replace(request[DECISION], identity=identity)
+        self._emit(lambda: RecalledEvent(_described(request), identity))
         return True
 
     def _keep(self, request: web.Request, identity: Identity) -> None:
@@ -294,6 +332,20 @@ class NegotiateAuth:
         if self._audit is not log_event or logs_routine():
             self._audit(make())
 
+    def awaits_token(self, request: web.Request) -> bool:
+        """Tell whether a handshake waits for its next token on the connection of a request.
+
+        Args:
+            request: The request.
+
+        Returns:
+            Whether one does.
+
+        Source: RFC 4559 section 5.
+        """
+        connection = self._connections.find(request)
+        return connection is not None and connection.handshake is not None
+
     async def start(self, app: web.Application) -> None:
         """Look at start whether all is in place, and say in the log what is not.
 
@@ -302,11 +354,16 @@ class NegotiateAuth:
 
         Raises:
             ConfigError: The package can never work with its settings, or cannot do what is asked
-                of its contexts.
+                of its contexts; a mounted application is set up too; another middleware comes
+                before this one; a path of the rules fits more than one resource.
 
         Source: authsrv design decision 7.
         """
-        self._move_to_entrance(app)
+        if any(AUTH in inner for inner in mounted(app)):
+            raise ConfigError("setup was called for an application and for one mounted in it")
+        self._app = app
+        check_place(app, self.handle)
+        self.rules.check(app)
         self.acceptor.begin().close()
         try:
             await asyncio.to_thread(self.acceptor.package.check)
@@ -319,13 +376,6 @@ class NegotiateAuth:
                 "or pass authsrv.aiohttp.server_settings(app) to the runner"
             )
 
-    def _move_to_entrance(self, app: web.Application) -> None:
-        """Leave the middlewares for the router, where nothing comes in between anyway."""
-        # What is mounted in another application was frozen then, and has middlewares before it.
-        if not app.pre_frozen and app.middlewares and app.middlewares[0] == self.handle:
-            app.middlewares.pop(0)
-            guard_entrance(app, self)
-
     async def stop(self, app: web.Application) -> None:
         """End all that is pending, when the application is cleaned up.
 
@@ -336,6 +386,10 @@ class NegotiateAuth:
         """
         self._connections.close()
         self.acceptor.close()
+
+
+AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth", NegotiateAuth)
+"""Where an application carries what `setup` installed."""
 
 
 def _described(request: web.Request) -> Request:

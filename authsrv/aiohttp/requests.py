@@ -4,24 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from authsrv.http.headers import build_challenge
+from authsrv.aiohttp.decisions import AuthenticationRequired, decision_of
 from authsrv.identity import Identity
 
-__all__ = ["IDENTITY", "AuthenticationRequired", "current_identity", "optional_identity"]
-
-IDENTITY: web.RequestKey[Identity] = web.RequestKey("authsrv.identity", Identity)
-"""Where a request carries its identity: `request[IDENTITY]`."""
-
-
-class AuthenticationRequired(web.HTTPUnauthorized):
-    """The answer that asks the client to authenticate; a handler raises it to challenge on demand.
-
-    Source: RFC 4559 section 4.1.
-    """
-
-    def __init__(self) -> None:
-        headers = {"WWW-Authenticate": build_challenge(), "Cache-Control": "no-store"}
-        super().__init__(headers=headers, text="Authentication is required.\n")
+__all__ = ["current_identity", "optional_identity"]
 
 
 def optional_identity(request: web.Request) -> Identity | None:
@@ -31,11 +17,13 @@ def optional_identity(request: web.Request) -> Identity | None:
         request: The request.
 
     Returns:
-        The identity, or None for an anonymous client.
+        The identity, or None for an anonymous client. None also where a middleware has resolved
+        the request again and nobody asked `guard`.
 
-    Source: authsrv design decision 1.
+    Source: authsrv README, Your own application.
     """
-    return request.get(IDENTITY)
+    decision = decision_of(request)
+    return None if decision is None else decision.identity
 
 
 def current_identity(request: web.Request) -> Identity:
@@ -52,9 +40,9 @@ def current_identity(request: web.Request) -> Identity:
             so a handler that was left open by mistake, or an application that was never set up,
             lets nobody in.
 
-    Source: authsrv design decisions 1 and 7.
+    Source: authsrv README, Your own application.
     """
-    identity: Identity | None = request.get(IDENTITY)
+    identity = optional_identity(request)
     if identity is None:
         raise AuthenticationRequired
     return identity

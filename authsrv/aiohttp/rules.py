@@ -1,28 +1,19 @@
-"""Which requests need an authenticated client: rules for the application, marks on handlers."""
+"""Which requests need an authenticated client: rules for an application."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
+from authsrv.aiohttp.marks import mark_of
+from authsrv.aiohttp.routes import places
 from authsrv.errors import ConfigError
 from authsrv.http.exchange import Requirement
 
-__all__ = [
-    "AccessRules",
-    "Preflight",
-    "open_access",
-    "optional_authentication",
-    "require_authentication",
-]
-
-_Handler = TypeVar("_Handler", bound=Callable[..., Any])
-
-_MARK = "__authsrv_requirement__"
+__all__ = ["AccessRules", "Preflight"]
 
 
 class Preflight(enum.Enum):
@@ -37,90 +28,39 @@ class Preflight(enum.Enum):
     """It is treated as any other request."""
 
 
-def open_access(handler: _Handler) -> _Handler:
-    """Mark a handler, a view class or a view's method as open to everybody.
-
-    Args:
-        handler: The handler.
-
-    Returns:
-        The same handler.
-
-    Source: authsrv design section 1.
-    """
-    return _mark(handler, Requirement.OPEN)
-
-
-def optional_authentication(handler: _Handler) -> _Handler:
-    """Mark a handler as open to anonymous clients, who may authenticate.
-
-    Such a handler asks `optional_identity(request)`, and may raise AuthenticationRequired to
-    challenge on demand.
-
-    Args:
-        handler: The handler, a view class or a view's method.
-
-    Returns:
-        The same handler.
-
-    Source: authsrv design section 1.
-    """
-    return _mark(handler, Requirement.OPTIONAL)
-
-
-def require_authentication(handler: _Handler) -> _Handler:
-    """Mark a handler as open to authenticated clients only, whatever the rules say of its path.
-
-    Args:
-        handler: The handler, a view class or a view's method.
-
-    Returns:
-        The same handler.
-
-    Source: authsrv design section 1.
-    """
-    return _mark(handler, Requirement.REQUIRED)
-
-
-def _mark(handler: _Handler, requirement: Requirement) -> _Handler:
-    setattr(handler, _MARK, requirement)
-    return handler
-
-
 @dataclass(frozen=True, slots=True)
 class AccessRules:
     """What requests need where their handler carries no mark of its own.
 
     Paths are those of aiohttp's resources, as written in the router ("/users/{name}"), so that
     what is compared here is what was matched there; no trick with dots, slashes or percent signs
-    comes in between. A path that ends in "/*" means all resources below it.
+    comes in between. A path that ends in "/*" means all resources below it. Where a path fits
+    several resources, give the resource that is meant, as `add_resource` returns it.
 
     Args:
         default: What a request needs that nothing else speaks of.
         open_paths: Resources that are open to everybody.
         optional_paths: Resources that are open to anonymous clients, who may authenticate.
         open_methods: Methods that are open to everybody, such as "OPTIONS".
-        preflight: Whether CORS preflights pass.
+        preflight: Whether CORS preflights pass to routes that were written for OPTIONS.
 
     Raises:
-        ConfigError: A path does not begin with "/".
+        ConfigError: A path does not begin with "/", or is neither text nor a resource.
 
-    Source: authsrv design section 1.
+    Source: authsrv README, Settings.
     """
 
     default: Requirement = Requirement.REQUIRED
-    open_paths: tuple[str, ...] = ()
-    optional_paths: tuple[str, ...] = ()
+    open_paths: tuple[str | web.AbstractResource, ...] = ()
+    optional_paths: tuple[str | web.AbstractResource, ...] = ()
     open_methods: frozenset[str] = frozenset()
     preflight: Preflight = Preflight.PASS
-    # As many paths as the router has resources; no client adds one.
-    _known: dict[str, Requirement] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
 
     def __post_init__(self) -> None:
         for path in (*self.open_paths, *self.optional_paths):
-            if not path.startswith("/"):
+            if isinstance(path, web.AbstractResource):
+                continue
+            if not isinstance(path, str) or not path.startswith("/"):
                 raise ConfigError(f"the path {path!r} does not begin with /")
 
     def requirement(self, request: web.Request) -> Requirement:
@@ -132,62 +72,99 @@ class AccessRules:
         Returns:
             The handler's own mark, or what the rules say.
 
-        Source: authsrv design section 1.
+        Source: authsrv README, Settings.
         """
-        match = request.match_info
-        method = request.method
-        mark = _mark_of(match.handler, method)
+        return self.requirement_of(request.match_info.route, request.method, request.headers)
+
+    def requirement_of(
+        self, route: web.AbstractRoute, method: str, headers: Mapping[str, str]
+    ) -> Requirement:
+        """What a request needs, by what it is judged by.
+
+        Args:
+            route: The route that it leads to.
+            method: Its method.
+            headers: Its header fields, from the client, untrusted.
+
+        Returns:
+            The handler's own mark, or what the rules say.
+
+        Source: authsrv README, Settings.
+        """
+        mark = mark_of(route.handler, method)
         if mark is not None:
             return mark
         if method in self.open_methods:
             return Requirement.OPEN
-        if method == hdrs.METH_OPTIONS and self._is_preflight(request):
+        if _answers_options(route) and self.is_preflight(method, headers):
             return Requirement.OPEN
-        resource = match.route.resource
-        return self.default if resource is None else self._of_path(resource.canonical)
+        resource = route.resource
+        return self.default if resource is None else self._of_resource(resource)
 
-    def _of_path(self, path: str) -> Requirement:
-        known = self._known.get(path)
-        if known is None:
-            known = self._known[path] = self._look_up(path)
-        return known
+    def is_preflight(self, method: str, headers: Mapping[str, str]) -> bool:
+        """Tell whether a request is a CORS preflight that may pass.
 
-    def _look_up(self, path: str) -> Requirement:
-        if any(_covers(pattern, path) for pattern in self.open_paths):
+        Args:
+            method: Its method.
+            headers: Its header fields, from the client, untrusted.
+
+        Returns:
+            Whether it is; False wherever preflights are requests like any other.
+
+        Source: Fetch standard section 3.3.5 (CORS-preflight request).
+        """
+        return (
+            method == hdrs.METH_OPTIONS
+            and self.preflight is Preflight.PASS
+            and hdrs.ORIGIN in headers
+            and hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers
+        )
+
+    def check(self, app: web.Application) -> None:
+        """Look at start whether each path means one resource.
+
+        Args:
+            app: The application that the rules are for.
+
+        Raises:
+            ConfigError: A path fits several resources that different requests find, or a
+                resource is none of the application's.
+
+        Source: aiohttp, UrlDispatcher.resources.
+        """
+        known = tuple(places(app))
+        for path in (*self.open_paths, *self.optional_paths):
+            if isinstance(path, web.AbstractResource):
+                if not any(place.resource is path for place in known):
+                    raise ConfigError(f"{path!r} in the rules is no resource of the application")
+                continue
+            fitting = [place for place in known if _covers(path, place.resource)]
+            below = path.endswith("/*")
+            if len({place.domains if below else place.matches for place in fitting}) > 1:
+                raise ConfigError(
+                    f"the path {path!r} in the rules fits more than one resource; give the "
+                    "resource that is meant, as add_resource returns it"
+                )
+
+    def _of_resource(self, resource: web.AbstractResource) -> Requirement:
+        if any(_covers(path, resource) for path in self.open_paths):
             return Requirement.OPEN
-        if any(_covers(pattern, path) for pattern in self.optional_paths):
+        if any(_covers(path, resource) for path in self.optional_paths):
             return Requirement.OPTIONAL
         return self.default
-
-    def _is_preflight(self, request: web.Request) -> bool:
-        return (
-            self.preflight is Preflight.PASS
-            and _answers_options(request.match_info.route)
-            and hdrs.ORIGIN in request.headers
-            and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-        )
 
 
 def _answers_options(route: web.AbstractRoute) -> bool:
     """Whether somebody wrote the route for OPTIONS, and not for every method."""
     if isinstance(route.handler, type):
         return hasattr(route.handler, "options")
-    return route.method == hdrs.METH_OPTIONS or route.resource is None
+    return route.method == hdrs.METH_OPTIONS and route.resource is not None
 
 
-def _mark_of(handler: Any, method: str) -> Requirement | None:
-    if isinstance(handler, type):
-        own: Requirement | None = getattr(getattr(handler, method.lower(), None), _MARK, None)
-        if own is not None:
-            return own
-        # A mark on a class is for that class: one that inherits from it may do other things.
-        marked: Requirement | None = vars(handler).get(_MARK)
-        return marked
-    mark: Requirement | None = getattr(handler, _MARK, None)
-    return mark
-
-
-def _covers(pattern: str, path: str) -> bool:
-    if pattern.endswith("/*"):
-        return path.startswith(pattern[:-1]) or path == pattern[:-2]
-    return path == pattern
+def _covers(path: str | web.AbstractResource, resource: web.AbstractResource) -> bool:
+    if not isinstance(path, str):
+        return path is resource
+    canonical = resource.canonical
+    if path.endswith("/*"):
+        return canonical.startswith(path[:-1]) or canonical == path[:-2]
+    return canonical == path

@@ -33,6 +33,7 @@ from authsrv.events import (
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
+    RecalledEvent,
     RefusedEvent,
 )
 from authsrv.handshake import State
@@ -43,8 +44,6 @@ from authsrv.results import Continue, Established, Incomplete, Result
 
 if sys.platform != "win32":
     import uvloop
-
-pytestmark = pytest.mark.usefixtures("both_places")
 
 # By its first byte a token of SPNEGO that begins a handshake, and one that goes on with it.
 INITIAL = b"\x60 initial"
@@ -295,8 +294,9 @@ async def test_a_client_that_leaves_during_a_leg_leaves_nothing_behind(result: R
         requests.append(request)
         return await handler(request)
 
-    site.app.middlewares.insert(0, note)
-    async with served(site.app) as port, connected(port) as wire:
+    outer = web.Application(middlewares=[note])
+    outer.add_domain("localhost", site.app)
+    async with served(outer) as port, connected(port) as wire:
         await wire.send(token=INITIAL)
         await until(lambda: site.auth.acceptor.pool.occupied == 1)
         wire.writer.transport.abort()
@@ -382,6 +382,17 @@ async def test_a_kept_identity_is_known_without_a_token() -> None:
             assert (answer.text, answer.challenges) == ("alice", [])
         assert (await other.ask()).status == 401
     assert site.events_of(ConnectionIdentityEndedEvent) == []
+
+
+async def test_each_request_that_a_kept_identity_is_served_for_is_reported() -> None:
+    site = keeping(log_in)
+    async with served(site.app) as port, connected(port) as wire:
+        await wire.ask(token=b"alice")
+        assert site.events_of(RecalledEvent) == []
+        for path in ("/", "/none"):
+            await wire.ask(path)
+    told = [(event.request.path, event.identity.principal) for event in site.events[1:]]
+    assert told == [("/", "alice"), ("/none", "alice")]
 
 
 async def test_a_kept_identity_is_known_where_authentication_is_optional() -> None:

@@ -156,9 +156,9 @@ async def test_a_preflight_passes_to_no_handler_that_was_written_for_every_metho
     assert await requirement(app, AccessRules(), method="OPTIONS", headers=PREFLIGHT) is R.REQUIRED
 
 
-async def test_a_preflight_passes_where_nobody_would_answer_it() -> None:
+async def test_a_preflight_passes_to_no_route_that_does_not_exist() -> None:
     app = app_with(web.get("/", answer))
-    assert await requirement(app, AccessRules(), method="OPTIONS", headers=PREFLIGHT) is R.OPEN
+    assert await requirement(app, AccessRules(), method="OPTIONS", headers=PREFLIGHT) is R.REQUIRED
 
 
 async def test_a_preflight_passes_to_a_view_with_options() -> None:
@@ -297,3 +297,73 @@ async def test_a_handler_that_requires_authentication_lets_no_preflight_pass() -
 def test_a_path_that_does_not_begin_with_a_slash_is_a_wrong_setting(name: str) -> None:
     with pytest.raises(ConfigError, match="'health' does not begin with /"):
         AccessRules(**{name: ("/ok", "health")})
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        (open_access, R.REQUIRED),
+        (optional_authentication, R.REQUIRED),
+        (require_authentication, R.REQUIRED),
+    ],
+)
+@pytest.mark.parametrize("rules", [AccessRules(), AccessRules(default=R.OPEN)])
+@pytest.mark.parametrize("where", ["class", "method"])
+async def test_required_is_inherited_and_open_and_optional_are_not(
+    mark: type, expected: Requirement, rules: AccessRules, where: str
+) -> None:
+    async def get(self: web.View) -> web.Response:
+        return web.Response()
+
+    Base = type("Base", (web.View,), {"get": mark(get) if where == "method" else get})
+    marked = mark(Base) if where == "class" else Base
+    app = app_with(web.view("/", type("Sub", (marked,), {})))
+    inherited = require_authentication is mark  # type: ignore[comparison-overlap]
+    assert await requirement(app, rules) is (expected if inherited else rules.default)
+
+
+@pytest.mark.parametrize("mark", [open_access, optional_authentication, require_authentication])
+async def test_a_mark_leaves_what_it_marks_as_it_is(mark: type) -> None:
+    class Page(web.View):
+        async def get(self) -> web.Response:
+            return web.Response()
+
+    for handler, make in ((answer, web.get), (Page, web.view)):
+        assert mark(handler) is not handler
+        assert await requirement(app_with(make("/", handler)), LAX) is LAX.default  # type: ignore[operator]
+
+
+async def test_a_resource_object_opens_itself_alone() -> None:
+    app = web.Application()
+    digits = app.router.add_resource(r"/users/{name:\d+}")
+    digits.add_route("GET", answer)
+    app.router.add_get("/users/{name:[a-z]+}", answer)
+    rules = AccessRules(open_paths=(digits,))
+    rules.check(app)
+    assert await requirement(app, rules, "/users/7") is R.OPEN
+    assert await requirement(app, rules, "/users/x") is R.REQUIRED
+
+
+@pytest.mark.parametrize("path", ["/users/{name}", "/health", "/tree/*"])
+def test_a_path_that_fits_more_than_one_resource_is_a_wrong_setting(path: str) -> None:
+    app, other = web.Application(), app_with(web.get("/health", answer), web.get("/tree/a", answer))
+    app.router.add_get(r"/users/{name:\d+}", answer)
+    app.router.add_get("/users/{name:[a-z]+}", answer)
+    app.router.add_get("/health", answer)
+    app.router.add_get("/tree/a", answer)
+    app.router.add_get("/tree/b", answer)
+    app.add_domain("example.org", other)
+    for name in ("open_paths", "optional_paths"):
+        with pytest.raises(ConfigError, match="more than one resource"):
+            AccessRules(**{name: (path,)}).check(app)
+
+
+def test_a_path_that_was_written_twice_is_one() -> None:
+    app = app_with(web.get("/a", answer), web.get("/b", answer), web.post("/a", answer))
+    AccessRules(open_paths=("/a", "/none")).check(app)
+
+
+def test_a_resource_of_another_application_is_a_wrong_setting() -> None:
+    other = web.Application().router.add_resource("/a")
+    with pytest.raises(ConfigError, match="no resource of the application"):
+        AccessRules(open_paths=(other,)).check(web.Application())

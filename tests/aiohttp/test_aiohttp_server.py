@@ -24,7 +24,8 @@ from serving import clean_environment, serve
 from sites import Site, connected, field, log_in, served, until
 
 from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
-from authsrv.aiohttp.server import HeaderLimit, _shown, header_limit
+from authsrv.aiohttp.fitting import HeaderLimit, header_limit
+from authsrv.aiohttp.server import _shown
 from authsrv.errors import ConfigError, KeytabError, OverloadedError, TokenTooLargeError
 from authsrv.events import RefusedEvent
 from authsrv.limits import Limits
@@ -34,6 +35,7 @@ from authsrv.results import Established
 LARGEST = 65_536
 MEBIBYTE = 1_048_576
 SCRIPT = Path(__file__).parent / "scripted_server.py"
+TOO_LARGE = "The header fields of the request are too large.\n"
 SMALL_LIMIT = "header limits are not known"
 
 
@@ -100,25 +102,25 @@ async def test_a_token_of_a_mebibyte_is_refused_and_quoted_neither_to_client_nor
         site.forget_start()
         await wire.send(token=token)
         answer = await wire.answer()
-        assert (answer.status, answer.text) == (400, "The request could not be understood.\n")
+        assert (answer.status, answer.text) == (431, TOO_LARGE)
         assert await wire.is_closed()
     shown = f"{caplog.text} {answer.text} {answer.headers}"
     assert "SECRET" not in shown
     assert base64.b64encode(b"SECRET" * 2).decode() not in shown
     (record,) = [each for each in caplog.records if each.name == "authsrv"]
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith("refused peer=127.0.0.1 http=400 cause=bad-request (")
+    assert record.getMessage().startswith("refused peer=127.0.0.1 http=431 cause=bad-request (")
     assert site.package.created == 0
 
 
 async def test_a_client_that_never_stops_sending_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("authsrv.aiohttp.server._LINGERING_S", 0.3)
+    monkeypatch.setattr("authsrv.aiohttp._private._LINGERING_S", 0.3)
     site = Site()
     async with served(site.app) as port, connected(port) as wire:
         await wire.send(token=large_token(MEBIBYTE))
-        assert (await wire.answer()).status == 400
+        assert (await wire.answer()).status == 431
         sent = 0
         with suppress(ConnectionError):
             while sent < 100_000:
@@ -340,7 +342,7 @@ def test_a_client_that_sends_a_mebibyte_before_it_reads_is_told_what_is_wrong() 
 
     with client.running(ask) as answer:
         run_app(site.app, host="127.0.0.1", port=0, print=client.print, shutdown_timeout=1)
-        assert answer.result() == (400, "The request could not be understood.\n")
+        assert answer.result() == (431, TOO_LARGE)
 
 
 class UnixConnection(http.client.HTTPConnection):

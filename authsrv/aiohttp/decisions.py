@@ -1,0 +1,172 @@
+"""What was decided on a request, and whether that is still good for where the request is now.
+
+A middleware may resolve a request again: another path, another method. What was decided before
+says nothing of the route that it leads to now, so nobody is known there until `guard` was asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from authsrv.errors import ConfigError
+from authsrv.http.exchange import Requirement
+from authsrv.http.headers import build_challenge
+from authsrv.http.reply import Reply
+from authsrv.identity import Identity
+
+__all__ = [
+    "DECISION",
+    "AuthenticationRequired",
+    "Decision",
+    "Guard",
+    "Refusal",
+    "decision_of",
+    "demand_identity",
+    "guard",
+    "respond",
+]
+
+_LOG = logging.getLogger("authsrv")
+
+
+class Guard(Protocol):
+    """Who decides.
+
+    Source: RFC 9110 section 11.
+    """
+
+    async def guard(self, request: web.Request) -> None:
+        """Decide on a request where it is now.
+
+        Args:
+            request: The request, matched by the router.
+
+        Raises:
+            web.HTTPException: It may not go on.
+
+        Source: RFC 9110 section 11.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a request needs on one route by one method, and who sent it.
+
+    Args:
+        guard: Who decided.
+        route: The route.
+        method: The method.
+        requirement: What is needed.
+        identity: The client, where it is known.
+
+    Source: RFC 9110 section 11.
+    """
+
+    guard: Guard
+    route: web.AbstractRoute
+    method: str
+    requirement: Requirement
+    identity: Identity | None = None
+
+
+DECISION: web.RequestKey[Decision] = web.RequestKey("authsrv.decision", Decision)
+
+
+class AuthenticationRequired(web.HTTPUnauthorized):
+    """The answer that asks the client to authenticate; a handler raises it to challenge on demand.
+
+    Source: RFC 4559 section 4.1.
+    """
+
+    def __init__(self) -> None:
+        headers = {"WWW-Authenticate": build_challenge(), "Cache-Control": "no-store"}
+        super().__init__(headers=headers, text="Authentication is required.\n")
+
+
+class Refusal(web.HTTPException):
+    """Carries an answer past all that would come behind.
+
+    Args:
+        reply: The answer.
+
+    Source: RFC 9110 section 15.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        self.status_code = int(reply.status)
+        super().__init__(headers=reply.headers, text=reply.text)
+
+
+def respond(reply: Reply) -> web.Response:
+    """Make the response of a middleware.
+
+    Args:
+        reply: What to answer.
+
+    Returns:
+        The same for aiohttp.
+
+    Source: RFC 9110 section 15.
+    """
+    return web.Response(status=reply.status, headers=reply.headers, text=reply.text)
+
+
+def decision_of(request: web.Request) -> Decision | None:
+    """What was decided on a request, where it is now.
+
+    Args:
+        request: The request.
+
+    Returns:
+        The decision, or None if there is none on this route and method.
+
+    Source: aiohttp, Request.match_info.
+    """
+    made = request.get(DECISION)
+    if made is None or made.method != request.method:
+        return None
+    return made if made.route is request.match_info.route else None
+
+
+async def guard(request: web.Request) -> None:
+    """Decide anew on a request that a middleware has resolved again.
+
+    Args:
+        request: The request or its clone, with the match that it has now.
+
+    Raises:
+        ConfigError: No `setup` covers the request.
+        web.HTTPException: The request may not go on: a challenge or a refusal.
+
+    Source: RFC 9110 section 11.
+    """
+    made = request.get(DECISION)
+    if made is None:
+        raise ConfigError("guard was asked about a request that no setup covers")
+    await made.guard.guard(request)
+
+
+def demand_identity(request: web.Request | None) -> None:
+    """Let a request in only where its client is known; by what was decided on this very route.
+
+    Args:
+        request: The request, or None where none could be found.
+
+    Raises:
+        AuthenticationRequired: Nobody is known.
+
+    Source: RFC 9110 section 11.6.1.
+    """
+    decision = None if request is None else decision_of(request)
+    if decision is not None and decision.identity is not None:
+        return
+    _LOG.error(
+        "refused a request at a handler that requires authentication: nobody had asked for it. "
+        "Was its mark lost under a decorator, or does a middleware resolve again without "
+        "authsrv.aiohttp.guard(request)?"
+    )
+    raise AuthenticationRequired
