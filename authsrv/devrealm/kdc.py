@@ -26,9 +26,7 @@ _LOG_CHARACTERS = 500
 _READY = "starting..."
 
 # Only Linux has all of 127.0.0.0/8 without being told to.
-_BESIDE = (
-    (socket.AF_INET, "127.0.0.2") if sys.platform == "linux" else (socket.AF_INET6, "::1")
-)
+_BESIDE = (socket.AF_INET, "127.0.0.2") if sys.platform == "linux" else (socket.AF_INET6, "::1")
 
 _LIBFAKETIME = (
     "/usr/lib/*/faketime/libfaketime.so.1",
