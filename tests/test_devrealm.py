@@ -534,6 +534,20 @@ class TestLife:
             bound = {place for place in places if place.endswith(f":{port}")}
             assert bound == (set() if table.endswith("6") else {f"0100007F:{port}"})
 
+    def test_a_trace_that_the_caller_wants_is_not_taken_for_an_answer(
+        self, realm: Realm, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KRB5_TRACE", "/dev/stdout")
+        realm.login("alice")
+        done = programs_module.run_program(
+            "kvno",
+            "-c",
+            f"FILE:{realm.login('alice')}",
+            SERVICE,
+            environment=realm.environment(),
+        )
+        assert re.fullmatch(r"\S+: kvno = \d+\n", done.stdout)
+
 
 class TestMissingPrograms:
     @pytest.mark.parametrize(
