@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.authsrv
+PIP := $(BIN)/python -m pip install --quiet
+REQUIREMENTS := requirements-build.txt requirements-dev.txt
 
 APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime
 # Ubuntu's chromium is a snap behind a package of another name.
@@ -37,7 +39,10 @@ define apt
 	fi
 endef
 
-.PHONY: help demo test test-debian test-windows test-clients check bench clean system-demo system-test system-debian system-windows system-clients system-bench
+COMPILE = build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+  --generate-hashes --no-annotate --custom-compile-command "make requirements"
+
+.PHONY: help demo test test-debian test-windows test-clients check bench requirements clean system-demo system-test system-debian system-windows system-clients system-bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +74,11 @@ check: $(STAMP) ## lint, format and types
 bench: system-bench $(STAMP) ## measure against Apache, a C loop and the obvious code; writes build/bench.json
 	@$(BIN)/python tests/bench/run.py
 
+requirements: system-demo ## newer versions of what development needs: writes requirements-*.txt
+	$(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install --quiet --upgrade uv
+	$(COMPILE) --group build --output-file requirements-build.txt
+	$(COMPILE) --extra dev --output-file requirements-dev.txt pyproject.toml
+
 clean: ## remove what the other targets made here
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -91,8 +101,11 @@ system-clients:
 system-bench:
 	$(call apt,$(APT_BENCH))
 
-$(STAMP): pyproject.toml | system-demo
+# All that comes from outside has its hash in these files. Without isolation, pip builds with what is
+# installed already, and fetches nothing else.
+$(STAMP): pyproject.toml $(REQUIREMENTS) | system-demo
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(PIP) --require-hashes --requirement requirements-build.txt
+	$(PIP) --require-hashes --no-build-isolation --requirement requirements-dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@

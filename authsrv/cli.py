@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from authsrv import __version__
 
@@ -72,9 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # much it takes away differs between versions of Python.
     end = given.index("--") if "--" in given else len(given)
     command = argparse.Namespace(command=given[end + 1 :])
-    found = _build_parser().parse_args(given[:end], command)
+    found, surplus = _build_parser().parse_known_args(given[:end], command)
+    if surplus:
+        _refuse(surplus, end < len(given))
     run: Callable[[argparse.Namespace], int] = found.run
     return run(found)
+
+
+def _refuse(surplus: list[str], has_end: bool) -> NoReturn:
+    hint = "" if has_end else "; a command to run stands after --"
+    _build_parser().error(f"unrecognized arguments: {' '.join(surplus)}{hint}")
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -139,7 +146,7 @@ def _add_realm_clocks(parser: argparse.ArgumentParser) -> None:
 
 def _run_realm(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if not options.command:
-        parser.error("there is no COMMAND after --")
+        parser.error("there is no COMMAND after --: write authsrv realm run -- COMMAND")
     from authsrv.devrealm import Realm, RealmError
     from authsrv.devrealm.command import run_in_realm
 

@@ -112,6 +112,10 @@ class TestCommandLine:
             (["nonsense"], "invalid choice"),
             (["realm", "run"], "no COMMAND after --"),
             (["realm", "run", "--"], "no COMMAND after --"),
+            (
+                ["realm", "run", "true"],
+                "unrecognized arguments: true; a command to run stands after --",
+            ),
             (["realm", "run", "true"], "unrecognized arguments: true"),
             (["realm", "run", "--expired", "--skew", "1", "--", "true"], "not allowed with"),
             (["realm", "run", "--skew", "late", "--", "true"], "invalid int value"),

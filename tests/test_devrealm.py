@@ -534,6 +534,29 @@ class TestLife:
             bound = {place for place in places if place.endswith(f":{port}")}
             assert bound == (set() if table.endswith("6") else {f"0100007F:{port}"})
 
+    def test_a_temporary_folder_with_a_colon_is_refused_in_words(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "a:b").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a:b"))
+        with pytest.raises(RealmError, match="colon in its name: set TMPDIR"), Realm():
+            pass
+        assert not list((tmp_path / "a:b").iterdir())
+
+    def test_a_trace_that_the_caller_wants_is_not_taken_for_an_answer(
+        self, realm: Realm, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("KRB5_TRACE", "/dev/stdout")
+        realm.login("alice")
+        done = programs_module.run_program(
+            "kvno",
+            "-c",
+            f"FILE:{realm.login('alice')}",
+            SERVICE,
+            environment=realm.environment(),
+        )
+        assert re.fullmatch(r"\S+: kvno = \d+\n", done.stdout)
+
 
 class TestMissingPrograms:
     @pytest.mark.parametrize(

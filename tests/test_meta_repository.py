@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from package_sources import ROOT, SOURCES
+from packaging.requirements import Requirement
 from programs import find_program
 
 import authsrv
@@ -40,6 +41,7 @@ TARGETS = [
     "test-clients",
     "check",
     "bench",
+    "requirements",
     "clean",
 ]
 
@@ -172,6 +174,44 @@ def test_nothing_in_the_readme_waits_to_be_filled_in() -> None:
     assert re.findall(r"@@\w*@@|\bTODO\b|\bTBD\b", README) == []
 
 
+def requirements(name: str) -> list[str]:
+    """The requirements of a file, each with its hashes on one line."""
+    text = (ROOT / f"requirements-{name}.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+
+
+@pytest.mark.parametrize("name", ["build", "dev"])
+def test_what_development_needs_is_pinned_with_hashes_and_names_no_host(name: str) -> None:
+    hashed = re.compile(r"[a-z0-9-]+==\S+ (?: *; [^;]+?)?(?: +--hash=sha256:[0-9a-f]{64})+")
+    assert requirements(name)
+    assert [line for line in requirements(name) if not hashed.fullmatch(line.rstrip())] == []
+
+
+def test_the_pins_are_within_what_the_project_asks_for() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    asked = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["build"]]
+    asked += [need for extra in extras.values() for need in extra]
+    asked += PROJECT["build-system"]["requires"]
+    lines = requirements("build") + requirements("dev")
+    pins = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", "\n".join(lines), re.MULTILINE))
+    wrong = []
+    for need in map(Requirement, asked):
+        pinned = pins.get(need.name.lower())
+        if need.name != "authsrv" and (pinned is None or pinned not in need.specifier):
+            wrong.append((str(need), pinned))
+    assert wrong == []
+
+
+def test_the_makefile_installs_nothing_for_development_without_hashes() -> None:
+    recipe = MAKEFILE.partition("\n$(STAMP):")[2].partition("\n\n")[0]
+    installs = [line for line in recipe.splitlines() if "install" in line or "$(PIP)" in line]
+    assert len(installs) == 3
+    assert [
+        line for line in installs if "--require-hashes" not in line and "--no-deps" not in line
+    ] == []
+    assert ["--no-build-isolation" in line for line in installs] == [False, True, True]
+
+
 def test_the_changes_tell_of_this_version() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"\n## {authsrv.__version__}" in changes
@@ -200,7 +240,7 @@ def test_every_extra_that_is_named_anywhere_exists() -> None:
         for group in EXTRA.findall(text)
         for extra in group.split(",")
     }
-    assert {extra for _, extra in named} >= {"dev", "kerberos"}
+    assert {extra for _, extra in named} >= {"kerberos", "uvloop"}
     assert {(path, extra) for path, extra in named if extra not in extras} == set()
 
 

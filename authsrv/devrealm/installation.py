@@ -12,6 +12,7 @@ from pathlib import Path
 
 from authsrv.devrealm.clients import Clock
 from authsrv.devrealm.database import Database
+from authsrv.devrealm.errors import RealmError
 from authsrv.devrealm.guard import Guard
 from authsrv.devrealm.kdc import run_kdc
 from authsrv.devrealm.keytab import Key, select_keys
@@ -139,6 +140,7 @@ def install(
     Raises:
         MissingProgramError: Something is not installed.
         ProgramError: Something does not start.
+        RealmError: The folder for temporary files has a colon in its name.
 
     Source: MIT krb5, krb5kdc(8).
     """
@@ -155,6 +157,9 @@ def install(
 
 @contextlib.contextmanager
 def _make_folder() -> Iterator[Path]:
+    if ":" in tempfile.gettempdir():
+        # KRB5_CONFIG is a list of files with colons between them.
+        raise RealmError("no realm can be made below a folder with a colon in its name: set TMPDIR")
     folder = Path(tempfile.mkdtemp(prefix="authsrv-realm-"))
     try:
         yield folder

@@ -70,8 +70,9 @@ def program_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
     Source: MIT krb5, kerberos(7).
     """
-    # Their output is read, so it must not be translated.
-    return {**os.environ, **variables, "LC_ALL": "C"}
+    # Their output is read, so it must neither be translated nor hold a trace.
+    ours = {name: value for name, value in os.environ.items() if name != "KRB5_TRACE"}
+    return {**ours, **variables, "LC_ALL": "C"}
 
 
 def run_program(

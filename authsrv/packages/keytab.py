@@ -26,7 +26,7 @@ from typing import Any
 
 import krb5
 
-from authsrv.errors import KeytabError
+from authsrv.errors import ConfigError, KeytabError
 from authsrv.identity import split_principal
 from authsrv.packages.service_names import ServiceNames
 
@@ -116,14 +116,26 @@ class KeytabSnapshot:
 _Stamp = tuple[int, int, int]
 
 
+def _without_type(path: str | os.PathLike[str]) -> Path:
+    kind, colon, rest = os.fspath(path).partition(":")
+    if colon and kind in ("FILE", "WRFILE"):
+        return Path(rest)
+    if colon and kind in ("MEMORY", "KEYRING", "SRVTAB"):
+        raise ConfigError(f"keytab must be a file, not a keytab of type {kind}")
+    return Path(path)
+
+
 class KeytabFile:
     """A keytab file and the newest good snapshot of it.
 
     Args:
-        path: The file.
+        path: The file; "FILE:" may stand before it, as in KRB5_KTNAME.
         settle_seconds: How long a changed file must have been left alone before it replaces keys
             that are in use; it spares us a file that is being written record by record.
         clock: Seconds since the epoch, comparable with file times.
+
+    Raises:
+        ConfigError: It names a keytab that is no file.
 
     Source: MIT krb5, keytab type FILE.
     """
@@ -135,7 +147,7 @@ class KeytabFile:
         settle_seconds: float = 0.5,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = Path(path)
+        self.path = _without_type(path)
         self.settle_seconds = settle_seconds
         self._clock = clock
         self._guard = threading.Lock()

@@ -25,6 +25,7 @@ from witness import CHALLENGE, Witness, serve
 
 from authsrv.aiohttp import server_settings
 from authsrv.devrealm import EncryptionType, Realm
+from authsrv.limits import Limits
 from authsrv.packages.pyspnego import NTLMPolicy, PyspnegoPackage
 from authsrv.tokens.der_writer import build_frame
 from authsrv.tokens.kerberos import parse_ap_req
@@ -112,18 +113,20 @@ class TestTheField:
         token = (PATTERN * (MEBIBYTE // len(PATTERN) + 1))[:MEBIBYTE]
         async with serve(witness, keytab=kerberos_keytab) as server:
             answer = await server.ask(token)
-            assert answer.status == 400
-            assert answer.text == "The request could not be understood.\n"
+            assert answer.status == 431
+            assert answer.text == "The header fields of the request are too large.\n"
             (record,) = [record for record in witness.log.records if record.name == "authsrv"]
-            assert "http=400 cause=bad-request" in record.getMessage()
-            assert "a header field is over its limit" in record.getMessage()
+            assert "http=431 cause=" in record.getMessage()
             await server.must_let_in(fresh_token())
 
     async def test_of_a_mebibyte_is_too_large_where_the_server_reads_it(
         self, witness: Witness, kerberos_keytab: Path
     ) -> None:
         token = (PATTERN * (MEBIBYTE // len(PATTERN) + 1))[:MEBIBYTE]
-        room = {"max_field_size": 2 * MEBIBYTE}
+        room = {
+            "max_field_size": 2 * MEBIBYTE,
+            "limits": Limits(max_header_bytes=2 * MEBIBYTE),
+        }
         async with serve(witness, runner=room, keytab=kerberos_keytab) as server:
             answer = await server.ask(token)
             words = "the token has more than 65536 bytes"

@@ -15,7 +15,7 @@ import pytest
 from initiators import GssapiInitiator, fresh_token
 
 from authsrv.devrealm import Realm
-from authsrv.errors import KeytabError
+from authsrv.errors import ConfigError, KeytabError
 from authsrv.identity import split_principal
 from authsrv.packages import keytab as keytab_module
 from authsrv.packages.base import ContextRequest
@@ -565,3 +565,13 @@ class TestWithTheAcceptor:
         finally:
             stop.set()
             writer.join()
+
+
+@pytest.mark.parametrize("kind", ["FILE:", "WRFILE:", ""])
+def test_the_type_of_a_file_may_stand_before_its_path(kind: str, kerberos_realm: Realm) -> None:
+    assert KeytabFile(f"{kind}{kerberos_realm.keytab}").snapshot().services
+
+
+def test_a_keytab_that_is_no_file_is_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="must be a file, not a keytab of type MEMORY"):
+        KeytabFile("MEMORY:keys")
