@@ -33,6 +33,7 @@ from authsrv.packages.base import (
 from authsrv.realms import RealmPolicy
 from authsrv.results import Established, Incomplete, Refused
 from authsrv.role import Role
+from authsrv.settings import as_instance, as_optional
 from authsrv.workers import WorkerPool
 
 __all__ = ["Acceptor", "Initiator"]
@@ -45,8 +46,8 @@ class _Handshakes:
     """The handshakes that were begun here and have not ended."""
 
     def __init__(self, limits: Limits, pool: WorkerPool | None) -> None:
-        self.limits = limits
-        self.pool = pool or WorkerPool(limits)
+        self.limits = as_instance(Limits, limits, "limits")
+        self.pool = as_optional(WorkerPool, pool, "pool") or WorkerPool(limits)
         self._open: set[SecurityHandshake] = set()
         self._waiting: set[SecurityHandshake] = set()
         # Those that wait for their peer are bounded by put_aside, and those that are worked on by
@@ -145,7 +146,7 @@ class Acceptor(_Handshakes):
             not given, those of the package's own keys; where it has none, all, and the log says so.
 
     Raises:
-        ConfigError: realms is something else.
+        ConfigError: A setting is of a wrong type.
 
     Source: SSPI AcceptSecurityContext; RFC 4120 section 1.2.
     """
@@ -161,8 +162,10 @@ class Acceptor(_Handshakes):
     ) -> None:
         self.realms = RealmPolicy.of_setting(realms, package)
         super().__init__(limits, pool)
+        if not callable(getattr(package, "create_context", None)):
+            raise ConfigError("package must be a security package that accepts clients")
         self.package = package
-        self.request = request
+        self.request = as_instance(ContextRequest, request, "request")
         self._has_to_warn = self.realms.is_unsettled
 
     def __repr__(self) -> str:
@@ -264,6 +267,9 @@ class Initiator(_Handshakes):
         limits: The bounds for one handshake and for all.
         pool: The threads to run the package on, or None for a pool of its own.
 
+    Raises:
+        ConfigError: A setting is of a wrong type.
+
     Source: SSPI InitializeSecurityContext.
     """
 
@@ -275,6 +281,8 @@ class Initiator(_Handshakes):
         pool: WorkerPool | None = None,
     ) -> None:
         super().__init__(limits, pool)
+        if not callable(getattr(package, "create_initiator", None)):
+            raise ConfigError("package must be a security package that begins handshakes")
         self.package = package
 
     def __repr__(self) -> str:

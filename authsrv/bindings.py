@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import os
 from dataclasses import dataclass, field
 
 from authsrv.errors import ConfigError
+from authsrv.settings import as_instance, as_member, as_path
 
 __all__ = ["BindingPolicy", "ChannelBindings", "tls_server_end_point"]
 
@@ -41,37 +43,45 @@ class ChannelBindings:
     policy: BindingPolicy = BindingPolicy.REQUIRE
 
     def __post_init__(self) -> None:
-        if not self.application_data:
+        if not as_instance(bytes, self.application_data, "application_data"):
             raise ConfigError("channel bindings may not be empty")
+        object.__setattr__(self, "policy", as_member(BindingPolicy, self.policy, "policy"))
 
 
 def tls_server_end_point(
-    certificate: bytes, *, policy: BindingPolicy = BindingPolicy.REQUIRE
+    certificate: bytes | str | os.PathLike[str],
+    *,
+    policy: BindingPolicy = BindingPolicy.REQUIRE,
 ) -> ChannelBindings:
     """Make the bindings that name the server's certificate.
 
     Args:
-        certificate: The server's own certificate, DER or PEM (the first one in it); trusted.
+        certificate: The server's own certificate, DER or PEM (the first one in it), or the path of
+            a file with it, which is read; trusted.
         policy: Whether a client that sends no bindings is accepted.
 
     Returns:
         Bindings of the type tls-server-end-point.
 
     Raises:
-        ConfigError: The certificate cannot be read, or its signature algorithm is not known.
+        ConfigError: The certificate cannot be read, its signature algorithm is not known, or a
+            setting is of a wrong type.
 
     Source: RFC 5929 section 4.1.
     """
+    policy = as_member(BindingPolicy, policy, "policy")
     # Imported here: it is slow to import, and few servers end TLS themselves.
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
 
+    content = certificate if isinstance(certificate, bytes) else _read_file(certificate)
+    begin = content.find(b"-----BEGIN CERTIFICATE-----")
     try:
-        if certificate.lstrip().startswith(b"-----BEGIN"):
-            parsed = x509.load_pem_x509_certificate(certificate)
+        if begin >= 0:
+            parsed = x509.load_pem_x509_certificate(content[begin:])
         else:
-            parsed = x509.load_der_x509_certificate(certificate)
+            parsed = x509.load_der_x509_certificate(content)
         signature_hash = parsed.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError("the server certificate cannot be read") from None
@@ -82,3 +92,13 @@ def tls_server_end_point(
     return ChannelBindings(
         b"tls-server-end-point:" + parsed.fingerprint(signature_hash), policy=policy
     )
+
+
+def _read_file(path: object) -> bytes:
+    name = as_path(path, "certificate")
+    try:
+        with open(name, "rb") as file:
+            return file.read()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ConfigError(f"the certificate {name} cannot be read: {reason}") from None

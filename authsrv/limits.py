@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from authsrv.errors import ConfigError
+from authsrv.settings import as_instance, as_number
 
 __all__ = ["DEFAULT_LIMITS", "Limits"]
 
@@ -31,7 +31,7 @@ class Limits:
         retry_after_seconds: What an overloaded server tells clients to wait.
 
     Raises:
-        ConfigError: A bound is not greater than zero.
+        ConfigError: A bound is not greater than zero, or is no number of its kind.
 
     Source: authsrv design decision 4; MS-KILE section 3.1.1.3 (token sizes).
     """
@@ -51,9 +51,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            # Not "<= 0": that lets not-a-number through.
-            if not getattr(self, entry.name) > 0:
-                raise ConfigError(f"the limit {entry.name} must be greater than zero")
+            value = as_number(getattr(self, entry.name), f"the limit {entry.name}")
+            if isinstance(entry.default, int):
+                as_instance(int, value, f"the limit {entry.name}")
 
 
 DEFAULT_LIMITS = Limits()

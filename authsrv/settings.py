@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from collections.abc import Iterable
 from typing import TypeVar
 
 from authsrv.errors import ConfigError
 
-__all__ = ["as_instance", "as_member", "as_number", "as_texts"]
+__all__ = [
+    "as_flags",
+    "as_instance",
+    "as_member",
+    "as_number",
+    "as_optional",
+    "as_path",
+    "as_texts",
+]
 
 _Enum = TypeVar("_Enum", bound=enum.Enum)
+_Flags = TypeVar("_Flags", bound=enum.IntFlag)
 _T = TypeVar("_T")
 
 
@@ -34,7 +44,7 @@ def as_member(kind: type[_Enum], value: object, setting: str) -> _Enum:
     Raises:
         ConfigError: It is neither; the error names the setting and the values that are allowed.
 
-    Source: authsrv design decision 7.
+    Source: authsrv README, Settings.
     """
     if isinstance(value, kind):
         return value
@@ -60,13 +70,80 @@ def as_instance(kind: type[_T] | tuple[type[_T], ...], value: object, setting: s
     Raises:
         ConfigError: It is of another type; True and False are no numbers here.
 
-    Source: authsrv design decision 7.
+    Source: authsrv README, Settings.
     """
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
         return value
     allowed = " or ".join(one.__name__ for one in kinds)
     raise ConfigError(f"{setting} must be of type {allowed}, not {_shown(value)}")
+
+
+def as_flags(kind: type[_Flags], value: object, setting: str) -> _Flags:
+    """Take flags, or their number.
+
+    Args:
+        kind: The type of the flags.
+        value: What was given.
+        setting: The name of the setting, for the error.
+
+    Returns:
+        The flags.
+
+    Raises:
+        ConfigError: It is neither, or has bits that mean nothing.
+
+    Source: authsrv README, Settings.
+    """
+    if isinstance(value, kind):
+        return value
+    number = as_instance(int, value, setting)
+    try:
+        return kind(number)
+    except ValueError:
+        raise ConfigError(f"{setting} has bits that no {kind.__name__} has") from None
+
+
+def as_optional(kind: type[_T], value: object, setting: str) -> _T | None:
+    """Take an object of a type, or None.
+
+    Args:
+        kind: The type.
+        value: What was given.
+        setting: The name of the setting, for the error.
+
+    Returns:
+        The object, or None.
+
+    Raises:
+        ConfigError: It is something else.
+
+    Source: authsrv README, Settings.
+    """
+    return None if value is None else as_instance(kind, value, setting)
+
+
+def as_path(value: object, setting: str) -> str:
+    """Take the path of a file, or another name that is no empty text.
+
+    Args:
+        value: What was given: a text or an os.PathLike.
+        setting: The name of the setting, for the error.
+
+    Returns:
+        The path as text.
+
+    Raises:
+        ConfigError: It is neither, is empty, or holds a zero byte.
+
+    Source: POSIX.1-2017 section 3.271 (pathname).
+    """
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    path = as_instance(str, value, setting)
+    if not path or "\0" in path:
+        raise ConfigError(f"{setting} must name something")
+    return path
 
 
 def as_number(value: object, setting: str) -> float:
@@ -82,7 +159,7 @@ def as_number(value: object, setting: str) -> float:
     Raises:
         ConfigError: It is no number, or not greater than zero, or has no end.
 
-    Source: authsrv design decision 7.
+    Source: authsrv README, Settings.
     """
     number = as_instance((int, float), value, setting)
     if not 0 < number < math.inf:
@@ -103,7 +180,7 @@ def as_texts(value: object, setting: str) -> tuple[str, ...]:
     Raises:
         ConfigError: It is one text, or no collection, or something in it is no text.
 
-    Source: authsrv design decision 7.
+    Source: authsrv README, Settings.
     """
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise ConfigError(f"{setting} must be several texts, not {_shown(value)}")

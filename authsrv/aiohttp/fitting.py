@@ -10,6 +10,7 @@ from aiohttp import web
 from authsrv.aiohttp.bounds import largest_field
 from authsrv.aiohttp.routes import mounted
 from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.settings import as_instance
 
 __all__ = ["HeaderLimit", "header_limit", "server_settings"]
 
@@ -55,8 +56,12 @@ def server_settings(app: web.Application, *, limits: Limits = DEFAULT_LIMITS) ->
     Returns:
         Keyword arguments for web.AppRunner or web.run_app.
 
+    Raises:
+        ConfigError: limits is something else.
+
     Source: aiohttp, max_field_size.
     """
+    as_instance(Limits, limits, "limits")
     _mark_fitting(app)
     return {"max_field_size": largest_field(limits)}
 

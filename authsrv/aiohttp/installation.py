@@ -60,7 +60,7 @@ def setup(
     Raises:
         ConfigError: Neither keytab nor package is given, and this is not Windows, or both are; a
             service is given without its keytab; the extra authsrv[kerberos] is missing; the
-            application was set up before.
+            application was set up before; or a setting is of a wrong type.
 
     Source: RFC 4559; authsrv design section 1.
     """
@@ -73,7 +73,10 @@ def setup(
         realms=realms,
     )
     auth = NegotiateAuth(
-        acceptor, rules=rules or AccessRules(), persistence=persistence, audit=audit
+        acceptor,
+        rules=AccessRules() if rules is None else rules,
+        persistence=persistence,
+        audit=audit,
     )
     app[AUTH] = auth
 

@@ -44,6 +44,7 @@ from authsrv.http.exchange import Accepted, Ask, Requirement, Step, conclude, de
 from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.identity import Identity
 from authsrv.results import Refused
+from authsrv.settings import as_instance, as_member
 from authsrv.tokens.peek import peek
 
 __all__ = ["AUTH", "NegotiateAuth"]
@@ -64,6 +65,9 @@ class NegotiateAuth:
         persistence: How long an identity lasts.
         audit: Where events go.
 
+    Raises:
+        ConfigError: A setting is of a wrong type.
+
     Source: RFC 4559; authsrv design section 3.
     """
 
@@ -75,9 +79,11 @@ class NegotiateAuth:
         persistence: Persistence = Persistence.REQUEST,
         audit: AuditSink = log_event,
     ) -> None:
-        self.acceptor = acceptor
-        self.rules = rules
-        self.persistence = persistence
+        self.acceptor = as_instance(Acceptor, acceptor, "acceptor")
+        self.rules = as_instance(AccessRules, rules, "rules")
+        self.persistence = as_member(Persistence, persistence, "persistence")
+        if not callable(audit):
+            raise ConfigError("audit must be a function that is given each event")
         self._audit = audit
         self._connections = Connections()
         self._decisions: dict[tuple[web.AbstractRoute, str], Decision] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
@@ -12,6 +12,7 @@ from authsrv.aiohttp.marks import mark_of
 from authsrv.aiohttp.routes import places
 from authsrv.errors import ConfigError
 from authsrv.http.exchange import Requirement
+from authsrv.settings import as_member, as_texts
 
 __all__ = ["AccessRules", "Preflight"]
 
@@ -57,6 +58,15 @@ class AccessRules:
     preflight: Preflight = Preflight.PASS
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "default", as_member(Requirement, self.default, "default"))
+        object.__setattr__(self, "preflight", as_member(Preflight, self.preflight, "preflight"))
+        methods = frozenset(as_texts(self.open_methods, "open_methods"))
+        object.__setattr__(self, "open_methods", methods)
+        for setting in ("open_paths", "optional_paths"):
+            paths = getattr(self, setting)
+            if isinstance(paths, str | bytes) or not isinstance(paths, Iterable):
+                raise ConfigError(f"{setting} must be several paths")
+            object.__setattr__(self, setting, tuple(paths))
         for path in (*self.open_paths, *self.optional_paths):
             if isinstance(path, web.AbstractResource):
                 continue

@@ -73,7 +73,7 @@ class NegotiateClient(Negotiation):
         listed = HostList(hosts)
         if not listed:
             raise ConfigError("a client needs a host that it may authenticate to")
-        policy = ClientPolicy(listed, HostList(delegates), dict(services), proof, timing, bindings)
+        policy = ClientPolicy(listed, HostList(delegates), services, proof, timing, bindings)
         super().__init__(Initiator(_package_of(credential), limits=limits), policy)
 
     async def __aenter__(self) -> Self:

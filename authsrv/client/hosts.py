@@ -9,34 +9,39 @@ from dataclasses import dataclass
 from yarl import URL
 
 from authsrv.errors import ConfigError
+from authsrv.settings import as_instance, as_texts
 
-__all__ = ["HostList", "service_of"]
+__all__ = ["HostList", "read_services", "service_of"]
 
+_PORTS = {"http": 80, "https": 443}
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One entry; what is None is free."""
+    """One entry; what is None is free, which only an entry of this machine itself can be."""
 
     host: str
     subdomains: bool
     scheme: str | None
     port: int | None
 
-    def covers(self, scheme: str | None, host: str, port: int | None) -> bool:
+    def covers(self, scheme: str | None, host: str, port: int | None, proxy: URL | None) -> bool:
         named = host.endswith(f".{self.host}") if self.subdomains else host == self.host
-        return named and self.scheme in (None, scheme) and self.port in (None, port)
+        # Behind a proxy, "localhost" is another machine.
+        is_ours = proxy is None or self.scheme is not None
+        return named and is_ours and self.scheme in (None, scheme) and self.port in (None, port)
 
 
 class HostList:
     """The servers that may have a token.
 
-    An entry is a host's name: "web.example.org" is that host over https, at any port. A port can
-    be added ("web.example.org:8443"), and "*." in front of a name means every name below it, at
-    any depth, and not the name itself. Without encryption a token can be taken on its way, so http
-    has to be asked for: "http://web.example.org". "localhost" and loopback addresses need no
-    scheme.
+    An entry is a host's name: "web.example.org" is that host over https, at the default port.
+    Another port has to be named ("web.example.org:8443"), for somebody else may serve it. "*." in
+    front of a name means every name below it, at any depth, and not the name itself. Without
+    encryption a token can be taken on its way, so http has to be asked for:
+    "http://web.example.org". "localhost" and loopback addresses need no scheme and no port, but are
+    not asked through a proxy then.
 
     Args:
         entries: The entries; at least one, trusted.
@@ -50,9 +55,7 @@ class HostList:
     __slots__ = ("_entries", "_texts")
 
     def __init__(self, entries: Iterable[str]) -> None:
-        if isinstance(entries, str):
-            raise ConfigError("the hosts are a list of names, and not one name")
-        self._texts = tuple(entries)
+        self._texts = as_texts(entries, "hosts")
         self._entries = tuple(map(_read_entry, self._texts))
 
     def __repr__(self) -> str:
@@ -61,11 +64,12 @@ class HostList:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    def covers(self, url: URL) -> bool:
+    def covers(self, url: URL, proxy: URL | None = None) -> bool:
         """Tell whether a server may have a token.
 
         Args:
             url: Where the request goes; untrusted, for a server can redirect it.
+            proxy: The HTTP proxy that it goes through, if it does.
 
         Returns:
             True if an entry covers its scheme, host and port.
@@ -74,7 +78,7 @@ class HostList:
         """
         scheme, host = _SCHEMES.get(url.scheme), _host_of(url)
         return scheme is not None and any(
-            entry.covers(scheme, host, url.port) for entry in self._entries
+            entry.covers(scheme, host, url.port, proxy) for entry in self._entries
         )
 
 
@@ -94,6 +98,39 @@ def service_of(url: URL, services: Mapping[str, str]) -> str:
     return services.get(host) or f"HTTP/{host}"
 
 
+def read_services(services: object) -> Mapping[str, str]:
+    """Read names of services by host.
+
+    Args:
+        services: What was given: hosts, read as on the list, to names such as "HTTP/web" or
+            "HTTP/web@EXAMPLE.ORG".
+
+    Returns:
+        The same, with the hosts as they are compared.
+
+    Raises:
+        ConfigError: It is no mapping, a host is none, or a name is of another form.
+
+    Source: RFC 4559 section 4.1.
+    """
+    given = as_instance(Mapping, services, "services")
+    read = {}
+    for host, name in given.items():
+        url = _read_authority(as_instance(str, host, "a host in services"))
+        if url is None or url.explicit_port is not None:
+            raise ConfigError(f"{host!r} in services is no host: write it like web.example.org")
+        read[_host_of(url)] = _check_service(as_instance(str, name, "a name in services"))
+    return read
+
+
+def _check_service(name: str) -> str:
+    service, _, realm = name.partition("@")
+    kind, _, host = service.partition("/")
+    if not (kind and host and name.isprintable()) or "\\" in name or "@" in realm:
+        raise ConfigError("a service has the form HTTP/host or HTTP/host@REALM")
+    return name
+
+
 def _host_of(url: URL) -> str:
     # One dot at the end only says that the name is whole.
     return (url.raw_host or "").lower().removesuffix(".")
@@ -107,8 +144,10 @@ def _read_entry(text: str) -> _Entry:
     if url is None or scheme not in ("", "http", "https"):
         raise ConfigError(f"{text!r} is no host: write it like web.example.org or *.example.org")
     host = _host_of(url)
-    asked = scheme or (None if not subdomains and _is_loopback(host) else "https")
-    return _Entry(host, subdomains, asked, url.explicit_port)
+    if not scheme and not subdomains and _is_loopback(host):
+        return _Entry(host, subdomains, None, url.explicit_port)
+    asked = scheme or "https"
+    return _Entry(host, subdomains, asked, url.explicit_port or _PORTS[asked])
 
 
 def _read_authority(name: str) -> URL | None:

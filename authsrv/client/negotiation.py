@@ -75,7 +75,7 @@ class Negotiation:
 
         Source: RFC 4559 section 4.
         """
-        if not self.policy.hosts.covers(request.url):
+        if not self.policy.hosts.covers(request.url, request.proxy):
             return await handler(request)
         at_once = self.policy.timing is Timing.AT_ONCE
         if self.policy.proof is ServerProof.ALWAYS:
@@ -103,7 +103,7 @@ class Negotiation:
 
     async def _ask(self, request: ClientRequest) -> InitiatorRequest:
         flags = IscReq.MUTUAL_AUTH
-        if self.policy.delegates.covers(request.url):
+        if self.policy.delegates.covers(request.url, request.proxy):
             flags |= IscReq.DELEGATE
         bindings = None
         if self.policy.bindings is BindingsSent.SENT:

@@ -6,7 +6,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from authsrv.client.hosts import HostList
+from authsrv.client.hosts import HostList, read_services
+from authsrv.settings import as_member
 
 __all__ = ["BindingsSent", "ClientPolicy", "ConnectionUse", "ServerProof", "Timing"]
 
@@ -78,7 +79,10 @@ class ClientPolicy:
         bindings: Whether channel bindings are sent.
         connections: Whether a connection that had our token may serve other requests.
 
-    Source: authsrv design (the client).
+    Raises:
+        ConfigError: A setting is of a wrong type.
+
+    Source: authsrv README, Client.
     """
 
     hosts: HostList
@@ -88,3 +92,10 @@ class ClientPolicy:
     timing: Timing = Timing.WHEN_ASKED
     bindings: BindingsSent = BindingsSent.SENT
     connections: ConnectionUse = ConnectionUse.SHARED
+
+    def __post_init__(self) -> None:
+        kinds = {"proof": ServerProof, "timing": Timing, "bindings": BindingsSent}
+        for setting, kind in {**kinds, "connections": ConnectionUse}.items():
+            member = as_member(kind, getattr(self, setting), setting)
+            object.__setattr__(self, setting, member)
+        object.__setattr__(self, "services", read_services(self.services))

@@ -18,6 +18,7 @@ from authsrv.attributes import ContextAttribute
 from authsrv.bindings import ChannelBindings
 from authsrv.flags import AscReq, AscRet, DataRepresentation, IscReq
 from authsrv.results import Result
+from authsrv.settings import as_flags, as_instance, as_member, as_optional
 
 __all__ = [
     "ContextRequest",
@@ -44,6 +45,9 @@ class ContextRequest:
         required: What the established context must have; it is refused if it lacks one of these.
         representation: The byte order of the client; of the packages here, none looks at it.
 
+    Raises:
+        ConfigError: One of these is of a wrong type.
+
     Source: SSPI AcceptSecurityContext, fContextReq, TargetDataRep and SECBUFFER_CHANNEL_BINDINGS.
     """
 
@@ -51,6 +55,10 @@ class ContextRequest:
     flags: AscReq = _NOTHING_ASKED
     required: AscRet = _NOTHING_REQUIRED
     representation: DataRepresentation = DataRepresentation.NATIVE
+
+    def __post_init__(self) -> None:
+        as_optional(ChannelBindings, self.bindings, "bindings")
+        _normalise(self, AscReq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,9 @@ class InitiatorRequest:
             MUTUAL_AUTH, a server that does not prove who it is ends the handshake.
         representation: The byte order of the server; of the packages here, none looks at it.
 
+    Raises:
+        ConfigError: One of these is of a wrong type.
+
     Source: SSPI InitializeSecurityContext, pszTargetName, fContextReq and TargetDataRep.
     """
 
@@ -73,6 +84,22 @@ class InitiatorRequest:
     flags: IscReq = IscReq.MUTUAL_AUTH
     required: AscRet = _NOTHING_REQUIRED
     representation: DataRepresentation = DataRepresentation.NATIVE
+
+    def __post_init__(self) -> None:
+        as_instance(str, self.target, "target")
+        as_optional(ChannelBindings, self.bindings, "bindings")
+        _normalise(self, IscReq)
+
+
+def _normalise(request: ContextRequest | InitiatorRequest, kind: type[AscReq | IscReq]) -> None:
+    """Turn numbers into flags, and refuse what is neither."""
+    if type(request.flags) is not kind:
+        object.__setattr__(request, "flags", as_flags(kind, request.flags, "flags"))
+    if type(request.required) is not AscRet:
+        object.__setattr__(request, "required", as_flags(AscRet, request.required, "required"))
+    if type(request.representation) is not DataRepresentation:
+        told = as_member(DataRepresentation, request.representation, "representation")
+        object.__setattr__(request, "representation", told)
 
 
 class Deletion(enum.Enum):

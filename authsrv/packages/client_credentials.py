@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from authsrv.errors import ConfigError
 from authsrv.identity import DelegatedCredential
+from authsrv.settings import as_instance, as_optional, as_path
 
 __all__ = ["ClientCredential", "ClientKeytab", "Password", "TicketCache"]
 
@@ -23,7 +24,7 @@ class TicketCache:
         name: A file, or a name of another type, such as "KCM:1000"; it may come into being later.
 
     Raises:
-        ConfigError: The name is empty.
+        ConfigError: The name is empty or no text.
 
     Source: MIT krb5, ccache_def.
     """
@@ -31,8 +32,7 @@ class TicketCache:
     name: str | os.PathLike[str]
 
     def __post_init__(self) -> None:
-        if not os.fspath(self.name):
-            raise ConfigError("a credential cache needs a name")
+        as_path(self.name, "the name of a credential cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ClientKeytab:
             of krb5.conf is meant.
 
     Raises:
-        ConfigError: The principal or the file's name is empty.
+        ConfigError: The principal or the file's name is empty or no text.
 
     Source: MIT krb5, keytab_def (default client keytab).
     """
@@ -54,8 +54,9 @@ class ClientKeytab:
     principal: str
 
     def __post_init__(self) -> None:
-        if not os.fspath(self.keytab) or not self.principal:
-            raise ConfigError("a keytab to log in with needs a file and a principal")
+        as_path(self.keytab, "the keytab to log in with")
+        if not as_instance(str, self.principal, "principal"):
+            raise ConfigError("a keytab to log in with needs a principal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Password:
         domain: Its domain, or None.
 
     Raises:
-        ConfigError: The name is empty.
+        ConfigError: The name is empty, or one of these is no text.
 
     Source: sspi.h, SEC_WINNT_AUTH_IDENTITY.
     """
@@ -78,7 +79,11 @@ class Password:
     domain: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.user:
+        if not isinstance(self.password, str):
+            # Not as the others: what was given may be the password.
+            raise ConfigError("a password must be text")
+        as_optional(str, self.domain, "domain")
+        if not as_instance(str, self.user, "user"):
             raise ConfigError("a password needs the name of its user")
 
 

@@ -111,6 +111,8 @@ class GssapiPackage:
         self.services = ServiceNames.of_setting(service)
         # An empty cache is false, as everything with a length is.
         self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
+        if not callable(getattr(self.replay, "claim", None)):
+            raise ConfigError("replay must be a MITReplayCache or a ProcessReplayCache")
         self.name_attributes = frozenset(as_texts(name_attributes, "name_attributes"))
         self.claims_replays = self.replay.residual == b"none:"
         self._guard = threading.Lock()

@@ -34,6 +34,7 @@ from authsrv.identity import Identity
 from authsrv.packages.base import InitiatorRequest
 from authsrv.packages.client_credentials import ClientCredential
 from authsrv.results import Continue, Established, Refused, Result
+from authsrv.settings import as_member
 
 try:
     import gssapi.raw as gss
@@ -90,7 +91,8 @@ class GssapiInitiatorPackage:
         mechanism: What the tokens are wrapped in.
 
     Raises:
-        ConfigError: The credential is of a kind that this package cannot use.
+        ConfigError: The credential is of a kind that this package cannot use, or there is no such
+            mechanism.
 
     Source: RFC 2744 section 5.19; RFC 4178; RFC 4559.
     """
@@ -103,7 +105,7 @@ class GssapiInitiatorPackage:
         *,
         mechanism: InitiatorMechanism = InitiatorMechanism.SPNEGO,
     ) -> None:
-        self.mechanism = mechanism
+        self.mechanism = as_member(InitiatorMechanism, mechanism, "mechanism")
         self.source = source_of(credential)
 
     def __repr__(self) -> str:

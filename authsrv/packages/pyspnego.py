@@ -61,6 +61,7 @@ from authsrv.packages.krb5_profile import process_replay_cache
 from authsrv.packages.libkrb5 import load_libkrb5
 from authsrv.packages.service_names import ServiceNames
 from authsrv.results import Continue, Established, Refused, Result
+from authsrv.settings import as_member
 from authsrv.tokens.opening import begins_handshake
 from authsrv.tokens.peek import Framing, Mechanism, TokenPeek, peek
 from authsrv.tokens.spnego import is_spnego, parse_spnego
@@ -90,9 +91,9 @@ class PyspnegoPackage:
         ntlm: Whether NTLM is accepted.
 
     Raises:
-        ConfigError: NTLM is switched on, and the environment would let version 1 in; or the
-            environment or krb5.conf switches MIT's replay cache off, which is looked at for each
-            context again.
+        ConfigError: ntlm is no policy; NTLM is switched on, and the environment would let version 1
+            in; or the environment or krb5.conf switches MIT's replay cache off, which is looked at
+            for each context again.
 
     Source: RFC 4178; pyspnego.
     """
@@ -100,10 +101,10 @@ class PyspnegoPackage:
     name = "pyspnego"
 
     def __init__(self, *, ntlm: NTLMPolicy = NTLMPolicy.OFF) -> None:
-        if ntlm is NTLMPolicy.ON and os.environ.get("LM_COMPAT_LEVEL") != "5":
+        self.ntlm = as_member(NTLMPolicy, ntlm, "ntlm")
+        if self.ntlm is NTLMPolicy.ON and os.environ.get("LM_COMPAT_LEVEL") != "5":
             raise ConfigError("NTLM through pyspnego needs LM_COMPAT_LEVEL=5, to refuse version 1")
         _demand_replay_cache()
-        self.ntlm = ntlm
         _silence()
 
     def __repr__(self) -> str:

@@ -97,7 +97,8 @@ class MITReplayCache:
     name: str = "dfl:"
 
     def __post_init__(self) -> None:
-        if self.name != "dfl:" and not self.name.startswith("file2:/"):
+        name = as_instance(str, self.name, "the name of a replay cache")
+        if name != "dfl:" and not name.startswith("file2:/"):
             raise ConfigError("the replay cache must be 'dfl:' or 'file2:' with an absolute path")
 
     @classmethod
@@ -115,6 +116,7 @@ class MITReplayCache:
 
         Source: MIT krb5, "Replay cache" documentation, type file2.
         """
+        as_instance(str, label, "the label of a replay cache")
         if not label or not label.replace("-", "").replace("_", "").isalnum():
             raise ConfigError("the label of a replay cache is made of letters, digits, - and _")
         return cls(f"file2:{_private_folder(Path('/dev/shm')) / label}")  # noqa: S108 - see there

@@ -57,6 +57,7 @@ from authsrv.packages.client_credentials import Password
 from authsrv.packages.sspi_codes import error_from_native
 from authsrv.packages.sspi_ntlm import agreed_attributes, is_known_user, verify_proof
 from authsrv.results import Refused, Result
+from authsrv.settings import as_instance, as_optional
 from authsrv.status import SecurityStatus
 from authsrv.tokens.opening import begins_handshake
 
@@ -101,8 +102,8 @@ class SspiPackage:
     name = "sspi"
 
     def __init__(self, package: str = "Negotiate", *, credential: Password | None = None) -> None:
-        self.package = package
-        self.credential = credential
+        self.package = as_instance(str, package, "package")
+        self.credential = as_optional(Password, credential, "credential")
         self._guard = threading.Lock()
         self._handles: dict[int, Any] = {}
 

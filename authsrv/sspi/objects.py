@@ -19,6 +19,7 @@ from authsrv.buffers import BufferType, SecBuffer, SecBufferDesc
 from authsrv.errors import StateError, UnsupportedFunctionError
 from authsrv.flags import AscReq, AscRet, DataRepresentation, IscReq, IscRet
 from authsrv.handshake import State
+from authsrv.settings import as_flags, as_instance, as_member, as_optional
 from authsrv.sspi.buffers import pack_channel_bindings
 from authsrv.sspi.calls import AsyncContext
 from authsrv.sspi.contexts import (
@@ -76,8 +77,8 @@ class _Context:
     """What the contexts of both sides have in common."""
 
     def __init__(self, credential: CredentialHandle, bindings: ChannelBindings | None) -> None:
-        self._credential = credential
-        self._bindings = bindings
+        self._credential = as_instance(CredentialHandle, credential, "credential")
+        self._bindings = as_optional(ChannelBindings, bindings, "bindings")
         # Ours from the beginning, so that whatever a cancelled step has filled is deleted, too.
         self._handle = ContextHandle()
         self._is_deleted = False
@@ -212,6 +213,9 @@ class ServerContext(_Context):
         bindings: The channel that the client must speak over, if it is looked at.
         target_data_rep: The byte order of the client.
 
+    Raises:
+        ConfigError: One of these is of a wrong type.
+
     Source: SspiAcceptSecurityContextAsync.
     """
 
@@ -226,9 +230,10 @@ class ServerContext(_Context):
     ) -> None:
         super().__init__(credential, bindings)
         may_miss = bindings is not None and bindings.policy is BindingPolicy.ALLOW
-        self._flags = context_req | (AscReq.ALLOW_MISSING_BINDINGS if may_miss else AscReq(0))
-        self._required = required_attributes
-        self._representation = target_data_rep
+        asked = as_flags(AscReq, context_req, "context_req")
+        self._flags = asked | (AscReq.ALLOW_MISSING_BINDINGS if may_miss else AscReq(0))
+        self._required = as_flags(AscRet, required_attributes, "required_attributes")
+        self._representation = as_member(DataRepresentation, target_data_rep, "target_data_rep")
 
     async def accept(self, token: bytes) -> Step:
         """Take the client's next token.
@@ -272,6 +277,9 @@ class ClientContext(_Context):
         bindings: The channel that we speak over, if we say so.
         target_data_rep: The byte order of the server.
 
+    Raises:
+        ConfigError: One of these is of a wrong type.
+
     Source: SspiInitializeSecurityContextAsync.
     """
 
@@ -286,10 +294,10 @@ class ClientContext(_Context):
         target_data_rep: DataRepresentation = DataRepresentation.NATIVE,
     ) -> None:
         super().__init__(credential, bindings)
-        self._target = target_name
-        self._flags = context_req
-        self._required = required_attributes
-        self._representation = target_data_rep
+        self._target = as_instance(str, target_name, "target_name")
+        self._flags = as_flags(IscReq, context_req, "context_req")
+        self._required = as_flags(AscRet, required_attributes, "required_attributes")
+        self._representation = as_member(DataRepresentation, target_data_rep, "target_data_rep")
 
     async def initialize(self, token: bytes = b"") -> Step:
         """Take the server's next token.

@@ -569,7 +569,7 @@ class TestWithTheAcceptor:
 
 @pytest.mark.parametrize("kind", ["FILE:", "WRFILE:", ""])
 def test_the_type_of_a_file_may_stand_before_its_path(kind: str, kerberos_realm: Realm) -> None:
-    assert KeytabFile(f"{kind}{kerberos_realm.keytab}").snapshot().services
+    assert services(KeytabFile(f"{kind}{kerberos_realm.keytab}"))
 
 
 def test_a_keytab_that_is_no_file_is_refused_in_words() -> None:

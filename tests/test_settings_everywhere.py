@@ -1,0 +1,197 @@
+"""Every public setting is validated where it is given: walked through, so that none is forgotten.
+
+A class or function with a parameter that is an enum, flags, a Limits or ChannelBindings stands in
+GIVEN, with what it needs besides, or in NO_SETTINGS, where nobody who sets anything up calls it.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import pkgutil
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+import authsrv
+from authsrv import sspi
+from authsrv.acceptor import Acceptor, Initiator
+from authsrv.aiohttp import AccessRules, AppRunner, NegotiateAuth, server_settings, setup
+from authsrv.bindings import ChannelBindings, tls_server_end_point
+from authsrv.client import NegotiateClient
+from authsrv.client.hosts import HostList
+from authsrv.client.policy import ClientPolicy
+from authsrv.errors import ConfigError
+from authsrv.limits import Limits
+from authsrv.packages.base import ContextRequest, InitiatorRequest
+from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage
+from authsrv.packages.pyspnego import PyspnegoPackage
+from authsrv.packages.scripted import ScriptedPackage
+
+PACKAGE = ScriptedPackage()
+HANDLE = sspi.CredentialHandle()
+
+# What is called, and what it needs besides the setting that is tried.
+GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "AccessRules": (AccessRules, {}),
+    "Acceptor": (Acceptor, {"package": PACKAGE}),
+    "AppRunner": (AppRunner, {"app": web.Application()}),
+    "ChannelBindings": (ChannelBindings, {"application_data": b"x"}),
+    "ClientContext": (sspi.ClientContext, {"credential": HANDLE, "target_name": "HTTP/x"}),
+    "ClientPolicy": (
+        ClientPolicy,
+        {"hosts": HostList(["x"]), "delegates": HostList([]), "services": {}},
+    ),
+    "ContextRequest": (ContextRequest, {}),
+    "GssapiInitiatorPackage": (GssapiInitiatorPackage, {}),
+    "Initiator": (Initiator, {"package": GssapiInitiatorPackage()}),
+    "InitiatorRequest": (InitiatorRequest, {"target": "HTTP/x"}),
+    "NegotiateAuth": (NegotiateAuth, {"acceptor": Acceptor(PACKAGE), "rules": AccessRules()}),
+    "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
+    "PyspnegoPackage": (PyspnegoPackage, {}),
+    "ServerContext": (sspi.ServerContext, {"credential": HANDLE}),
+    "server_settings": (server_settings, {"app": web.Application()}),
+    "setup": (lambda **given: setup(web.Application(), **given), {"package": PACKAGE}),
+    "tls_server_end_point": (tls_server_end_point, {"certificate": b""}),
+}
+
+# Calls of SSPI answer what is wrong by a status; the rest are results, tables, codecs, and what the
+# acceptor, the initiator and the integrations of ours make and call.
+NO_SETTINGS = set(
+    """
+    accept_security_context_async acquire_credentials acquire_credentials_handle_async
+    initialize_security_context_async query_context_attributes queue SecBuffer QueryResult
+    attribute_of attributes_of build_neg_token_resp isc_ret_from_asc query_context query_native
+    read_channel_bindings unpack_channel_bindings pack_channel_bindings disposition refusal_of
+    Answer CallResult Connection Decision Identity Leg NegTokenResp Reply StatusReport Step
+    TokenPeek ContextLease Handshake MessageChannel ScriptedContext SecurityHandshake WorkerPool
+    build_reply conclude decide deadline largest_field run_app BoundedParser
+    """.split()
+)
+SETTINGS = (Limits, ChannelBindings)
+
+
+def kinds_in(annotation: Any) -> Iterator[type]:
+    """The types in an annotation whose values must not be mistaken."""
+    if isinstance(annotation, type) and issubclass(annotation, (enum.Enum, *SETTINGS)):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from kinds_in(inner)
+
+
+def public() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every public class and function, each once, but for enums and exceptions."""
+    for module in pkgutil.walk_packages(authsrv.__path__, "authsrv."):
+        if module.name.endswith("__main__"):
+            continue
+        found = importlib.import_module(module.name)
+        for name in getattr(found, "__all__", ()):
+            thing = getattr(found, name)
+            if getattr(thing, "__module__", None) != module.name or not callable(thing):
+                continue
+            if not (isinstance(thing, type) and issubclass(thing, (enum.Enum, BaseException))):
+                yield name, thing
+
+
+def settings() -> Iterator[tuple[str, str, type]]:
+    for name, thing in public():
+        function = thing.__init__ if isinstance(thing, type) else thing  # type: ignore[misc]
+        for parameter, annotation in typing.get_type_hints(function).items():
+            for kind in kinds_in(annotation) if parameter != "return" else ():
+                yield name, parameter, kind
+
+
+ALL = sorted(set(settings()), key=str)
+TRIED = [each for each in ALL if each[0] in GIVEN]
+MEMBERS = [
+    each for each in TRIED if issubclass(each[2], enum.Enum) and not issubclass(each[2], enum.Flag)
+]
+WRONG: dict[str, Any] = {
+    "another spelling": "no such value",
+    "bytes": b"required",
+    "a list": [],
+    "a class": object,
+    "a float": 1.5,
+}
+
+
+def outcome(make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except ConfigError as error:
+        return error
+
+
+def test_every_setting_is_tried_or_is_none() -> None:
+    assert {name for name, _, _ in ALL} - GIVEN.keys() - NO_SETTINGS == set()
+    assert GIVEN.keys() - {name for name, _, _ in ALL} == set()
+
+
+@pytest.mark.parametrize(("name", "parameter", "kind"), TRIED)
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_what_is_no_value_is_refused_and_the_setting_named(
+    name: str, parameter: str, kind: type, wrong: Any
+) -> None:
+    make, given = GIVEN[name]
+    with pytest.raises(ConfigError, match=parameter):
+        make(**{**given, parameter: wrong})
+
+
+@pytest.mark.parametrize(("name", "parameter", "kind"), MEMBERS)
+def test_the_value_of_a_member_is_as_good_as_the_member(
+    name: str, parameter: str, kind: type[enum.Enum]
+) -> None:
+    make, given = GIVEN[name]
+    for member in kind:
+        for value in (member, member.value):
+            made = outcome(lambda value=value: make(**{**given, parameter: value}))
+            # What is refused has another reason: no environment for NTLM, no certificate.
+            assert parameter not in str(made) or not isinstance(made, ConfigError)
+            assert getattr(made, parameter, member) is member
+
+
+def test_what_the_trials_found_open() -> None:
+    """A text where an enum belongs acted as another member."""
+    assert AccessRules(default="required") == AccessRules()  # type: ignore[arg-type]
+    bound = ChannelBindings(b"x", policy="require")  # type: ignore[arg-type]
+    assert bound == ChannelBindings(b"x")
+    with pytest.raises(ConfigError, match="proof must be one of 'required', 'always', 'optional'"):
+        NegotiateClient(["x"], proof="allways")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_rounds": "8"},
+        {"max_rounds": 8.5},
+        {"max_rounds": True},
+        {"max_rounds": None},
+        {"step_seconds": "10"},
+        {"step_seconds": float("inf")},
+        {"max_pending": 0},
+    ],
+)
+def test_limits_are_numbers(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"the limit {next(iter(given))} must be"):
+        Limits(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"default": None},
+        {"preflight": "PASS"},
+        {"open_methods": "GET"},
+        {"open_methods": [7]},
+        {"open_paths": "/health"},
+        {"optional_paths": "/health"},
+        {"open_paths": ["health"]},
+        {"open_paths": 7},
+    ],
+)
+def test_access_rules_are_what_they_say(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        AccessRules(**given)
