@@ -1,7 +1,8 @@
 """Disposition: what a status means for the handshake that got it.
 
 A table with one row for every SecurityStatus. It is the one place that decides whether a handshake
-goes on, ends well or ends badly, and in the last case by whose fault. Only SEC_E_OK lets anybody
+goes on, ends well or ends badly, and in the last case by whose fault; the status of an error says
+whose it is, and HTTP's answer follows from that (authsrv.http.reply). Only SEC_E_OK lets anybody
 in; other codes of success severity that a handshake cannot end with are faults.
 """
 
@@ -32,13 +33,13 @@ class Disposition(enum.Enum):
     COMPLETE_AND_CONTINUE = "complete-and-continue"
     #: The input is not whole: read more of it and call again.
     INCOMPLETE = "incomplete"
-    #: The client broke the protocol: 400 in HTTP.
+    #: The client broke the protocol; HTTP answers by a challenge to do it right.
     BROKEN = "broken"
-    #: The protocol was kept and the answer is no: 401 in HTTP.
+    #: The protocol was kept and the answer is no; HTTP answers by a challenge.
     DENIED = "denied"
-    #: There is no answer now, and the client may be perfectly right: 503 in HTTP.
+    #: There is no answer now, and the client may be perfectly right; never a challenge.
     UNAVAILABLE = "unavailable"
-    #: We erred, or the status can never be a final answer: 500 in HTTP.
+    #: We erred, or the status can never be a final answer.
     FAULT = "fault"
 
 
@@ -91,6 +92,7 @@ DISPOSITIONS: Mapping[SecurityStatus, Disposition] = MappingProxyType(
         _S.SEC_E_ONLY_HTTPS_ALLOWED: Disposition.DENIED,
         _S.SEC_E_APPLICATION_PROTOCOL_MISMATCH: Disposition.DENIED,
         _S.SEC_E_INVALID_UPN_NAME: Disposition.DENIED,
+        _S.SEC_E_SECURITY_QOS_FAILED: Disposition.DENIED,
         # Our credentials, our room or the authority we would ask: no verdict on the client.
         _S.SEC_E_INSUFFICIENT_MEMORY: Disposition.UNAVAILABLE,
         _S.SEC_E_UNKNOWN_CREDENTIALS: Disposition.UNAVAILABLE,
@@ -121,7 +123,6 @@ DISPOSITIONS: Mapping[SecurityStatus, Disposition] = MappingProxyType(
         _S.SEC_E_BAD_PKGID: Disposition.FAULT,
         _S.SEC_E_BUFFER_TOO_SMALL: Disposition.FAULT,
         _S.SEC_E_ENCRYPT_FAILURE: Disposition.FAULT,
-        _S.SEC_E_SECURITY_QOS_FAILED: Disposition.FAULT,
         _S.SEC_E_UNFINISHED_CONTEXT_DELETED: Disposition.FAULT,
         _S.SEC_E_WRONG_CREDENTIAL_HANDLE: Disposition.FAULT,
         _S.SEC_E_CRYPTO_SYSTEM_INVALID: Disposition.FAULT,

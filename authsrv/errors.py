@@ -17,7 +17,7 @@ The tree::
         AuthorityError            no authority could be asked
         NoCredentialError         we have nothing to authenticate with, as a client
       PeerError                   the client broke the protocol
-        InvalidHeaderError        the Authorization header is malformed
+        InvalidHeaderError        the request breaks HTTP: two Authorization fields, or none that is one
         InvalidTokenError         the token is malformed
         TokenTooLargeError        the token is larger than the limit
         UnexpectedTokenError      a token arrived where none was expected
@@ -202,7 +202,7 @@ class UnavailableError(AuthsrvError):
     Source: authsrv design decision 5.
     """
 
-    status = SecurityStatus.SEC_E_INTERNAL_ERROR
+    status = SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY
     slug = "unavailable"
 
 
@@ -226,7 +226,7 @@ class DeadlineError(UnavailableError):
     Source: authsrv design decision 5.
     """
 
-    status = SecurityStatus.SEC_E_INTERNAL_ERROR
+    status = SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY
     slug = "deadline"
 
 
@@ -291,7 +291,7 @@ class PeerError(AuthsrvError):
 
 
 class InvalidHeaderError(PeerError):
-    """The Authorization header is malformed: RFC 9110 section 11.6.2 was not kept.
+    """The request breaks HTTP: two Authorization fields, or one without a scheme.
 
     Args and attributes are those of AuthsrvError.
 

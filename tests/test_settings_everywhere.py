@@ -68,7 +68,8 @@ NO_SETTINGS = set(
     read_channel_bindings unpack_channel_bindings pack_channel_bindings disposition refusal_of
     Answer CallResult Connection Decision Identity Leg NegTokenResp Reply StatusReport Step
     TokenPeek ContextLease Handshake MessageChannel ScriptedContext SecurityHandshake WorkerPool
-    build_reply conclude decide deadline largest_field run_app BoundedParser
+    build_reply conclude decide deadline largest_field run_app NativeContext adopt
+    BoundedParser
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

@@ -28,8 +28,8 @@ class _Entry:
 
     def covers(self, scheme: str | None, host: str, port: int | None, proxy: URL | None) -> bool:
         named = host.endswith(f".{self.host}") if self.subdomains else host == self.host
-        # Behind a proxy, "localhost" is another machine.
-        is_ours = proxy is None or self.scheme is not None
+        # Behind a proxy "localhost" is another machine; over TLS its certificate has to show it.
+        is_ours = proxy is None or self.scheme is not None or scheme == "https"
         return named and is_ours and self.scheme in (None, scheme) and self.port in (None, port)
 
 
@@ -40,8 +40,8 @@ class HostList:
     Another port has to be named ("web.example.org:8443"), for somebody else may serve it. "*." in
     front of a name means every name below it, at any depth, and not the name itself. Without
     encryption a token can be taken on its way, so http has to be asked for:
-    "http://web.example.org". "localhost" and loopback addresses need no scheme and no port, but are
-    not asked through a proxy then.
+    "http://web.example.org". "localhost" and loopback addresses need no scheme and no port; but
+    over http they get no token through a proxy then.
 
     Args:
         entries: The entries; at least one, trusted.

@@ -111,7 +111,8 @@ def decide(
         Pass, Ask or Step. Another scheme than Negotiate counts as no token.
 
     Raises:
-        InvalidHeaderError: There are two fields, or one that is malformed.
+        InvalidHeaderError: There are two fields, or one without a scheme.
+        InvalidTokenError: The token is empty, or no base64.
         TokenTooLargeError: The token is over its limit.
 
     Source: RFC 9110 section 11.6.2; RFC 4559 section 4.2.

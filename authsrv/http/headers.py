@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from authsrv.errors import InvalidHeaderError, TokenTooLargeError
+from authsrv.errors import InvalidHeaderError, InvalidTokenError, TokenTooLargeError
 
 __all__ = [
     "MAX_TOKEN_BYTES",
@@ -86,8 +86,8 @@ def parse_authorization(
         another scheme.
 
     Raises:
-        InvalidHeaderError: There are two such fields, the field is malformed, the token is empty
-            or is not base64 in its one strict form.
+        InvalidHeaderError: There are two such fields, or the field has no scheme.
+        InvalidTokenError: The token is empty, or is not base64 in its one strict form.
         TokenTooLargeError: The token is larger than the limit.
 
     Source: RFC 4559 section 4.2; RFC 9110 sections 11.4 and 11.6.2.
@@ -101,9 +101,12 @@ def parse_authorization(
     if scheme.lower() != _SCHEME:
         _demand_scheme(scheme)
         return None
-    token = _decode(credentials.lstrip(" "), max_token_bytes)
+    try:
+        token = _decode(credentials.lstrip(" "), max_token_bytes)
+    except InvalidHeaderError as error:
+        raise InvalidTokenError(error.cause) from None
     if not token:
-        raise InvalidHeaderError("the Authorization field has an empty Negotiate token")
+        raise InvalidTokenError("the Authorization field has an empty Negotiate token")
     return token
 
 

@@ -1,7 +1,7 @@
-"""The one table from a fault to an HTTP answer.
+"""From whose fault it is to an HTTP answer.
 
-Errors know nothing of HTTP; this module does. Each class of error has a row, its own or that of its
-nearest ancestor, and a test walks the tree. The text that a client sees is fixed for each status:
+One truth: the status of an error's class says whose fault it is (authsrv.disposition), and the
+answer follows from the fault; a test walks all errors and all codes. The text that a client sees is fixed for each status:
 the cause goes to the log, and the reference in the answer finds it there.
 """
 
@@ -14,19 +14,21 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 
-from authsrv.errors import (
-    AuthsrvError,
-    DeniedError,
-    ForbiddenError,
-    LocalError,
-    PeerError,
-    TokenTooLargeError,
-    UnavailableError,
-)
+from authsrv.disposition import Disposition, disposition
+from authsrv.errors import AuthsrvError, ForbiddenError, InvalidHeaderError, TokenTooLargeError
 from authsrv.http.headers import build_challenge
 from authsrv.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["ANSWERS", "Answer", "Invitation", "Reply", "answer_for", "build_reply", "challenge"]
+__all__ = [
+    "ANSWERS",
+    "EXCEPTIONS",
+    "Answer",
+    "Invitation",
+    "Reply",
+    "answer_for",
+    "build_reply",
+    "challenge",
+]
 
 
 class Invitation(enum.Enum):
@@ -66,24 +68,36 @@ class Answer:
         return self.status is HTTPStatus.SERVICE_UNAVAILABLE
 
 
-ANSWERS: Mapping[type[AuthsrvError], Answer] = MappingProxyType(
+ANSWERS: Mapping[Disposition, Answer] = MappingProxyType(
     {
-        AuthsrvError: Answer(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            Invitation.SILENCE,
-            "Authentication failed because of a fault of the server.",
+        # RFC 9110 section 11.4: invalid or partial credentials are answered as none are.
+        Disposition.BROKEN: Answer(
+            HTTPStatus.UNAUTHORIZED,
+            Invitation.CHALLENGE,
+            "The authentication data in the request could not be understood.",
         ),
-        LocalError: Answer(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            Invitation.SILENCE,
-            "Authentication failed because of a fault of the server.",
+        Disposition.DENIED: Answer(
+            HTTPStatus.UNAUTHORIZED,
+            Invitation.CHALLENGE,
+            "Authentication failed.",
         ),
-        UnavailableError: Answer(
+        Disposition.UNAVAILABLE: Answer(
             HTTPStatus.SERVICE_UNAVAILABLE,
             Invitation.SILENCE,
             "Authentication is not possible at the moment. Try again later.",
         ),
-        PeerError: Answer(
+        Disposition.FAULT: Answer(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            Invitation.SILENCE,
+            "Authentication failed because of a fault of the server.",
+        ),
+    }
+)
+"""What a client gets, by whose fault it is. The fault is that of the status of the error's class."""
+
+EXCEPTIONS: Mapping[type[AuthsrvError], Answer] = MappingProxyType(
+    {
+        InvalidHeaderError: Answer(
             HTTPStatus.BAD_REQUEST,
             Invitation.SILENCE,
             "The authentication data in the request could not be understood.",
@@ -93,11 +107,6 @@ ANSWERS: Mapping[type[AuthsrvError], Answer] = MappingProxyType(
             Invitation.SILENCE,
             "The authentication data in the request is too large.",
         ),
-        DeniedError: Answer(
-            HTTPStatus.UNAUTHORIZED,
-            Invitation.CHALLENGE,
-            "Authentication failed.",
-        ),
         ForbiddenError: Answer(
             HTTPStatus.FORBIDDEN,
             Invitation.SILENCE,
@@ -105,7 +114,7 @@ ANSWERS: Mapping[type[AuthsrvError], Answer] = MappingProxyType(
         ),
     }
 )
-"""The rows. An error without a row of its own has that of its nearest ancestor."""
+"""What HTTP has a status of its own for, which no code of SSPI tells; subclasses included."""
 
 _REQUIRED = "Authentication is required."
 
@@ -137,11 +146,16 @@ def answer_for(error: AuthsrvError) -> Answer:
         error: The error.
 
     Returns:
-        The row of its class, or of the nearest ancestor that has one.
+        The exception that HTTP makes for its class or for the nearest ancestor that has one; else
+        the row of the fault that the status of its class tells. A status that one error was given
+        for itself, from a library, does not count.
 
-    Source: authsrv ANSWERS.
+    Source: RFC 9110 section 15; authsrv.disposition.
     """
-    return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    for kind in type(error).__mro__:
+        if kind in EXCEPTIONS:
+            return EXCEPTIONS[kind]
+    return ANSWERS.get(disposition(type(error).status), ANSWERS[Disposition.FAULT])
 
 
 def build_reply(

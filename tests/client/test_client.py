@@ -180,7 +180,7 @@ class TestSingleSignOn:
     async def test_an_alias_has_the_service_that_the_settings_name(self, site: str) -> None:
         alias = URL(site).with_host("alias.test")
         services = {"alias.test": "HTTP/localhost"}
-        hosts = ["http://alias.test"]
+        hosts = [f"http://alias.test:{alias.port}"]
         async with NegotiateClient(hosts, services=services) as negotiate:
             async with session_of(negotiate) as session:
                 assert await name_at(session, str(alias)) == ALICE
@@ -344,7 +344,7 @@ class TestNoTicket:
 
     async def test_a_service_that_the_kdc_does_not_know_is_told_so(self, site: str) -> None:
         url = URL(site).with_host("nobody.test")
-        async with NegotiateClient(["http://nobody.test"]) as negotiate:
+        async with NegotiateClient([f"http://nobody.test:{url.port}"]) as negotiate:
             async with session_of(negotiate) as session:
                 with pytest.raises(TargetUnknownError, match=r"HTTP/nobody\.test"):
                     await session.get(url)
@@ -550,7 +550,8 @@ def relaying_site(keytab: Path, further: str) -> web.Application:
         delegated = current_identity(request).delegated
         if delegated is None:
             return web.Response(text="nothing delegated")
-        async with NegotiateClient(["http://second.test"]) as negotiate, session_of() as session:
+        hosts = [f"http://second.test:{URL(further).port}"]
+        async with NegotiateClient(hosts) as negotiate, session_of() as session:
             user = negotiate.acting_as(delegated)
             async with session.get(further, middlewares=(user,)) as response:
                 return web.json_response(await response.json())

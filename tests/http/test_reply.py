@@ -12,16 +12,19 @@ import pytest
 import authsrv.aiohttp
 import authsrv.devrealm.errors
 import authsrv.packages.pyspnego
+from authsrv.disposition import DISPOSITIONS, Disposition, disposition
 from authsrv.errors import (
     AuthsrvError,
     ClockSkewError,
     ConfigError,
     DeniedError,
     ForbiddenError,
+    InvalidHeaderError,
     InvalidTokenError,
     LocalError,
     LogonDeniedError,
     OverloadedError,
+    PackageFaultError,
     PeerError,
     ReplayError,
     TokenTooLargeError,
@@ -29,6 +32,7 @@ from authsrv.errors import (
 )
 from authsrv.http.reply import (
     ANSWERS,
+    EXCEPTIONS,
     Answer,
     Invitation,
     answer_for,
@@ -36,7 +40,7 @@ from authsrv.http.reply import (
     challenge,
 )
 from authsrv.limits import Limits
-from authsrv.status import GSSCode
+from authsrv.status import GSSCode, SecurityStatus
 
 if sys.platform != "win32":
     import authsrv.packages.gssapi  # noqa: F401
@@ -46,8 +50,9 @@ CAUSE = "principal alice, key version 7, SECRET"
 # The contract by hand, the most special family first.
 FAMILIES: tuple[tuple[type[AuthsrvError], int], ...] = (
     (TokenTooLargeError, 431),
+    (InvalidHeaderError, 400),
     (ForbiddenError, 403),
-    (PeerError, 400),
+    (PeerError, 401),
     (DeniedError, 401),
     (UnavailableError, 503),
     (LocalError, 500),
@@ -71,6 +76,14 @@ def error_of(kind: type[AuthsrvError]) -> AuthsrvError:
 def family_status(kind: type[AuthsrvError]) -> int:
     return next(status for family, status in FAMILIES if issubclass(kind, family))
 
+
+GOOD = {
+    Disposition.ESTABLISHED,
+    Disposition.CONTINUE,
+    Disposition.COMPLETE,
+    Disposition.COMPLETE_AND_CONTINUE,
+    Disposition.INCOMPLETE,
+}
 
 ALL = sorted(set(tree(AuthsrvError)), key=lambda kind: kind.__qualname__)
 
@@ -109,16 +122,44 @@ def test_an_error_that_comes_later_has_the_row_of_its_nearest_ancestor() -> None
     class LaterForbiddenError(ForbiddenError):
         """Another one."""
 
-    assert answer_for(LaterError("x")) is ANSWERS[DeniedError]
-    assert answer_for(LaterForbiddenError("x")) is ANSWERS[ForbiddenError]
+    assert answer_for(LaterError("x")) is ANSWERS[Disposition.DENIED]
+    assert answer_for(LaterForbiddenError("x")) is EXCEPTIONS[ForbiddenError]
+
+
+FAULTS = {
+    PeerError: Disposition.BROKEN,
+    DeniedError: Disposition.DENIED,
+    UnavailableError: Disposition.UNAVAILABLE,
+    LocalError: Disposition.FAULT,
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not AuthsrvError])
+def test_the_status_of_an_error_tells_the_fault_of_its_family(kind: type[AuthsrvError]) -> None:
+    family = next(family for family in FAULTS if issubclass(kind, family))
+    assert disposition(kind.status) is FAULTS[family]
+
+
+def test_every_status_that_ends_a_handshake_badly_has_an_answer() -> None:
+    for row in set(DISPOSITIONS.values()) - GOOD:
+        assert ANSWERS[row].status >= 400
+    assert ANSWERS.keys() & GOOD == set()
+
+
+def test_a_status_that_one_error_was_given_changes_no_answer() -> None:
+    error = PackageFaultError("x", status=SecurityStatus.SEC_E_LOGON_DENIED)
+    assert answer_for(error).status == 500
+    assert answer_for(PackageFaultError("x", status=SecurityStatus.SEC_E_OK)).status == 500
 
 
 def test_the_answers_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
-        ANSWERS[DeniedError] = ANSWERS[LocalError]  # type: ignore[index]
+        ANSWERS[Disposition.DENIED] = ANSWERS[Disposition.FAULT]  # type: ignore[index]
+    with pytest.raises(TypeError):
+        EXCEPTIONS[DeniedError] = EXCEPTIONS[ForbiddenError]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values())
+@pytest.mark.parametrize("answer", [*ANSWERS.values(), *EXCEPTIONS.values()])
 def test_a_text_is_one_plain_sentence_or_two(answer: Answer) -> None:
     assert answer.text.isascii()
     assert answer.text.isprintable()
@@ -133,15 +174,18 @@ def test_only_an_unavailable_server_says_when_to_come_back() -> None:
 
 
 def test_only_a_denial_invites_to_try_again() -> None:
-    inviting = [kind for kind, row in ANSWERS.items() if row.invitation is Invitation.CHALLENGE]
-    assert inviting == [DeniedError]
+    rows = [*ANSWERS.values(), *EXCEPTIONS.values()]
+    inviting = {row.status for row in rows if row.invitation is Invitation.CHALLENGE}
+    assert inviting == {HTTPStatus.UNAUTHORIZED}
 
 
 def test_an_error_token_goes_out_with_a_401_and_with_nothing_else() -> None:
     denied = build_reply(LogonDeniedError("x"), token=b"why")
     assert dict(denied.headers)["WWW-Authenticate"] == "Negotiate d2h5"
     broken = build_reply(InvalidTokenError("x"), token=b"why")
-    assert "WWW-Authenticate" not in dict(broken.headers)
+    assert dict(broken.headers)["WWW-Authenticate"] == "Negotiate d2h5"
+    for error in (ForbiddenError("x"), InvalidHeaderError("x"), OverloadedError("x")):
+        assert "WWW-Authenticate" not in dict(build_reply(error, token=b"why").headers)
 
 
 def test_a_denial_without_error_token_carries_a_fresh_challenge() -> None:

@@ -49,6 +49,7 @@ _REPOSITORY = "is about the repository, not about a system"
 LEFT_OUT = {
     "aiohttp/test_aiohttp_server.py": "is about signals and processes of POSIX, and uvloop",
     "attacks": _MIT,
+    "test_settings_everywhere.py": _MIT,
     "trust": _MIT,
     "peers": _PROGRAMS,
     "client/test_client.py": _MIT,
