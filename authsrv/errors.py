@@ -17,7 +17,7 @@ The tree::
         AuthorityError            no authority could be asked
         NoCredentialError         we have nothing to authenticate with, as a client
       PeerError                   the client broke the protocol
-        InvalidHeaderError        the request breaks HTTP: two Authorization fields, or none that is one
+        InvalidHeaderError        the request breaks HTTP, by two Authorization fields for one
         InvalidTokenError         the token is malformed
         TokenTooLargeError        the token is larger than the limit
         UnexpectedTokenError      a token arrived where none was expected

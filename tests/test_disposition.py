@@ -84,7 +84,7 @@ def test_the_table_cannot_be_changed() -> None:
         (S.SEC_E_INTERNAL_ERROR, D.FAULT),
         (S.SEC_E_INVALID_HANDLE, D.FAULT),
         (S.SEC_E_UNSUPPORTED_FUNCTION, D.FAULT),
-        (S.SEC_E_SECURITY_QOS_FAILED, D.FAULT),
+        (S.SEC_E_SECURITY_QOS_FAILED, D.DENIED),
     ],
 )
 def test_codes_of_accept_security_context_are_disposed_of_as_documented(

@@ -1,8 +1,8 @@
 """From whose fault it is to an HTTP answer.
 
 One truth: the status of an error's class says whose fault it is (authsrv.disposition), and the
-answer follows from the fault; a test walks all errors and all codes. The text that a client sees is fixed for each status:
-the cause goes to the log, and the reference in the answer finds it there.
+answer follows from the fault; a test walks all errors and all codes. The text that a client sees is
+fixed for each answer: the cause goes to the log, and the reference in the answer finds it there.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ ANSWERS: Mapping[Disposition, Answer] = MappingProxyType(
         ),
     }
 )
-"""What a client gets, by whose fault it is. The fault is that of the status of the error's class."""
+"""What a client gets, by whose fault it is: that of the status of the error's class."""
 
 EXCEPTIONS: Mapping[type[AuthsrvError], Answer] = MappingProxyType(
     {

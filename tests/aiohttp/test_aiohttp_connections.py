@@ -137,7 +137,7 @@ async def test_a_handshake_that_goes_on_for_ever_is_refused() -> None:
     site = Site(*[Continue(b"next")] * 9, limits=Limits(max_rounds=2))
     async with served(site.app) as port, connected(port) as wire:
         statuses = [(await wire.ask(token=FOLLOWING)).status for _ in range(3)]
-    assert statuses == [401, 401, 400]
+    assert statuses == [401, 401, 401]
     assert isinstance(site.events_of(RefusedEvent)[0].error, TooManyRoundsError)
 
 
@@ -460,7 +460,7 @@ async def test_a_malformed_field_ends_a_kept_identity_for_good(value: str) -> No
     site = keeping(limits=Limits(max_token_bytes=60_000))
     async with served(site.app, max_field_size=200_000) as port, connected(port) as wire:
         await wire.ask(token=b"alice")
-        assert (await wire.ask(headers={"Authorization": value})).status in (400, 431)
+        assert (await wire.ask(headers={"Authorization": value})).status in (400, 401, 431)
         assert ended(site) == ("alice", "a token was refused")
         assert await is_over_for_good(wire)
 

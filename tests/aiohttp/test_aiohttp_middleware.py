@@ -167,7 +167,7 @@ async def test_optional_authentication_lets_anonymous_clients_in_but_no_bad_toke
         answer = await wire.ask(token=b"alice")
         assert (answer.text, answer.challenges) == ("alice", [PROOF])
         assert (await wire.ask(token=b"bad")).status == 401
-        assert (await wire.ask(headers={"Authorization": "Negotiate ???"})).status == 400
+        assert (await wire.ask(headers={"Authorization": "Negotiate ???"})).status == 401
     assert site.events_of(ChallengedEvent) == []
 
 
@@ -341,7 +341,8 @@ def family_status(kind: type[AuthsrvError]) -> int:
     for family, status in (
         (TokenTooLargeError, 431),
         (ForbiddenError, 403),
-        (PeerError, 400),
+        (InvalidHeaderError, 400),
+        (PeerError, 401),
         (DeniedError, 401),
         (UnavailableError, 503),
     ):
@@ -373,9 +374,9 @@ async def test_every_refusal_has_the_answer_of_its_family_and_hides_its_cause(
 @pytest.mark.parametrize(
     ("value", "status"),
     [
-        ("Negotiate", 400),
-        ("Negotiate !!!!", 400),
-        ("Negotiate YQ", 400),
+        ("Negotiate", 401),
+        ("Negotiate !!!!", 401),
+        ("Negotiate YQ", 401),
         ("", 400),
         (field(b"x" * 101), 431),
         ("Basic YTpi", 401),

@@ -287,7 +287,7 @@ async def test_a_package_that_hangs_is_given_up_and_its_context_deleted_when_it_
         script: list[Act] = [*before, Delay(60, Established(ALICE))]
         result = await accept(ScriptedPackage(script), legs=len(script), limits=hasty)
         assert isinstance(result.error, DeadlineError)
-        assert result.status is S.SEC_E_INTERNAL_ERROR
+        assert result.status is S.SEC_E_NO_AUTHENTICATING_AUTHORITY
 
 
 async def test_a_completion_that_hangs_is_given_up_and_establishes_nobody() -> None:
@@ -296,7 +296,7 @@ async def test_a_completion_that_hangs_is_given_up_and_establishes_nobody() -> N
         handle, call = ContextHandle(), AsyncContext()
         accept_security_context_async(call, credential, None, tokens(b"x"), new_context=handle)
         await call
-        assert await complete_auth_token(handle) is S.SEC_E_INTERNAL_ERROR
+        assert await complete_auth_token(handle) is S.SEC_E_NO_AUTHENTICATING_AUTHORITY
         package.release()
         await nothing_is_left(package)
         assert not handle.is_valid
@@ -321,7 +321,7 @@ async def test_a_query_that_hangs_is_given_up_and_the_context_is_in_use_until_it
         accept_security_context_async(call, credential, None, tokens(b"x"), new_context=handle)
         await call
         first = await query_context_attributes(handle, ContextAttribute.NAMES)
-        assert first.status is S.SEC_E_INTERNAL_ERROR
+        assert first.status is S.SEC_E_NO_AUTHENTICATING_AUTHORITY
         second = await query_context_attributes(handle, ContextAttribute.NAMES)
         assert second.status is S.SEC_E_OUT_OF_SEQUENCE
         gate.set()
