@@ -21,6 +21,7 @@ from authsrv.aiohttp.middleware import NegotiateAuth
 from authsrv.aiohttp.requests import current_identity, optional_identity
 from authsrv.aiohttp.rules import AccessRules, Preflight
 from authsrv.aiohttp.server import AppRunner, run_app
+from authsrv.aiohttp.tls import OwnChannel
 from authsrv.http.exchange import Requirement
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "AppRunner",
     "AuthenticationRequired",
     "NegotiateAuth",
+    "OwnChannel",
     "Persistence",
     "Preflight",
     "Requirement",

@@ -12,6 +12,7 @@ from authsrv.acceptor import Acceptor
 from authsrv.aiohttp.connections import Persistence
 from authsrv.aiohttp.middleware import AUTH, NegotiateAuth
 from authsrv.aiohttp.rules import AccessRules
+from authsrv.aiohttp.tls import OwnChannel
 from authsrv.bindings import ChannelBindings
 from authsrv.errors import ConfigError
 from authsrv.events import AuditSink, log_event
@@ -35,6 +36,7 @@ def setup(
     persistence: Persistence = Persistence.REQUEST,
     limits: Limits = DEFAULT_LIMITS,
     audit: AuditSink = log_event,
+    own_channel: OwnChannel = OwnChannel.LOOKED_AT,
 ) -> NegotiateAuth:
     """Require single sign-on for an application and all that is mounted in it.
 
@@ -53,6 +55,8 @@ def setup(
         persistence: How long an identity lasts; for one request, if not given.
         limits: All bounds.
         audit: Where events go; to the log "authsrv.audit", if not given.
+        own_channel: Whether clients' channel bindings are held against the certificate of
+            `run_app`, where no bindings are given.
 
     Returns:
         What was installed.
@@ -77,6 +81,7 @@ def setup(
         rules=AccessRules() if rules is None else rules,
         persistence=persistence,
         audit=audit,
+        own_channel=own_channel,
     )
     app[AUTH] = auth
 

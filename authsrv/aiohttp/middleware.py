@@ -24,6 +24,8 @@ from authsrv.aiohttp.fitting import HeaderLimit, header_limit
 from authsrv.aiohttp.placing import SelfCheck, check_place
 from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.rules import AccessRules
+from authsrv.aiohttp.tls import OWN_CHANNEL, OwnChannel
+from authsrv.bindings import ChannelBindings
 from authsrv.drive import Leg, SecurityHandshake
 from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
 from authsrv.events import (
@@ -64,6 +66,7 @@ class NegotiateAuth:
         rules: Which requests need what.
         persistence: How long an identity lasts.
         audit: Where events go.
+        own_channel: Whether the TLS that `run_app` ends is looked at.
 
     Raises:
         ConfigError: A setting is of a wrong type.
@@ -78,10 +81,12 @@ class NegotiateAuth:
         rules: AccessRules,
         persistence: Persistence = Persistence.REQUEST,
         audit: AuditSink = log_event,
+        own_channel: OwnChannel = OwnChannel.LOOKED_AT,
     ) -> None:
         self.acceptor = as_instance(Acceptor, acceptor, "acceptor")
         self.rules = as_instance(AccessRules, rules, "rules")
         self.persistence = as_member(Persistence, persistence, "persistence")
+        self.own_channel = as_member(OwnChannel, own_channel, "own_channel")
         if not callable(audit):
             raise ConfigError("audit must be a function that is given each event")
         self._audit = audit
@@ -370,6 +375,7 @@ class NegotiateAuth:
         self._app = app
         check_place(app, self.handle)
         self.rules.check(app)
+        self._look_at_channel(app.get(OWN_CHANNEL))
         self.acceptor.begin().close()
         try:
             await asyncio.to_thread(self.acceptor.package.check)
@@ -381,6 +387,11 @@ class NegotiateAuth:
                 "refuses the tokens of users with many groups. Start with authsrv.aiohttp.run_app, "
                 "or pass authsrv.aiohttp.server_settings(app) to the runner"
             )
+
+    def _look_at_channel(self, bindings: ChannelBindings | None) -> None:
+        request = self.acceptor.request
+        if self.own_channel is OwnChannel.LOOKED_AT and request.bindings is None:
+            self.acceptor.request = replace(request, bindings=bindings)
 
     async def stop(self, app: web.Application) -> None:
         """End all that is pending, when the application is cleaned up.

@@ -26,6 +26,7 @@ from authsrv.aiohttp.middleware import AUTH
 from authsrv.aiohttp.placing import check_place
 from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.selfcheck import ask_itself
+from authsrv.aiohttp.tls import note_channel
 from authsrv.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["AppRunner", "run_app"]
@@ -99,7 +100,8 @@ def run_app(
         port: The port; 8080, or 8443 with TLS, if not given; 0 for any that is free.
         path: A Unix socket to listen on, instead of host and port.
         sock: A socket that listens already, instead of host and port.
-        ssl_context: TLS, if it is spoken.
+        ssl_context: TLS, if it is spoken. Clients' channel bindings are held against its
+            certificate, unless `setup` was told otherwise.
         limits: The bounds of a token and of header fields are read.
         print: What is called with the one line that tells the address; None for nothing.
         settings: Whatever else web.AppRunner takes.
@@ -129,6 +131,7 @@ async def _serve(
     ssl_context: ssl.SSLContext | None,
     print: Callable[[str], None] | None,
 ) -> None:
+    note_channel(runner.app, ssl_context)
     await runner.setup()
     try:
         await ask_itself(runner)
