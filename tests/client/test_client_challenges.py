@@ -13,7 +13,7 @@ from aiohttp import ClientSession, DummyCookieJar, web
 from websites import Evil, challenge, own_site, served, session_of
 from yarl import URL
 
-from authsrv.client import NegotiateClient
+from authsrv.client import NegotiateClient, Timing
 from authsrv.errors import ConfigError
 from authsrv.identity import DelegatedCredential
 
@@ -161,3 +161,33 @@ async def test_who_acts_as_nobody_does_not_act_as_this_process(
     """A user who delegated nothing has None for a credential; MIT takes it for our own."""
     with pytest.raises(ConfigError):
         negotiate.acting_as(nobody)
+
+
+@pytest.mark.parametrize("way", ["request", "session", "environment"])
+@pytest.mark.parametrize("timing", Timing)
+async def test_the_loopback_exemption_sends_no_token_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, way: str, timing: Timing
+) -> None:
+    """Behind a proxy, "localhost" is the proxy's own machine, and the proxy reads along."""
+
+    async def ask(request: web.Request, token: bytes | None) -> web.StreamResponse:
+        return web.Response(status=401, headers={"WWW-Authenticate": challenge()})
+
+    proxy = Evil(ask)
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with served(proxy.app) as port:
+        where = f"http://127.0.0.1:{port}"
+        if way == "environment":
+            monkeypatch.setenv("http_proxy", where)
+        settings: dict[str, Any] = {"trust_env": way == "environment"}
+        settings |= {"proxy": where} if way == "session" else {}
+        given = {"proxy": where} if way == "request" else {}
+        for hosts, is_told in ((["localhost"], False), (["http://localhost:9"], True)):
+            del proxy.tokens[:]
+            async with NegotiateClient(hosts, timing=timing, delegates=hosts) as negotiate:
+                async with session_of(negotiate, **settings) as session:
+                    async with session.get("http://localhost:9/", **given) as response:
+                        assert response.status == 401
+            assert proxy.tokens, "the request did not go through the proxy"
+            assert any(proxy.tokens) is is_told

@@ -150,7 +150,7 @@ def test_choosing_frees_what_it_takes(home: Path, collection: Path) -> None:
     for _ in range(200):
         choose_identity(TARGET)
     before = int(status.read_text().split()[1])
-    for _ in range(2_000):
+    for _ in range(10_000):
         choose_identity(TARGET)
     grown = (int(status.read_text().split()[1]) - before) * os.sysconf("SC_PAGE_SIZE")
     assert grown < 500_000
