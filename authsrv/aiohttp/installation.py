@@ -37,6 +37,7 @@ def setup(
     limits: Limits = DEFAULT_LIMITS,
     audit: AuditSink = log_event,
     own_channel: OwnChannel = OwnChannel.LOOKED_AT,
+    trusted_origins: Collection[str] = (),
 ) -> NegotiateAuth:
     """Require single sign-on for an application and all that is mounted in it.
 
@@ -57,6 +58,8 @@ def setup(
         audit: Where events go; to the log "authsrv.audit", if not given.
         own_channel: Whether clients' channel bindings are held against the certificate of
             `run_app`, where no bindings are given.
+        trusted_origins: Other origins whose pages may make requests in a user's name, such as
+            "https://app.example.org".
 
     Returns:
         What was installed.
@@ -82,6 +85,7 @@ def setup(
         persistence=persistence,
         audit=audit,
         own_channel=own_channel,
+        trusted_origins=trusted_origins,
     )
     app[AUTH] = auth
 
