@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 
 from authsrv.errors import InvalidTokenError
 from authsrv.tokens import der
-from authsrv.tokens.der import SEQUENCE, Reader
 from authsrv.tokens.authorization import read_pac
+from authsrv.tokens.der import SEQUENCE, Reader
 from authsrv.tokens.der_types import (
     read_bits,
     read_octets,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,14 @@ from pathlib import Path
 import gssapi.raw as gss
 import pytest
 from initiators import KERBEROS_MECH, MUTUAL, SPNEGO_MECH, fresh_token
-from tickets import edited, flagged_invalid, with_another_pac, with_broken_pac
+from tickets import (
+    edited,
+    flagged_invalid,
+    with_another_pac,
+    with_authenticator,
+    with_bad_checksum,
+    with_broken_pac,
+)
 
 from authsrv.devrealm import EncryptionType, Realm
 from authsrv.errors import (
@@ -235,6 +243,23 @@ class TestReplayCache:
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
         GssapiPackage(kerberos_keytab, replay=ProcessReplayCache()).check()
+
+
+@each_client
+def test_what_libgssapi_alone_refuses_is_unknown_and_no_fault_of_the_replay_cache(
+    package: GssapiPackage, flags: list[object]
+) -> None:
+    """The authenticator's checksum, which libkrb5 leaves to libgssapi."""
+    token = with_authenticator(
+        fresh_token(flags=flags), package.keytab.snapshot(), with_bad_checksum
+    )
+    error = refusal(package, token)
+    assert isinstance(error, UnknownCauseError)
+    assert re.fullmatch(
+        r"libgssapi refuses what libkrb5 finds no fault in \(GSS major 0x\w+, minor 0x\w+\): "
+        "key, times, signatures and encryption types are good, and it is no replay",
+        error.cause,
+    ), error.cause
 
 
 def test_what_nothing_shows_is_unknown_and_has_libkrb5s_code(
