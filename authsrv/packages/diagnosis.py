@@ -271,12 +271,17 @@ def _by_cache(case: _Case) -> AuthsrvError:
     verdict = compare_caches(case.kerberos, case.snapshot.name, case.cache)
     if verdict is CacheVerdict.REPLAY:
         return ReplayError("the ticket's authenticator was used before")
-    if verdict is CacheVerdict.BROKEN:
-        fault = None if case.cache is None else find_cache_fault(case.cache)
+    fault = None if case.cache is None else find_cache_fault(case.cache)
+    if verdict is CacheVerdict.BROKEN or (verdict is CacheVerdict.UNTOLD and fault):
         return ReplayCacheError(
             fault
             or "libkrb5 accepts the ticket without its replay cache and cannot with it: "
             "is the cache's folder writable, and its disk not full?"
+        )
+    if verdict is CacheVerdict.UNTOLD:
+        return UnknownCauseError(
+            "libkrb5 accepts the ticket without its replay cache only, whose file can be written: "
+            "the authenticator was used before, or the cache is full"
         )
     ruled_out = "key, times, signatures and encryption types are good"
     if verdict is CacheVerdict.GOOD:

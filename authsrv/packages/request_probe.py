@@ -35,8 +35,9 @@ _TABLE: Final = -1765328384
 _REPEAT: Final = 34
 _NO_CACHE: Final = b"none:"
 _TOKEN_ID_BYTES: Final = 2
-# RFC 4120 section 5.5.1, the beginning of an AP-REQ up to the first octet of its options.
-_BEFORE_OPTIONS: Final = bytes.fromhex("a003020105a10302010ea207030500")
+# RFC 4120 section 5.5.1, the beginning of an AP-REQ up to its options: their first octet tells how
+# many bits are unused, the second one has the flag.
+_BEFORE_OPTIONS: Final = bytes.fromhex("a003020105a10302010ea2070305")
 _MUTUAL_REQUIRED: Final = 0x20
 
 _KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
@@ -52,6 +53,8 @@ class CacheVerdict(enum.Enum):
     """Accepted without it; with it, it was seen before."""
     BROKEN = "broken"
     """Accepted without it; with it refused, and not because it was seen before."""
+    UNTOLD = "untold"
+    """Accepted without it; with it refused, and libkrb5 does not tell why."""
     GOOD = "good"
     """Accepted with it, too, now."""
     REFUSED = "refused"
@@ -179,14 +182,17 @@ def compare_caches(token: bytes, keytab: str, cache: bytes | None) -> CacheVerdi
     code = _attempt(_demanding_answer(token), keytab, cache)
     if code is _ACCEPTED:
         return CacheVerdict.GOOD
+    if code == _UNTOLD:
+        return CacheVerdict.UNTOLD
     return CacheVerdict.REPLAY if code == _REPEAT else CacheVerdict.BROKEN
 
 
 _ACCEPTED: Final = None
+_UNTOLD: Final = -1
 
 
 def _attempt(token: bytes, keytab: str, cache: bytes | None) -> int | None:
-    """Accept a request, and tell the code of RFC 4120 that it is refused with; -1 for none."""
+    """Accept a request, and tell the code of RFC 4120 that it is refused with, if one is told."""
     store: dict[bytes | str, bytes | str] = {b"keytab": keytab.encode()}
     if cache is not None:
         store[b"rcache"] = cache
@@ -197,12 +203,13 @@ def _attempt(token: bytes, keytab: str, cache: bytes | None) -> int | None:
         try:
             return parse_krb_error(failed.token or b"").error_code
         except InvalidTokenError:
-            return -1
+            return _UNTOLD
     return _ACCEPTED
 
 
 def _demanding_answer(token: bytes) -> bytes:
-    at = token.find(_BEFORE_OPTIONS) + len(_BEFORE_OPTIONS)
-    if at < len(_BEFORE_OPTIONS) or at >= len(token):
+    found = token.find(_BEFORE_OPTIONS)
+    at = found + len(_BEFORE_OPTIONS) + 1
+    if found < 0 or at >= len(token):
         return token
     return token[:at] + bytes((token[at] | _MUTUAL_REQUIRED,)) + token[at + 1 :]

@@ -14,8 +14,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from initiators import MUTUAL, fresh_token, kerberos_token
+from initiators import INTEGRITY, MUTUAL, fresh_token, kerberos_token
 
+from authsrv.errors import DeniedError, PeerError
 from authsrv.packages.base import ContextRequest
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.replay import MITReplayCache, ProcessReplayCache
@@ -63,7 +64,7 @@ def lists_and_frames(request: bytes) -> Iterator[tuple[str, bytes]]:
 def good_tokens() -> list[bytes]:
     """Tokens of every shape that is accepted, each of which was not used yet."""
     shapes: list[bytes] = []
-    for flags in ([MUTUAL], []):
+    for flags in ([MUTUAL], [INTEGRITY]):
         raw = kerberos_token(flags=flags)
         shapes += [raw, fresh_token(flags=flags)]
         for listed in ((MS_KERBEROS, KERBEROS, NTLM), (KERBEROS, NEGOEX), (NTLM, KERBEROS)):
@@ -139,7 +140,10 @@ def main() -> None:
     outcomes: Counter[str] = Counter()
     began = time.monotonic()
     for number, token in enumerate(mutations(count, seed)):
-        outcomes[told(ask(packages[number % 2], token))] += 1
+        result = ask(packages[number % 2], token)
+        outcomes[told(result)] += 1
+        if isinstance(result, Refused) and not isinstance(result.error, PeerError | DeniedError):
+            print(f"a fault of ours: {result.error!r} by {token.hex()}", flush=True)
     print(
         f"{count} in {time.monotonic() - began:.0f} s: {dict(outcomes.most_common())}", flush=True
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from initiators import MUTUAL, kerberos_token
+from initiators import INTEGRITY, MUTUAL, kerberos_token
 from mutations import ask, lists_and_frames, mutations
 
 from authsrv.errors import DeniedError, PeerError
@@ -30,7 +30,7 @@ def package(
     return GssapiPackage(kerberos_keytab, replay=replay)
 
 
-@pytest.mark.parametrize("flags", [[MUTUAL], []], ids=["mutual", "not mutual"])
+@pytest.mark.parametrize("flags", [[MUTUAL], [INTEGRITY]], ids=["mutual", "not mutual"])
 def test_every_list_of_mechanisms_with_every_frame(
     package: GssapiPackage, flags: list[object]
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import gssapi.raw as gss
 import pytest
-from initiators import KERBEROS_MECH, MUTUAL, SPNEGO_MECH, fresh_token
+from initiators import INTEGRITY, KERBEROS_MECH, MUTUAL, SPNEGO_MECH, fresh_token
 from tickets import (
     edited,
     flagged_invalid,
@@ -41,7 +41,9 @@ from authsrv.testing.handshakes import open_context
 ACCEPTING = Path(__file__).with_name("accepting.py")
 
 # A client that asks for no mutual authentication gets no KRB-ERROR: MIT tells us nothing of it.
-each_client = pytest.mark.parametrize("flags", [[MUTUAL], []], ids=["mutual", "not mutual"])
+each_client = pytest.mark.parametrize(
+    "flags", [[MUTUAL], [INTEGRITY]], ids=["mutual", "not mutual"]
+)
 
 
 def ask(package: GssapiPackage, token: bytes) -> Result:
@@ -75,7 +77,7 @@ def test_an_encryption_type_that_krb5_conf_does_not_permit(
     tmp_path: Path,
     flags: list[object],
 ) -> None:
-    service = f"HTTP/rc4-{len(flags)}.test"
+    service = f"HTTP/rc4-{MUTUAL in flags:d}.test"
     kerberos_realm.add_service(service)
     kerberos_realm.rotate_key(service, enctypes=[EncryptionType("arcfour-hmac")])
     package = GssapiPackage(kerberos_realm.write_keytab(tmp_path / "rc4", [service]))
@@ -195,6 +197,16 @@ class TestReplayCache:
             assert isinstance(error, ReplayError)
             assert error.cause == "the ticket's authenticator was used before"
 
+    def test_that_works_is_not_blamed_whatever_the_options_of_the_request(
+        self, package: GssapiPackage
+    ) -> None:
+        """Found by mutation: an odd count of unused bits, and nothing that asks for an answer."""
+        token = fresh_token(flags=[INTEGRITY])
+        odd = token.replace(bytes.fromhex("03050000000000"), bytes.fromhex("03050400000000"))
+        assert odd != token
+        assert isinstance(ask(package, token), Established)
+        assert isinstance(refusal(package, odd), ReplayError)
+
     @pytest.mark.parametrize("default", ["default", "named"])
     def test_that_cannot_be_written_is_told_at_start(
         self,
@@ -212,7 +224,7 @@ class TestReplayCache:
             package.check()
         absent.mkdir()
         package.check()
-        assert isinstance(ask(package, fresh_token(flags=[])), Established)
+        assert isinstance(ask(package, fresh_token(flags=[INTEGRITY])), Established)
 
     def test_is_where_libkrb5_has_it(
         self,
@@ -266,7 +278,7 @@ def test_what_nothing_shows_is_unknown_and_has_libkrb5s_code(
     package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error that is none of Kerberos, with the one that is looked for held to be away."""
-    token = edited(fresh_token(flags=[]), package.keytab.snapshot(), with_broken_pac)
+    token = edited(fresh_token(flags=[INTEGRITY]), package.keytab.snapshot(), with_broken_pac)
     monkeypatch.setattr("authsrv.packages.diagnosis.can_read_pac", lambda pac: True)
     error = refusal(package, token)
     assert isinstance(error, UnknownCauseError)
@@ -282,7 +294,7 @@ def test_where_libkrb5_cannot_be_asked_the_cause_is_unknown(
         raise OSError
 
     monkeypatch.setattr(request_probe, "load_libkrb5", absent)
-    token = edited(fresh_token(flags=[]), package.keytab.snapshot(), flagged_invalid)
+    token = edited(fresh_token(flags=[INTEGRITY]), package.keytab.snapshot(), flagged_invalid)
     error = refusal(package, token)
     assert isinstance(error, UnknownCauseError)
 
