@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -87,6 +88,25 @@ def test_an_encryption_type_that_krb5_conf_does_not_permit(
     error = refusal(package, tokens[1])
     assert isinstance(error, EncryptionTypeError)
     assert error.cause.endswith("does not permit rc4-hmac, which the request needs")
+
+
+def test_a_name_in_a_setting_never_goes_through_dns(
+    kerberos_realm: Realm,
+    kerberos_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """libkrb5 would make it HTTP/localhost, by /etc/hosts, and find no key for that."""
+    service = "HTTP/127.0.0.1"
+    kerberos_realm.add_service(service)
+    keytab = kerberos_realm.write_keytab(tmp_path / "keytab", [service])
+    token = fresh_token("HTTP@127.0.0.1")
+    aliases = "[libdefaults]\n dns_canonicalize_hostname = true\n rdns = true\n"
+    reconfigure(monkeypatch, tmp_path, aliases)
+    assert socket.getnameinfo(("127.0.0.1", 0), socket.NI_NAMEREQD)[0] == "localhost"
+    package = GssapiPackage(keytab, service=service)
+    package.check()
+    assert isinstance(ask(package, token), Established)
 
 
 @each_client
