@@ -57,6 +57,7 @@ LEFT_OUT = {
     "client/test_client_evil.py": _MIT,
     "faults": _MIT,
     "interop": _MIT,
+    "packages/test_causes.py": _MIT,
     "packages/test_conformance.py": _MIT,
     "packages/test_decryption.py": _MIT,
     "packages/test_diagnosis.py": _MIT,
