@@ -67,9 +67,9 @@ NO_SETTINGS = set(
     attribute_of attributes_of build_neg_token_resp isc_ret_from_asc query_context query_native
     read_channel_bindings unpack_channel_bindings pack_channel_bindings disposition refusal_of
     Answer CallResult Connection Decision Identity Leg NegTokenResp Reply StatusReport Step
-    TokenPeek Provenance ContextLease Handshake MessageChannel ScriptedContext SecurityHandshake WorkerPool
+    TokenPeek ContextLease Handshake MessageChannel ScriptedContext SecurityHandshake WorkerPool
     build_reply conclude decide deadline largest_field run_app NativeContext adopt
-    BoundedParser
+    BoundedParser Provenance
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)
