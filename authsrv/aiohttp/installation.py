@@ -16,11 +16,14 @@ from authsrv.aiohttp.tls import OwnChannel
 from authsrv.bindings import ChannelBindings
 from authsrv.errors import ConfigError
 from authsrv.events import AuditSink, log_event
+from authsrv.flags import AscRet
 from authsrv.limits import DEFAULT_LIMITS, Limits
 from authsrv.packages.base import ContextRequest, SecurityPackage
+from authsrv.settings import as_flags
 
 __all__ = ["setup"]
 
+_NO_ATTRIBUTES = AscRet(0)
 _HAS_OWN_SSPI = bool(sys.platform == "win32")
 
 
@@ -33,6 +36,7 @@ def setup(
     package: SecurityPackage | None = None,
     rules: AccessRules | None = None,
     bindings: ChannelBindings | None = None,
+    required_attributes: AscRet = _NO_ATTRIBUTES,
     persistence: Persistence = Persistence.REQUEST,
     limits: Limits = DEFAULT_LIMITS,
     audit: AuditSink = log_event,
@@ -53,6 +57,8 @@ def setup(
         package: Another security package, instead of a keytab.
         rules: Which requests need an authenticated client; all, if not given.
         bindings: The TLS channel that clients must speak over (RFC 5929), if it is looked at.
+        required_attributes: What the established context must have, such as MUTUAL_AUTH; a client
+            whose context lacks it is refused.
         persistence: How long an identity lasts; for one request, if not given.
         limits: All bounds.
         audit: Where events go; to the log "authsrv.audit", if not given.
@@ -75,7 +81,9 @@ def setup(
         raise ConfigError("authentication is set up for this application already")
     acceptor = Acceptor(
         _choose_package(keytab, service, package),
-        request=ContextRequest(bindings),
+        request=ContextRequest(
+            bindings, required=as_flags(AscRet, required_attributes, "required_attributes")
+        ),
         limits=limits,
         realms=realms,
     )
