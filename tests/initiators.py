@@ -30,6 +30,8 @@ _NUMBERS = itertools.count(1)
 KERBEROS_MECH = gss.OID.from_int_seq(KERBEROS)
 SPNEGO_MECH = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 MUTUAL = gss.RequirementFlag.mutual_authentication
+INTEGRITY = gss.RequirementFlag.integrity
+"""By itself: no mutual authentication, which python-gssapi asks for where no flag is given."""
 
 NTLM_NEGOTIATE = (
     b"NTLMSSP\x00\x01\x00\x00\x00\x97\x82\x08\xe2" + bytes(16) + b"\x0a\x00\x63\x45\x00\x00\x00\x0f"

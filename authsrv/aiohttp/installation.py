@@ -16,11 +16,14 @@ from authsrv.aiohttp.tls import OwnChannel
 from authsrv.bindings import ChannelBindings
 from authsrv.errors import ConfigError
 from authsrv.events import AuditSink, log_event
+from authsrv.flags import AscRet
 from authsrv.limits import DEFAULT_LIMITS, Limits
 from authsrv.packages.base import ContextRequest, SecurityPackage
+from authsrv.settings import as_flags
 
 __all__ = ["setup"]
 
+_NO_ATTRIBUTES = AscRet(0)
 _HAS_OWN_SSPI = bool(sys.platform == "win32")
 
 
@@ -33,10 +36,12 @@ def setup(
     package: SecurityPackage | None = None,
     rules: AccessRules | None = None,
     bindings: ChannelBindings | None = None,
+    required_attributes: AscRet = _NO_ATTRIBUTES,
     persistence: Persistence = Persistence.REQUEST,
     limits: Limits = DEFAULT_LIMITS,
     audit: AuditSink = log_event,
     own_channel: OwnChannel = OwnChannel.LOOKED_AT,
+    trusted_origins: Collection[str] = (),
 ) -> NegotiateAuth:
     """Require single sign-on for an application and all that is mounted in it.
 
@@ -52,11 +57,15 @@ def setup(
         package: Another security package, instead of a keytab.
         rules: Which requests need an authenticated client; all, if not given.
         bindings: The TLS channel that clients must speak over (RFC 5929), if it is looked at.
+        required_attributes: What the established context must have, such as MUTUAL_AUTH; a client
+            whose context lacks it is refused.
         persistence: How long an identity lasts; for one request, if not given.
         limits: All bounds.
         audit: Where events go; to the log "authsrv.audit", if not given.
         own_channel: Whether clients' channel bindings are held against the certificate of
             `run_app`, where no bindings are given.
+        trusted_origins: Other origins whose pages may make requests in a user's name, such as
+            "https://app.example.org".
 
     Returns:
         What was installed.
@@ -72,7 +81,9 @@ def setup(
         raise ConfigError("authentication is set up for this application already")
     acceptor = Acceptor(
         _choose_package(keytab, service, package),
-        request=ContextRequest(bindings),
+        request=ContextRequest(
+            bindings, required=as_flags(AscRet, required_attributes, "required_attributes")
+        ),
         limits=limits,
         realms=realms,
     )
@@ -82,6 +93,7 @@ def setup(
         persistence=persistence,
         audit=audit,
         own_channel=own_channel,
+        trusted_origins=trusted_origins,
     )
     app[AUTH] = auth
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 
 from aiohttp import hdrs, web
@@ -43,6 +43,7 @@ from authsrv.events import (
     logs_routine,
 )
 from authsrv.http.exchange import Accepted, Ask, Requirement, Step, conclude, decide
+from authsrv.http.origins import OriginPolicy, Provenance, RequestKind
 from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.identity import Identity
 from authsrv.results import Refused
@@ -67,6 +68,7 @@ class NegotiateAuth:
         persistence: How long an identity lasts.
         audit: Where events go.
         own_channel: Whether the TLS that `run_app` ends is looked at.
+        trusted_origins: Other origins whose pages may make requests in a user's name.
 
     Raises:
         ConfigError: A setting is of a wrong type.
@@ -82,11 +84,13 @@ class NegotiateAuth:
         persistence: Persistence = Persistence.REQUEST,
         audit: AuditSink = log_event,
         own_channel: OwnChannel = OwnChannel.LOOKED_AT,
+        trusted_origins: Collection[str] = (),
     ) -> None:
         self.acceptor = as_instance(Acceptor, acceptor, "acceptor")
         self.rules = as_instance(AccessRules, rules, "rules")
         self.persistence = as_member(Persistence, persistence, "persistence")
         self.own_channel = as_member(OwnChannel, own_channel, "own_channel")
+        self.origins = OriginPolicy.of_setting(trusted_origins)
         if not callable(audit):
             raise ConfigError("audit must be a function that is given each event")
         self._audit = audit
@@ -185,6 +189,8 @@ class NegotiateAuth:
     async def admit(self, request: web.Request, decision: Decision) -> Reply | None:
         """Authenticate a request; what was authenticated already keeps its identity.
 
+        No page of another site may make it: the browser tells who it is without being asked.
+
         Args:
             request: The request, from the client, untrusted.
             decision: What it needs; not OPEN.
@@ -195,6 +201,10 @@ class NegotiateAuth:
 
         Source: RFC 4559 section 4.
         """
+        reply = await self._admit(request, decision)
+        return self._refuse_cross_site(request) if reply is None else reply
+
+    async def _admit(self, request: web.Request, decision: Decision) -> Reply | None:
         made = request.get(DECISION)
         if made is not None and made.guard is not self:
             return self._refuse(request, StateError("two setups authenticate one request"))
@@ -214,6 +224,16 @@ class NegotiateAuth:
                 self._emit(lambda: ChallengedEvent(_described(request)))
             return challenge()
         return None
+
+    def _refuse_cross_site(self, request: web.Request) -> Reply | None:
+        made = request[DECISION]
+        if made.identity is None:
+            return None
+        error = self.origins.refusal(_provenance(request))
+        if error is None:
+            return None
+        request[DECISION] = replace(made, identity=None)
+        return self._refused(request, error, build_reply(error, limits=self.acceptor.limits))
 
     async def prove(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add the mutual-authentication token to a response; a signal of aiohttp calls it.
@@ -407,6 +427,18 @@ class NegotiateAuth:
 
 AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth", NegotiateAuth)
 """Where an application carries what `setup` installed."""
+
+
+def _provenance(request: web.Request) -> Provenance:
+    fields = request.headers
+    is_websocket = fields.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
+    return Provenance(
+        method=request.method,
+        kind=RequestKind.WEBSOCKET if is_websocket else RequestKind.PLAIN,
+        fetch_site=fields.getall("Sec-Fetch-Site", ()),
+        origin=fields.getall(hdrs.ORIGIN, ()),
+        host=fields.getall(hdrs.HOST, ()),
+    )
 
 
 def _described(request: web.Request) -> Request:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import datetime
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import krb5
@@ -57,12 +57,15 @@ class _EncData(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class TicketTimes:
-    """The times in a ticket and its authenticator.
+    """The times in a ticket and its authenticator, and whose it is.
 
     Args:
         client_time: The client's clock when it made the authenticator, UTC; None if unreadable.
         start_time: When the ticket's life begins, UTC.
         end_time: When the ticket's life ends, UTC.
+        client: The principal that the ticket was issued to.
+        session_enctype: The encryption type of the session key.
+        pac: What a KDC with Active Directory's ways says of the client; empty if it says nothing.
 
     Source: RFC 4120 sections 5.3 and 5.5.1.
     """
@@ -70,6 +73,9 @@ class TicketTimes:
     client_time: datetime.datetime | None
     start_time: datetime.datetime | None
     end_time: datetime.datetime
+    client: str = ""
+    session_enctype: int = 0
+    pac: bytes = field(default=b"", repr=False)
 
 
 def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
@@ -103,7 +109,14 @@ def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
         client_time = parse_authenticator(plain).client_time
     except (InvalidTokenError, OSError, LookupError):
         pass
-    return TicketTimes(client_time, ticket.start_time, ticket.end_time)
+    return TicketTimes(
+        client_time,
+        ticket.start_time,
+        ticket.end_time,
+        ticket.client,
+        ticket.session_key_enctype,
+        ticket.pac,
+    )
 
 
 def _service_key(ap_req: ApReq, snapshot: KeytabSnapshot) -> bytes:

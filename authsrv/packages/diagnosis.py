@@ -3,9 +3,10 @@
 What can be trusted. The major code is RFC 2744's. The minor code is not libkrb5's: MIT's mechanism
 glue hands out numbers of its own (100001, 100002, ...) in the order in which errors first occur.
 The text of an error depends on the locale and may quote the client. What is stable is the KRB-ERROR
-that the acceptor makes for the client: RFC 4120's error code. It is combined with what the token
+that the acceptor makes for the client: RFC 4120's error code. Where there is none, or one that says
+nothing, libkrb5 is asked itself (see request_probe). The code is combined with what the token
 shows in the clear (service, key version, encryption type), what the keytab holds, and, where the
-key is ours, with the times inside the ticket.
+key is ours, with what stands inside the ticket. What nothing shows is told as unknown.
 """
 
 from __future__ import annotations
@@ -25,16 +26,24 @@ from authsrv.errors import (
     KeyVersionError,
     LogonDeniedError,
     MechanismError,
-    PackageFaultError,
     ReplayCacheError,
     ReplayError,
     TicketExpiredError,
+    UnknownCauseError,
     WrongServiceError,
 )
 from authsrv.packages.decryption import TicketTimes, read_times
 from authsrv.packages.keytab import KeytabSnapshot
+from authsrv.packages.replay import find_cache_fault
+from authsrv.packages.request_probe import (
+    CacheVerdict,
+    ask_libkrb5,
+    can_read_pac,
+    compare_caches,
+    permitted_enctypes,
+)
 from authsrv.packages.service_names import ServiceNames
-from authsrv.status import GSSCode, from_gss
+from authsrv.status import GSSCode
 from authsrv.tokens.kerberos import ApReq, KrbError, enctype_name, parse_krb_error
 from authsrv.tokens.peek import Mechanism, TokenPeek, peek
 from authsrv.tokens.spnego import (
@@ -43,6 +52,7 @@ from authsrv.tokens.spnego import (
     NegTokenResp,
     mechanism_name,
     parse_spnego,
+    unwrap_spnego,
 )
 
 __all__ = ["Failure", "diagnose"]
@@ -60,16 +70,22 @@ _TKT_NYV = 33
 _REPEAT = 34
 _AP_SKEW = 37
 _GENERIC = 60
+_BAD_MATCH = 36
+_UNTRUSTED_PATH = 43
 _UNREADABLE_CODES = frozenset({39, 40})  # BADVERSION, MSG_TYPE
-_KEY_CODES = frozenset({14, 31, 35, 36, 41, 44, 45})
+_KEY_CODES = frozenset({14, 31, 35, 36, 41, 44, 45, 181, 230})  # and MIT's KT_NOTFOUND, KT_KVNO...
+
+# MIT krb5's krb5.h, counted from RFC 4120's 0; and its asn1_err.h, another table altogether.
+_TABLE = -1765328384
+_INVALID = 145
+_NOT_PERMITTED = 236
+_ASN1_CODES = 1859794432
 
 _MAX_SIGNED = 2**31 - 1
 
 _KERBEROS_NAMES = frozenset(map(mechanism_name, (KERBEROS, MS_KERBEROS)))
 
 
-# MIT's default; what a krb5.conf allows instead, no interface tells.
-_SKEW = datetime.timedelta(seconds=300)
 _MAX_NAME = 256
 
 
@@ -108,13 +124,30 @@ class Failure:
         return GSSCode(self.major, self.minor)
 
 
-def diagnose(failure: Failure, snapshot: KeytabSnapshot, services: ServiceNames) -> AuthsrvError:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A refusal, and all that was there when it came to it."""
+
+    failure: Failure
+    snapshot: KeytabSnapshot
+    services: ServiceNames
+    cache: bytes | None
+
+    @property
+    def kerberos(self) -> bytes:
+        return unwrap_spnego(self.failure.token)
+
+
+def diagnose(
+    failure: Failure, snapshot: KeytabSnapshot, services: ServiceNames, cache: bytes | None = None
+) -> AuthsrvError:
     """Name the cause of a refusal.
 
     Args:
         failure: The codes and tokens of the failed call.
         snapshot: The keytab that was used.
         services: The services that tickets may be for.
+        cache: The replay cache as the credential store named it; None for the process's own.
 
     Returns:
         The error, with its cause in words. It holds no byte of a token and no text of a library.
@@ -122,24 +155,25 @@ def diagnose(failure: Failure, snapshot: KeytabSnapshot, services: ServiceNames)
     Source: authsrv design decision 5.
     """
     seen = peek(failure.token)
-    error = _by_major(failure, seen)
+    error = _by_major(failure, seen, snapshot)
     if error is None:
-        error = _by_ticket(failure, seen, snapshot, services)
+        error = _by_ticket(_Case(failure, snapshot, services, cache), seen)
     error.native = failure.native
     return error
 
 
-def _by_major(failure: Failure, seen: TokenPeek) -> AuthsrvError | None:
+def _by_major(failure: Failure, seen: TokenPeek, snapshot: KeytabSnapshot) -> AuthsrvError | None:
     routine = failure.routine
     if routine == _BAD_MECH:
         return _refuse_mechanism(seen)
     if routine == _BAD_BINDINGS:
         return BadBindingsError("the client's channel bindings name another channel")
     if routine in (_NO_CRED, _DEFECTIVE_CREDENTIAL):
-        if not _offers_kerberos(seen):
-            # There is no key for a mechanism that only the client has heard of, such as IAKERB.
-            return _refuse_mechanism(seen)
-        return KeytabError("libgssapi finds no usable key in the keytab")
+        if not snapshot.entries:
+            return KeytabError("libgssapi finds no usable key in the keytab")
+        # The keytab has given a credential. So there is none for a mechanism that only the client
+        # has heard of, in its list or in the frame of its token.
+        return _refuse_mechanism(seen)
     if routine == _DEFECTIVE_TOKEN:
         if seen.mechanism in (Mechanism.NTLM, Mechanism.NEGOEX):
             return _refuse_mechanism(seen)
@@ -165,61 +199,102 @@ def _offers_kerberos(seen: TokenPeek) -> bool:
     return seen.mechanism is Mechanism.KERBEROS or bool(offers)
 
 
-def _by_ticket(
-    failure: Failure, seen: TokenPeek, snapshot: KeytabSnapshot, services: ServiceNames
-) -> AuthsrvError:
-    krb_error = _krb_error(failure.error_token)
+def _by_ticket(case: _Case, seen: TokenPeek) -> AuthsrvError:
     ap_req = seen.ap_req
     if ap_req is None:
         return InvalidTokenError("the token is truncated or malformed")
-    if krb_error is None:
-        return _without_answer(failure, ap_req, snapshot, services)
-    code = krb_error.error_code
-    if code in _TIMED:
-        return _TIMED[code](read_times(ap_req, snapshot))
-    if code == _REPEAT:
-        return ReplayError("the ticket's authenticator was used before")
-    if code in _KEY_CODES:
-        return _key_cause(ap_req, snapshot, services)
-    if code in _UNREADABLE_CODES:
-        return InvalidTokenError("the Kerberos token is malformed")
-    if code == _GENERIC:
-        return _unchecked(read_times(ap_req, snapshot))
-    return LogonDeniedError(f"Kerberos error {code}")
-
-
-def _without_answer(
-    failure: Failure, ap_req: ApReq, snapshot: KeytabSnapshot, services: ServiceNames
-) -> AuthsrvError:
     if (ap_req.ticket_kvno or 0) > _MAX_SIGNED:
         # MIT holds the key version for a signed number, and could not even read it.
         return InvalidTokenError("the Kerberos token is malformed")
-    if not ap_req.mutual_required:
-        return _inferred(ap_req, snapshot, services)
-    if failure.error_token:
-        # An answer was made for the client, so the token was judged, and not the system.
+    if not case.services.covers(ap_req.service):
+        return _key_cause(ap_req, case)
+    answer = _krb_error(case.failure.error_token)
+    code = None if answer is None else answer.error_code
+    if code == _REPEAT:
+        return ReplayError("the ticket's authenticator was used before")
+    if code in (None, _GENERIC):
+        # There is no answer where the client asked for none, and 60 is whatever has no number.
+        code = ask_libkrb5(case.kerberos, case.snapshot.name)
+    return _by_code(code, case, ap_req)
+
+
+def _by_code(code: int | None, case: _Case, ap_req: ApReq) -> AuthsrvError:
+    if code == 0:
+        return _by_cache(case)
+    times = read_times(ap_req, case.snapshot)
+    if code is not None and code in _TIMED:
+        return _TIMED[code](times)
+    if code in _UNREADABLE_CODES or (code is not None and code >= _ASN1_CODES):
         return InvalidTokenError("the Kerberos token is malformed")
-    status = from_gss(failure.major, failure.minor).status
-    return PackageFaultError("libgssapi failed without a cause", status=status)
+    if times is None:
+        known = code in _KEY_CODES
+        return (
+            _key_cause(ap_req, case)
+            if known
+            else _unknown(code, "the ticket does not open with our keys")
+        )
+    return _by_content(code, ap_req, times)
 
 
-def _inferred(ap_req: ApReq, snapshot: KeytabSnapshot, services: ServiceNames) -> AuthsrvError:
-    """Find the cause as MIT did: it makes a KRB-ERROR only where the client asked for an answer."""
-    times = read_times(ap_req, snapshot)
-    if times is None or not services.covers(ap_req.service):
-        return _key_cause(ap_req, snapshot, services)
-    now = _now()
-    if times.end_time + _SKEW < now:
-        return _expired(times)
-    if times.start_time is not None and times.start_time > now + _SKEW:
-        return _not_yet(times)
+def _by_content(code: int | None, ap_req: ApReq, times: TicketTimes) -> AuthsrvError:
+    """The ticket opens with our key, so it is something inside that does not fit."""
     if times.client_time is None:
         return LogonDeniedError("the ticket's authenticator was altered")
-    if abs(times.client_time - now) > _SKEW:
-        return _skewed(times)
-    return ReplayError(
-        "the ticket's authenticator was used before, or the replay cache cannot be used"
+    if code == _INVALID:
+        return LogonDeniedError(
+            "the ticket is flagged invalid: it was postdated, and the KDC has not validated it"
+        )
+    if code == _BAD_MATCH:
+        return LogonDeniedError("the authenticator names another client than its ticket")
+    if code == _UNTRUSTED_PATH:
+        return LogonDeniedError(
+            f"the path of realms from {_shortened(times.client)} to {_shortened(ap_req.realm)} "
+            "is not trusted: capaths in krb5.conf say which are"
+        )
+    if code is None:
+        return _unknown(code, "ticket and authenticator open with our key")
+    kinds = {ap_req.ticket_enctype, times.session_enctype}
+    permitted = permitted_enctypes()
+    refused = set() if permitted is None else kinds - permitted
+    if code == _NOT_PERMITTED or (code in _KEY_CODES and refused):
+        return EncryptionTypeError(
+            f"krb5.conf (permitted_enctypes, allow_rc4) does not permit "
+            f"{' or '.join(map(enctype_name, sorted(refused or kinds)))}, which the request needs"
+        )
+    if times.pac and not can_read_pac(times.pac):
+        return LogonDeniedError("the ticket's PAC is broken: libkrb5 cannot read it")
+    return _unknown(code, "ticket and authenticator open with our key, and the PAC can be read")
+
+
+def _by_cache(case: _Case) -> AuthsrvError:
+    """What is left where libkrb5 finds no fault in the request: the replay cache, or libgssapi."""
+    verdict = compare_caches(case.kerberos, case.snapshot.name, case.cache)
+    if verdict is CacheVerdict.REPLAY:
+        return ReplayError("the ticket's authenticator was used before")
+    fault = None if case.cache is None else find_cache_fault(case.cache)
+    if verdict is CacheVerdict.BROKEN or (verdict is CacheVerdict.UNTOLD and fault):
+        return ReplayCacheError(
+            fault
+            or "libkrb5 accepts the ticket without its replay cache and cannot with it: "
+            "is the cache's folder writable, and its disk not full?"
+        )
+    if verdict is CacheVerdict.UNTOLD:
+        return UnknownCauseError(
+            "libkrb5 accepts the ticket without its replay cache only, whose file can be written: "
+            "the authenticator was used before, or the cache is full"
+        )
+    ruled_out = "key, times, signatures and encryption types are good"
+    if verdict is CacheVerdict.GOOD:
+        return UnknownCauseError(f"the ticket was refused once, and is good now: {ruled_out}")
+    return UnknownCauseError(
+        f"libgssapi refuses what libkrb5 finds no fault in ({case.failure.native}): {ruled_out}, "
+        "and it is no replay"
     )
+
+
+def _unknown(code: int | None, ruled_out: str) -> AuthsrvError:
+    told = "libkrb5 could not be asked" if code is None else f"libkrb5's code is {_TABLE + code}"
+    return UnknownCauseError(f"{told}; {ruled_out}")
 
 
 def _krb_error(error_token: bytes) -> KrbError | None:
@@ -256,22 +331,14 @@ def _skewed(times: TicketTimes | None) -> AuthsrvError:
     return ClockSkewError(f"the client's clock is {_seconds(abs(ahead))} {direction} ours")
 
 
-def _unchecked(times: TicketTimes | None) -> AuthsrvError:
-    """Tell a token that libkrb5 could not read from a replay cache that it could not use."""
-    if times is not None and times.client_time is None:
-        return LogonDeniedError("the ticket's authenticator was altered")
-    return ReplayCacheError(
-        "libkrb5 could not check the ticket: is the replay cache's folder writable and not full?"
-    )
-
-
 _TIMED: MappingProxyType[int, Callable[[TicketTimes | None], AuthsrvError]] = MappingProxyType(
     {_TKT_EXPIRED: _expired, _TKT_NYV: _not_yet, _AP_SKEW: _skewed}
 )
 
 
-def _key_cause(ap_req: ApReq, snapshot: KeytabSnapshot, services: ServiceNames) -> AuthsrvError:
+def _key_cause(ap_req: ApReq, case: _Case) -> AuthsrvError:
     """Say which of service, key version and encryption type the keytab does not have."""
+    snapshot, services = case.snapshot, case.services
     wanted = _shortened(ap_req.principal)
     if not services.covers(ap_req.service):
         return WrongServiceError(f"the ticket is for {wanted}; this service is {services}")

@@ -32,6 +32,7 @@ from authsrv.errors import (
     InvalidTokenError,
     KeytabError,
     MechanismError,
+    ReplayCacheError,
     StateError,
     UnexpectedTokenError,
 )
@@ -64,7 +65,7 @@ except ImportError as missing:
         f"the package 'gssapi' needs the extra authsrv[kerberos]: {missing.name} is not installed"
     ) from missing
 
-from authsrv.packages.replay import MITReplayCache, ReplayProtection
+from authsrv.packages.replay import MITReplayCache, ReplayProtection, find_cache_fault
 
 __all__ = ["GssapiPackage"]
 
@@ -131,16 +132,20 @@ class GssapiPackage:
         return _Context(self, request.bindings)
 
     def check(self) -> None:
-        """Look whether the keytab can be read and gives a credential; see SecurityPackage.
+        """Look whether the keytab gives a credential and the replay cache can be written.
 
         Raises:
             KeytabError: It cannot, and why.
+            ReplayCacheError: The file of MIT's replay cache cannot be written, and why.
             ConfigError: The clock skew in krb5.conf is no number.
 
         Source: RFC 2744 section 5.2.
         """
         clock_skew()
         self.credential()
+        fault = find_cache_fault(self.replay.residual)
+        if fault is not None:
+            raise ReplayCacheError(fault)
 
     def credential(self) -> tuple[KeytabSnapshot, Any]:
         """The shared credential, and the keys that it was made from. It may block.
@@ -281,7 +286,8 @@ class _Context:
         self, failed: gss.GSSError, token: bytes, snapshot: KeytabSnapshot
     ) -> AuthsrvError:
         failure = Failure(failed.maj_code, failed.min_code, token, failed.token or b"")
-        return diagnose(failure, snapshot, self._package.services)
+        package = self._package
+        return diagnose(failure, snapshot, package.services, package.replay.residual)
 
     def _identify(self, answer: Any, asked_at: float, skew: int) -> Identity:
         flags = int(answer.flags)

@@ -115,6 +115,11 @@ class KeytabSnapshot:
 
 _Stamp = tuple[int, int, int]
 
+# Whoever may write it can have us accept tickets that no KDC has issued, and whoever may read it
+# can make such tickets. A group may read it: that is how a service gets at its keys.
+_EXPOSED = stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+_COMPLAIN_EVERY_S = 3600.0
+
 
 def _without_type(path: str | os.PathLike[str]) -> Path:
     kind, colon, rest = os.fspath(path).partition(":")
@@ -155,6 +160,8 @@ class KeytabFile:
         self._stamp: _Stamp | None = None
         self._bad: tuple[_Stamp, KeytabError] | None = None
         self._complained: str | None = None
+        self._complained_at = 0.0
+        self._exposed_mode = 0
 
     def __repr__(self) -> str:
         return f"<KeytabFile {self.path}>"
@@ -171,7 +178,9 @@ class KeytabFile:
         Source: MIT krb5, keytab type FILE.
         """
         try:
-            stamp = _stamp(self.path)
+            found = _look_at(self.path)
+            self._warn_if_exposed(found.st_mode & _EXPOSED)
+            stamp = _stamp(found)
             if stamp == self._stamp and self._good is not None:
                 self._complained = None
                 return self._good
@@ -195,7 +204,7 @@ class KeytabFile:
         except KeytabError as error:
             self._bad = (stamp, error) if settled else None
             raise
-        if _stamp(self.path) != stamp:
+        if _stamp(_look_at(self.path)) != stamp:
             raise KeytabError(f"the keytab {self.path} changed while it was read")
         if self._stamp is not None:
             _LOG.info("the keytab %s was replaced: %d keys", self.path, len(fresh.entries))
@@ -213,13 +222,34 @@ class KeytabFile:
     def _fall_back(self, error: KeytabError) -> KeytabSnapshot:
         if self._good is None:
             raise error
-        if self._complained != error.cause:
-            self._complained = error.cause
+        now = self._clock()
+        if self._complained != error.cause or now - self._complained_at >= _COMPLAIN_EVERY_S:
+            self._complained, self._complained_at = error.cause, now
             _LOG.error("%s; the keys read before stay in use", error.cause)
         return self._good
 
+    def _warn_if_exposed(self, mode: int) -> None:
+        if mode == self._exposed_mode:
+            return
+        self._exposed_mode = mode
+        if mode:
+            _LOG.warning("the keytab %s can be %s", self.path, _exposure(mode))
 
-def _stamp(path: Path) -> _Stamp:
+
+def _exposure(mode: int) -> str:
+    told = {
+        stat.S_IROTH: "read by everybody",
+        stat.S_IWOTH: "written by everybody",
+        stat.S_IWGRP: "written by its group",
+    }
+    return ", ".join(words for bit, words in told.items() if mode & bit)
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _look_at(path: Path) -> os.stat_result:
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -229,7 +259,7 @@ def _stamp(path: Path) -> _Stamp:
     if not stat.S_ISREG(found.st_mode):
         # Opening a pipe would wait for somebody who writes.
         raise KeytabError(f"the keytab {path} is not a regular file")
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found
 
 
 def _load(path: Path, content: bytes) -> KeytabSnapshot:

@@ -26,6 +26,7 @@ The guards, each for a behaviour of pyspnego 0.12 that was seen:
 from __future__ import annotations
 
 import enum
+import functools
 import logging
 import os
 import struct
@@ -335,13 +336,21 @@ def _default_keys() -> Any:
     """What the process's own keytab holds, for the diagnosis; nothing where it cannot be read."""
     import krb5
 
-    from authsrv.packages.keytab import KeytabFile, KeytabSnapshot
+    from authsrv.packages.keytab import KeytabSnapshot
 
     name = os.fsdecode(krb5.kt_default_name(krb5.init_context()))
     try:
-        return KeytabFile(name.removeprefix("FILE:")).snapshot()
+        return _keytab_file(name.removeprefix("FILE:")).snapshot()
     except KeytabError:
         return KeytabSnapshot("", (), None)
+
+
+# What is wrong with a file is said once, and not with each refusal.
+@functools.lru_cache(maxsize=4)
+def _keytab_file(path: str) -> Any:
+    from authsrv.packages.keytab import KeytabFile
+
+    return KeytabFile(path)
 
 
 def _has_kerberos() -> bool:

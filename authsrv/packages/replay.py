@@ -38,7 +38,7 @@ from authsrv.errors import ConfigError, ReplayCacheError, ReplayError
 from authsrv.packages.krb5_profile import clock_skew
 from authsrv.settings import as_instance, as_number
 
-__all__ = ["MITReplayCache", "ProcessReplayCache", "ReplayProtection"]
+__all__ = ["MITReplayCache", "ProcessReplayCache", "ReplayProtection", "find_cache_fault"]
 
 # The authenticator's time may lie as far ahead of ours as the clock skew allows, and the token is
 # good until it lies as far behind: RFC 4120 section 3.2.3.
@@ -137,6 +137,46 @@ class MITReplayCache:
 
         Source: MIT krb5, krb5_rd_req.
         """
+
+
+def find_cache_fault(residual: bytes) -> str | None:
+    """Open the file of MIT's replay cache as MIT does, and tell what is in the way. It blocks.
+
+    Args:
+        residual: The cache as a credential store names it.
+
+    Returns:
+        Why it cannot be used, for the log; None where the file opens, or the cache is no file.
+
+    Source: MIT krb5, "Replay cache" documentation, types dfl and file2.
+    """
+    kind, _, name = os.fsdecode(residual).partition(":")
+    if kind not in ("dfl", "file2"):
+        return None
+    path = Path(name) if kind == "file2" else _default_file()
+    # MIT follows links only to a file that somebody named.
+    links = os.O_NOFOLLOW if kind == "dfl" else 0
+    try:
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | links, 0o600)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        return f"the replay cache {path} cannot be opened for writing: {reason}"
+    try:
+        owner = os.fstat(opened).st_uid
+        room = os.fstatvfs(opened)
+    finally:
+        os.close(opened)
+    if kind == "dfl" and owner != os.geteuid():
+        return f"the replay cache {path} belongs to another user (uid {owner})"
+    if room.f_blocks and not room.f_bfree:
+        return f"the disk of the replay cache {path} is full"
+    return None
+
+
+def _default_file() -> Path:
+    elsewhere = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 - MIT's own choice
+    folder = os.environ.get("KRB5RCACHEDIR", elsewhere)
+    return Path(folder, f"krb5_{os.geteuid()}.rcache2")
 
 
 def _private_folder(parent: Path) -> Path:

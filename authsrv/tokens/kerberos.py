@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from authsrv.errors import InvalidTokenError
 from authsrv.tokens import der
+from authsrv.tokens.authorization import read_pac
 from authsrv.tokens.der import SEQUENCE, Reader
 from authsrv.tokens.der_types import (
     read_bits,
@@ -158,8 +159,9 @@ class EncTicketPart:
         start_time: When its life begins, UTC; the time of the first authentication where the
             ticket names no other.
         end_time: When its life ends, UTC.
+        pac: The privilege attribute certificate as it stands there; empty if there is none.
 
-    Source: RFC 4120 section 5.3.
+    Source: RFC 4120 section 5.3; MS-PAC section 2.2.
     """
 
     session_key_enctype: int
@@ -167,6 +169,7 @@ class EncTicketPart:
     client: str
     start_time: datetime
     end_time: datetime
+    pac: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +401,9 @@ def _read_enc_ticket_part(reader: Reader) -> EncTicketPart:
     # RFC 4120 section 5.3: without a starttime, the authtime takes its place.
     start_time = reader.optional_field(6, read_time) or auth_time
     end_time = reader.field(7, read_time)
+    reader.optional_field(8, read_time)
+    reader.optional_field(9, der.skip_element)
+    pac = reader.optional_field(10, read_pac) or b""
     reader.take_rest()
     return EncTicketPart(
         session_key_enctype=enctype,
@@ -405,6 +411,7 @@ def _read_enc_ticket_part(reader: Reader) -> EncTicketPart:
         client=f"{name}@{escape_realm(realm)}",
         start_time=start_time,
         end_time=end_time,
+        pac=pac,
     )
 
 

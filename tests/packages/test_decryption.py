@@ -164,4 +164,5 @@ def test_where_libkrb5_cannot_be_used_nothing_is_read(
 
 
 def test_the_times_hold_no_key() -> None:
-    assert set(TicketTimes.__slots__) == {"client_time", "start_time", "end_time"}
+    told = {"client_time", "start_time", "end_time", "client", "session_enctype", "pac"}
+    assert set(TicketTimes.__slots__) == told

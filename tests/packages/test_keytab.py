@@ -69,6 +69,14 @@ class Clock:
         return self.now
 
 
+@pytest.fixture(autouse=True)
+def private() -> Iterator[None]:
+    """Files that nobody else can read, as keytabs are."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -461,6 +469,23 @@ class TestWrong:
             assert keytab.snapshot() is good
         assert len(caplog.messages) == 2
 
+    def test_one_that_was_deleted_is_told_of_again_every_hour(
+        self,
+        keytab: KeytabFile,
+        path: Path,
+        clock: Clock,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        write(path, ONE)
+        keytab.snapshot()
+        path.unlink()
+        lines = []
+        for seconds in (0, 3599, 1, 3599, 1):
+            clock.now += seconds
+            keytab.snapshot()
+            lines.append(len(caplog.messages))
+        assert lines == [1, 1, 2, 2, 3]
+
     def test_the_log_shows_nothing_of_a_file_that_is_no_keytab(
         self, keytab: KeytabFile, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -469,6 +494,53 @@ class TestWrong:
         write(path, b"hunter2 is the password", WRITTEN_AT + 1)
         keytab.snapshot()
         assert "hunter2" not in caplog.text
+
+
+class TestExposed:
+    @pytest.mark.parametrize(
+        ("mode", "told"),
+        [
+            (0o604, "read by everybody"),
+            (0o644, "read by everybody"),
+            (0o602, "written by everybody"),
+            (0o620, "written by its group"),
+            (0o666, "read by everybody, written by everybody, written by its group"),
+        ],
+    )
+    def test_what_others_can_do_is_a_warning(
+        self,
+        keytab: KeytabFile,
+        path: Path,
+        mode: int,
+        told: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        write(path, ONE)
+        path.chmod(mode)
+        for _ in range(3):
+            assert services(keytab) == ("HTTP/one.test",)
+        assert caplog.messages == [f"the keytab {path} can be {told}"]
+        assert caplog.records[0].levelno == logging.WARNING
+
+    @pytest.mark.parametrize("mode", [0o400, 0o600, 0o440, 0o640])
+    def test_what_the_services_group_reads_is_none(
+        self, keytab: KeytabFile, path: Path, mode: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write(path, ONE)
+        path.chmod(mode)
+        keytab.snapshot()
+        assert caplog.messages == []
+
+    def test_each_change_is_told_once_and_also_behind_a_link(
+        self, keytab: KeytabFile, path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        target = path.with_name("target")
+        write(target, ONE)
+        path.symlink_to(target)
+        for mode in (0o600, 0o644, 0o644, 0o600, 0o644):
+            target.chmod(mode)
+            keytab.snapshot()
+        assert caplog.messages == [f"the keytab {path} can be read by everybody"] * 2
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ LEFT_OUT = {
     "faults": _MIT,
     "interop": _MIT,
     "packages/test_cache_choice.py": _MIT,
+    "packages/test_causes.py": _MIT,
     "packages/test_conformance.py": _MIT,
     "packages/test_decryption.py": _MIT,
     "packages/test_diagnosis.py": _MIT,

@@ -1,0 +1,172 @@
+"""Requests that a page of another site makes in the user's name (CSRF), and how they are told.
+
+A browser answers a Negotiate challenge by itself, whoever wrote the page that the request comes
+from. What it says of that page stands in Sec-Fetch-Site, which it sends over https and to loopback,
+and in Origin, which goes with every request that is not safe. Programs send neither.
+
+The model is http.CrossOriginProtection of Go. It differs where the identity is ambient on purpose:
+what is not understood is refused, and a WebSocket, which begins by GET, is looked at, too.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authsrv.errors import ConfigError, CrossSiteError
+from authsrv.settings import as_texts
+
+__all__ = ["OriginPolicy", "Provenance", "RequestKind"]
+
+# RFC 9110 section 9.2.1.
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_OWN_SITES = frozenset({"same-origin", "none"})
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_HOST = r"(?:\[[0-9a-f:.]+\]|[^\[\]:/?#@\\\s]+)"
+_ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_HOST})(?::([0-9]{{1,5}}))?")
+_AUTHORITY = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?")
+_MAX_SHOWN = 128
+
+
+class RequestKind(enum.Enum):
+    """What a request is for.
+
+    Source: RFC 9110 section 7.8; RFC 6455 section 4.1.
+    """
+
+    PLAIN = "plain"
+    """Its method says all."""
+    WEBSOCKET = "websocket"
+    """It begins a WebSocket, over which anything may be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a request says of where it comes from, all of it from the client, untrusted.
+
+    Args:
+        method: The method.
+        kind: What the request is for.
+        fetch_site: The values of its Sec-Fetch-Site fields.
+        origin: The values of its Origin fields.
+        host: The values of its Host fields, or the authority that the client asked for.
+
+    Source: W3C Fetch Metadata, Sec-Fetch-Site; RFC 6454 section 7; RFC 9110 section 7.2.
+    """
+
+    method: str
+    kind: RequestKind
+    fetch_site: Sequence[str]
+    origin: Sequence[str]
+    host: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OriginPolicy:
+    """Whose pages may make requests in the name of a user.
+
+    Args:
+        trusted: Origins other than our own, such as "https://app.example.org:8443".
+
+    Raises:
+        ConfigError: One is no origin: it has a path, a wildcard, or no scheme.
+
+    Source: RFC 6454 section 6.2.
+    """
+
+    trusted: frozenset[tuple[str, str, int | None]] = frozenset()
+
+    @classmethod
+    def of_setting(cls, setting: object) -> OriginPolicy:
+        """Take a setting.
+
+        Args:
+            setting: Several origins.
+
+        Returns:
+            The policy.
+
+        Raises:
+            ConfigError: It is something else, or one of them is no origin.
+
+        Source: RFC 6454 section 6.2.
+        """
+        trusted = []
+        for text in as_texts(setting, "trusted_origins"):
+            origin = _read_origin(text.lower())
+            if origin is None or origin[0] not in _DEFAULT_PORTS or "*" in text:
+                raise ConfigError(
+                    f"{text[:_MAX_SHOWN]!r} in trusted_origins is no origin: "
+                    "write it like https://app.example.org"
+                )
+            trusted.append(origin)
+        return cls(frozenset(trusted))
+
+    def refusal(self, request: Provenance) -> CrossSiteError | None:
+        """Say why a request may not be made in the name of a user.
+
+        Args:
+            request: What it says of where it comes from.
+
+        Returns:
+            The error, or None where nothing speaks against it.
+
+        Source: RFC 9110 section 9.2.1; W3C Fetch Metadata, Sec-Fetch-Site.
+        """
+        is_websocket = request.kind is RequestKind.WEBSOCKET
+        if request.method in _SAFE and not is_websocket:
+            return None
+        if len(request.origin) > 1 or len(request.fetch_site) > 1:
+            return CrossSiteError("the request says twice where it comes from")
+        origin = request.origin[0].strip().lower() if request.origin else None
+        if origin is not None and _read_origin(origin) in self.trusted:
+            return None
+        if request.fetch_site and not is_websocket:
+            return _by_site(request.fetch_site[0].strip().lower())
+        return None if origin is None else _by_origin(origin, request.host)
+
+
+def _by_site(site: str) -> CrossSiteError | None:
+    if site in _OWN_SITES:
+        return None
+    return CrossSiteError(f"the request comes from a page of another site ({_shown(site)})")
+
+
+def _by_origin(origin: str, hosts: Sequence[str]) -> CrossSiteError | None:
+    ours = _read_authority(hosts[0].strip().lower()) if len(hosts) == 1 else None
+    theirs = _read_origin(origin)
+    if ours is None:
+        return CrossSiteError("the request has no Host that its Origin could be compared with")
+    if theirs is not None and _is_same(theirs, ours):
+        return None
+    return CrossSiteError(
+        f"the request comes from a page of {_shown(origin)}, and not of its own host"
+    )
+
+
+def _is_same(origin: tuple[str, str, int | None], ours: tuple[str, int | None]) -> bool:
+    scheme, host, port = origin
+    # The scheme is not compared: TLS may end before us. So no port is the one of either scheme.
+    default = _DEFAULT_PORTS.get(scheme)
+    if host != ours[0]:
+        return False
+    return (port or default) == ours[1] if ours[1] is not None else port in (None, default)
+
+
+def _read_origin(text: str) -> tuple[str, str, int | None] | None:
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        return None
+    port = int(found[3]) if found[3] else None
+    return found[1], found[2], None if port == _DEFAULT_PORTS.get(found[1]) else port
+
+
+def _read_authority(text: str) -> tuple[str, int | None] | None:
+    found = _AUTHORITY.fullmatch(text)
+    return None if found is None else (found[1], int(found[2]) if found[2] else None)
+
+
+def _shown(text: str) -> str:
+    return text[:_MAX_SHOWN].encode("ascii", "backslashreplace").decode()
