@@ -16,6 +16,7 @@ from authsrv.identity import DelegatedCredential
 from authsrv.limits import Limits
 from authsrv.packages.base import InitiatorPackage
 from authsrv.packages.client_credentials import ClientCredential
+from authsrv.settings import as_instance
 
 # Not imported when it is needed: that is on the event loop, and takes a while.
 _MISSING: ConfigError | None = None
@@ -112,10 +113,13 @@ class NegotiateClient(Negotiation):
             The middleware. It needs no closing, and works until this client is closed.
 
         Raises:
-            ConfigError: The credential is of a security package that cannot do this.
+            ConfigError: The credential is None, which the user did not delegate, or of a security
+                package that cannot do this. Nobody acts as this process by mistake.
 
         Source: RFC 2743 section 1.2.1.1 (delegation).
         """
+        # None would be the credential of this process, which may do what the user may not.
+        delegated = as_instance(DelegatedCredential, delegated, "delegated")
         ours = self.initiator
         initiator = Initiator(_package_of(delegated), limits=ours.limits, pool=ours.pool)
         policy = replace(self.policy, timing=Timing.AT_ONCE, connections=ConnectionUse.SINGLE)

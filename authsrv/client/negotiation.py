@@ -14,6 +14,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 from authsrv.acceptor import Initiator
 from authsrv.client.bodies import is_repeatable, put_away
 from authsrv.client.channel import find_bindings
+from authsrv.client.cookies import take_cookies
 from authsrv.client.hosts import service_of
 from authsrv.client.policy import BindingsSent, ClientPolicy, ConnectionUse, ServerProof, Timing
 from authsrv.drive import SecurityHandshake
@@ -86,8 +87,9 @@ class Negotiation:
             return await handler(request)
         if not at_once and is_repeatable(request):
             response = await handler(request)
-            if response.status != 401 or _offered_token(response, self.initiator.limits) is None:
+            if response.status != 401 or not self._is_asked(response):
                 return response
+            take_cookies(request, response)
             await put_away(request, response)
         return await self._authenticate(request, handler)
 
@@ -100,6 +102,18 @@ class Negotiation:
             return await _Exchange(self, request, handler, handshake, asked.target).converse()
         finally:
             handshake.close()
+
+    def _is_asked(self, response: ClientResponse) -> bool:
+        """Whether a 401 asks for Negotiate; why it is given up, if not, is in the log."""
+        target = service_of(response.url, self.policy.services)
+        try:
+            token = _offered_token(response, self.initiator.limits)
+        except PeerError as error:
+            _log_refusal(target, error.cause)
+            return False
+        if token is None:
+            _log_refusal(target, "the server does not offer Negotiate")
+        return token is not None
 
     async def _ask(self, request: ClientRequest) -> InitiatorRequest:
         flags = IscReq.MUTUAL_AUTH
@@ -147,6 +161,7 @@ class _Exchange:
             except BaseException:
                 response.close()
                 raise
+            take_cookies(self._request, response)
             await put_away(self._request, response)
             result = answer
 
@@ -173,31 +188,36 @@ class _Exchange:
 
     async def _answer(self, response: ClientResponse) -> Result | None:
         """What to send to a server that is not content yet; None if it will not be."""
-        token = _offered_token(response, self._limits)
-        if not token or not self._handshake.is_open:
-            self._log_refusal("it gives no cause")
-            return None
+        result, cause = await self._go_on(response)
+        cause = cause or self._unrepeatable()
+        if cause is None:
+            return result
+        _log_refusal(self._target, cause)
+        return None
+
+    async def _go_on(self, response: ClientResponse) -> tuple[Result | None, str | None]:
+        """The next token, or why there is none."""
+        try:
+            token = _offered_token(response, self._limits)
+        except PeerError as error:
+            return None, error.cause
+        if not token:
+            told = "gives no cause" if token is not None else "does not offer Negotiate any more"
+            return None, f"the server refuses our token, and {told}"
+        if not self._handshake.is_open:
+            return None, "the server goes on with a handshake that has ended"
         result = await self._advance(token)
-        cause = _end_of(result) or self._unrepeatable()
-        if cause is not None:
-            self._log_refusal(cause)
-            return None
-        return result
+        return result, _end_of(result)
 
     def _unrepeatable(self) -> str | None:
         if is_repeatable(self._request):
             return None
         return "the handshake goes on, and the request cannot be sent again"
 
-    def _log_refusal(self, cause: str) -> None:
-        _LOG.warning("refused by=%s http=401 cause=%s", self._target, cause)
-
     async def _check(self, response: ClientResponse, result: Result) -> None:
         """Demand the proof that the response comes from the server that was meant."""
         try:
-            token = negotiate_token(
-                _challenges(response), max_token_bytes=self._limits.max_token_bytes
-            )
+            token = _offered_token(response, self._limits)
         except PeerError as error:
             raise self._distrust(response, error.cause) from None
         if token and self._handshake.is_open:
@@ -215,16 +235,17 @@ class _Exchange:
         )
 
 
+def _log_refusal(target: str, cause: str) -> None:
+    _LOG.warning("refused by=%s http=401 cause=%s", target, cause)
+
+
 def _challenges(response: ClientResponse) -> list[str]:
     return response.headers.getall(hdrs.WWW_AUTHENTICATE, [])
 
 
 def _offered_token(response: ClientResponse, limits: Limits) -> bytes | None:
-    """The token of a challenge; None where Negotiate is not offered in a way that can be read."""
-    try:
-        return negotiate_token(_challenges(response), max_token_bytes=limits.max_token_bytes)
-    except PeerError:
-        return None
+    """The token of a challenge; None where Negotiate is not offered."""
+    return negotiate_token(_challenges(response), max_token_bytes=limits.max_token_bytes)
 
 
 def _end_of(result: Result) -> str | None:

@@ -157,13 +157,26 @@ def negotiate_token(
         None if it does not offer Negotiate.
 
     Raises:
-        InvalidHeaderError: A value is malformed, Negotiate stands there twice or has parameters,
-            or its token is not base64 in its one strict form.
+        InvalidHeaderError: Negotiate stands there twice or has parameters, its token is not base64
+            in its one strict form, or a value is malformed that begins with it. A value that is
+            malformed otherwise hides nothing but itself, unless nothing else is there to read.
         TokenTooLargeError: The token is larger than the limit.
 
     Source: RFC 4559 section 4.1.
     """
-    found = [entry for entry in parse_challenges(values) if entry.scheme.lower() == _SCHEME]
+    found: list[Challenge] = []
+    malformed: InvalidHeaderError | None = None
+    for value in values:
+        try:
+            challenges = parse_challenges([value])
+        except InvalidHeaderError as error:
+            if _LIST_START.sub("", value, count=1).lower().startswith(_SCHEME):
+                raise
+            malformed = error
+            continue
+        found += [entry for entry in challenges if entry.scheme.lower() == _SCHEME]
+    if not found and malformed is not None:
+        raise malformed
     if not found:
         return None
     if len(found) > 1 or found[0].params:

@@ -21,6 +21,7 @@ import krb5
 
 from authsrv.errors import AuthsrvError, ConfigError, NoCredentialError
 from authsrv.identity import DelegatedCredential
+from authsrv.packages.cache_choice import choose_identity
 from authsrv.packages.client_credentials import ClientCredential, ClientKeytab, TicketCache
 from authsrv.packages.initiator_diagnosis import diagnose_beginning
 
@@ -74,8 +75,11 @@ class CredentialSource(Protocol):
         """
         ...
 
-    def credential(self) -> HeldCredential:
+    def credential(self, target: str) -> HeldCredential:
         """The credential as it is now; it may be asked of the KDC, so it may block.
+
+        Args:
+            target: The service that it is for, such as "HTTP/web.example.org".
 
         Returns:
             The credential.
@@ -107,7 +111,7 @@ def source_of(credential: ClientCredential | None) -> CredentialSource:
     """
     match credential:
         case None:
-            return _Stored("the environment's credential cache", {})
+            return _Environment()
         case TicketCache(name):
             shown = os.fspath(name)
             return _Stored(f"the credential cache {shown}", {b"ccache": os.fsencode(shown)})
@@ -126,8 +130,24 @@ class _Stored:
         self.label = label
         self._store = store
 
-    def credential(self) -> HeldCredential:
+    def credential(self, target: str) -> HeldCredential:
         return _acquire(self.label, self._store)
+
+
+class _Environment:
+    """What nobody named: MIT chooses, as it would for its own client."""
+
+    label = "the environment's credential cache"
+
+    def credential(self, target: str) -> HeldCredential:
+        choice = choose_identity(target)
+        if choice is None:
+            return _acquire(self.label, {})
+        if choice.cache:
+            label = f"the credential cache {choice.cache.decode(errors='backslashreplace')}"
+            return _acquire(label, {b"ccache": choice.cache})
+        # It may log in with the keytab of the environment (KRB5_CLIENT_KTNAME).
+        return _acquire(self.label, {}, _import_principal(choice.principal))
 
 
 class _HandedOver:
@@ -144,7 +164,7 @@ class _HandedOver:
         self._guard = threading.Lock()
         self._held: HeldCredential | None = None
 
-    def credential(self) -> HeldCredential:
+    def credential(self, target: str) -> HeldCredential:
         with self._guard:
             if self._held is None:
                 self._held = self._copy()
@@ -168,12 +188,12 @@ class _LoggedIn:
         path, principal = os.fspath(described.keytab), described.principal
         self.label = f"the keytab {path} for {principal}"
         self._keytab: _Store = {b"client_keytab": os.fsencode(path)}
-        self._name = _import_principal(principal)
+        self._name = _import_principal(_encoded(principal))
         self._guard = threading.Lock()
         self._held: HeldCredential | None = None
         self._renew_at = self._ends_at = 0.0
 
-    def credential(self) -> HeldCredential:
+    def credential(self, target: str) -> HeldCredential:
         with self._guard:
             # Tickets end by the clock on the wall, also while the machine sleeps.
             now = time.time()
@@ -240,9 +260,13 @@ def _diagnosed(failed: gss.GSSError, label: str) -> AuthsrvError:
     return diagnose_beginning(failed.maj_code, failed.min_code, credential=label, target=_NOBODY)
 
 
-def _import_principal(principal: str) -> Any:
+def _encoded(principal: str) -> bytes:
     try:
-        # It is understood when it is used: krb5.conf may name another default realm by then.
-        return gss.import_name(principal.encode(), gss.NameType.kerberos_principal)
+        return principal.encode()
     except UnicodeEncodeError:
         raise ConfigError("the principal to log in as is no Kerberos name") from None
+
+
+def _import_principal(principal: bytes) -> Any:
+    # It is understood when it is used: krb5.conf may name another default realm by then.
+    return gss.import_name(principal, gss.NameType.kerberos_principal)

@@ -195,7 +195,7 @@ class _Context:
     def _begin(self, token: bytes) -> Any:
         if token:
             raise UnexpectedTokenError("the first step of an initiator takes no token")
-        self._held = self._package.source.credential()
+        self._held = self._package.source.credential(self._request.target)
         spnego = self._package.mechanism is InitiatorMechanism.SPNEGO
         try:
             return self._call(_SPNEGO if spnego else _KERBEROS)

@@ -379,7 +379,7 @@ class TestCredentials:
         self, acceptor: GssapiPackage, kerberos_keytab: Path
     ) -> None:
         package = GssapiInitiatorPackage(ClientKeytab(kerberos_keytab, HERE))
-        assert package.source.credential() is package.source.credential()
+        assert package.source.credential(HERE) is package.source.credential(HERE)
 
     def test_a_ticket_that_is_about_to_end_is_renewed(
         self,
@@ -391,12 +391,12 @@ class TestCredentials:
         clock = SimpleNamespace(time=lambda: now)
         monkeypatch.setattr(gss_credentials, "time", clock)
         package = GssapiInitiatorPackage(ClientKeytab(kerberos_keytab, HERE))
-        first = package.source.credential()
+        first = package.source.credential(HERE)
         assert first.lifetime is not None
         now += first.lifetime - 700
-        assert package.source.credential() is first
+        assert package.source.credential(HERE) is first
         now += 150
-        second = package.source.credential()
+        second = package.source.credential(HERE)
         assert second is not first
         # Who uses the old one goes on with it: its tickets are still there.
         assert gss.inquire_cred(first.native).lifetime
@@ -413,14 +413,14 @@ class TestCredentials:
         monkeypatch.setattr(gss_credentials, "time", SimpleNamespace(time=lambda: now))
         keytab = kerberos_realm.write_keytab(tmp_path / "mine", [HERE])
         source = GssapiInitiatorPackage(ClientKeytab(keytab, HERE)).source
-        first = source.credential()
+        first = source.credential(HERE)
         assert first.lifetime is not None
         keytab.unlink()
         now += first.lifetime - 100
-        assert source.credential() is first
+        assert source.credential(HERE) is first
         now += 101
         with pytest.raises(NoCredentialError):
-            source.credential()
+            source.credential(HERE)
 
     @both_mechanisms
     def test_a_delegated_credential_authenticates_the_user_and_not_the_process(
@@ -496,7 +496,7 @@ class TestCredentials:
         delegated = delegated_by(kerberos_realm, acceptor, newcomer(kerberos_realm))
         for credential in (delegated, ClientKeytab(kerberos_keytab, HERE)):
             package = GssapiInitiatorPackage(credential)
-            package.source.credential()
+            package.source.credential(HERE)
             # A process may hold others; these are those of this test.
             name = cache_name(package)
             assert is_in_memory(name)
@@ -522,7 +522,7 @@ def delegated_by(realm: Realm, acceptor: GssapiPackage, user: str) -> DelegatedC
 
 
 def cache_name(package: GssapiInitiatorPackage) -> bytes:
-    cache = package.source.credential()._keeps
+    cache = package.source.credential(HERE)._keeps
     assert isinstance(cache, gss_credentials._MemoryCache)
     name = cache.store[b"ccache"]
     assert isinstance(name, bytes)
