@@ -30,6 +30,7 @@ _NUMBERS = itertools.count(1)
 KERBEROS_MECH = gss.OID.from_int_seq(KERBEROS)
 SPNEGO_MECH = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 MUTUAL = gss.RequirementFlag.mutual_authentication
+DELEGATE = gss.RequirementFlag.delegate_to_peer
 INTEGRITY = gss.RequirementFlag.integrity
 """By itself: no mutual authentication, which python-gssapi asks for where no flag is given."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import datetime
 import functools
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,8 @@ class TicketTimes:
         client: The principal that the ticket was issued to.
         session_enctype: The encryption type of the session key.
         pac: What a KDC with Active Directory's ways says of the client; empty if it says nothing.
+        subkey_enctype: The encryption type of the key in the authenticator, if there is one.
+        checksum_bytes: The length of the authenticator's checksum; None if unreadable.
 
     Source: RFC 4120 sections 5.3 and 5.5.1.
     """
@@ -76,10 +79,15 @@ class TicketTimes:
     client: str = ""
     session_enctype: int = 0
     pac: bytes = field(default=b"", repr=False)
+    subkey_enctype: int | None = None
+    checksum_bytes: int | None = None
 
 
 def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
-    """Read the times of a ticket with the key from a keytab.
+    """Read the times of a ticket with the key from a keytab, whatever service it is there for.
+
+    As libkrb5 does: the name in the ticket is not looked at, for an account in Active Directory has
+    many names and one key.
 
     Args:
         ap_req: The AP-REQ, from the client, untrusted.
@@ -91,14 +99,12 @@ def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
     Source: RFC 4120 section 3.2.3; MIT krb5, krb5_c_decrypt.
     """
     try:
-        key = _service_key(ap_req, snapshot)
-        plain = _decrypt(ap_req.ticket_enctype, key, _USAGE_TICKET, ap_req.ticket_cipher)
-        ticket = parse_enc_ticket_part(plain)
+        ticket = parse_enc_ticket_part(_open_ticket(ap_req, snapshot))
     except Exception:
         # Numbers that fit no C type, names that are none, a library that is not there: whatever
         # it is, the refusal is certain already and only its words get poorer.
         return None
-    client_time = None
+    authenticator = None
     try:
         plain = _decrypt(
             ap_req.authenticator_enctype,
@@ -106,27 +112,29 @@ def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
             _USAGE_AUTHENTICATOR,
             ap_req.authenticator_cipher,
         )
-        client_time = parse_authenticator(plain).client_time
+        authenticator = parse_authenticator(plain)
     except (InvalidTokenError, OSError, LookupError):
         pass
     return TicketTimes(
-        client_time,
+        authenticator.client_time if authenticator else None,
         ticket.start_time,
         ticket.end_time,
         ticket.client,
         ticket.session_key_enctype,
         ticket.pac,
+        authenticator.subkey_enctype if authenticator else None,
+        authenticator.checksum_bytes if authenticator else None,
     )
 
 
-def _service_key(ap_req: ApReq, snapshot: KeytabSnapshot) -> bytes:
-    context = krb5.init_context()
-    principal = krb5.parse_name_flags(context, ap_req.principal.encode())
-    entry = krb5.kt_get_entry(
-        context, snapshot.keytab, principal, ap_req.ticket_kvno or 0, ap_req.ticket_enctype
-    )
-    key: bytes = entry.key.data
-    return key
+def _open_ticket(ap_req: ApReq, snapshot: KeytabSnapshot) -> bytes:
+    enctype = ap_req.ticket_enctype
+    # The keytab as the snapshot holds it belongs to a context that other threads use.
+    for entry in krb5.kt_resolve(krb5.init_context(), snapshot.name.encode()):
+        if entry.key.enctype == enctype:
+            with suppress(LookupError):
+                return _decrypt(enctype, entry.key.data, _USAGE_TICKET, ap_req.ticket_cipher)
+    raise LookupError("no key opens the ticket")
 
 
 @functools.cache

@@ -72,16 +72,19 @@ _AP_SKEW = 37
 _GENERIC = 60
 _BAD_MATCH = 36
 _UNTRUSTED_PATH = 43
-_UNREADABLE_CODES = frozenset({39, 40})  # BADVERSION, MSG_TYPE
+_UNREADABLE_CODES = frozenset({3, 39, 40})  # BAD_PVNO, BADVERSION, MSG_TYPE
 _KEY_CODES = frozenset({14, 31, 35, 36, 41, 44, 45, 181, 230})  # and MIT's KT_NOTFOUND, KT_KVNO...
 
 # MIT krb5's krb5.h, counted from RFC 4120's 0; and its asn1_err.h, another table altogether.
 _TABLE = -1765328384
 _INVALID = 145
 _NOT_PERMITTED = 236
+_CANNOT_OPEN = frozenset({31, 41, 188, 189, 190})  # ... and BAD_ENCTYPE, BAD_KEYSIZE, BAD_MSIZE
 _ASN1_CODES = 1859794432
 
 _MAX_SIGNED = 2**31 - 1
+# RFC 4121 section 4.1.1: the channel bindings and the flags.
+_CHECKSUM_BYTES = 24
 
 _KERBEROS_NAMES = frozenset(map(mechanism_name, (KERBEROS, MS_KERBEROS)))
 
@@ -167,7 +170,7 @@ def _by_major(failure: Failure, seen: TokenPeek, snapshot: KeytabSnapshot) -> Au
     if routine == _BAD_MECH:
         return _refuse_mechanism(seen)
     if routine == _BAD_BINDINGS:
-        return BadBindingsError("the client's channel bindings name another channel")
+        return _bindings_cause(seen, snapshot)
     if routine in (_NO_CRED, _DEFECTIVE_CREDENTIAL):
         if not snapshot.entries:
             return KeytabError("libgssapi finds no usable key in the keytab")
@@ -179,6 +182,14 @@ def _by_major(failure: Failure, seen: TokenPeek, snapshot: KeytabSnapshot) -> Au
             return _refuse_mechanism(seen)
         return InvalidTokenError("the token is no valid SPNEGO or Kerberos token")
     return None
+
+
+def _bindings_cause(seen: TokenPeek, snapshot: KeytabSnapshot) -> AuthsrvError:
+    times = None if seen.ap_req is None else read_times(seen.ap_req, snapshot)
+    size = None if times is None else times.checksum_bytes
+    if size is not None and size < _CHECKSUM_BYTES:
+        return InvalidTokenError("the authenticator's checksum has no room for channel bindings")
+    return BadBindingsError("the client's channel bindings name another channel")
 
 
 def _refuse_mechanism(seen: TokenPeek) -> AuthsrvError:
@@ -226,20 +237,15 @@ def _by_code(code: int | None, case: _Case, ap_req: ApReq) -> AuthsrvError:
         return _TIMED[code](times)
     if code in _UNREADABLE_CODES or (code is not None and code >= _ASN1_CODES):
         return InvalidTokenError("the Kerberos token is malformed")
+    if times is None and code in _KEY_CODES:
+        return _key_cause(ap_req, case)
     if times is None:
-        known = code in _KEY_CODES
-        return (
-            _key_cause(ap_req, case)
-            if known
-            else _unknown(code, "the ticket does not open with our keys")
-        )
+        return _unknown(code, "the ticket could not be opened")
     return _by_content(code, ap_req, times)
 
 
 def _by_content(code: int | None, ap_req: ApReq, times: TicketTimes) -> AuthsrvError:
     """The ticket opens with our key, so it is something inside that does not fit."""
-    if times.client_time is None:
-        return LogonDeniedError("the ticket's authenticator was altered")
     if code == _INVALID:
         return LogonDeniedError(
             "the ticket is flagged invalid: it was postdated, and the KDC has not validated it"
@@ -251,19 +257,30 @@ def _by_content(code: int | None, ap_req: ApReq, times: TicketTimes) -> AuthsrvE
             f"the path of realms from {_shortened(times.client)} to {_shortened(ap_req.realm)} "
             "is not trusted: capaths in krb5.conf say which are"
         )
+    if times.client_time is None:
+        if code in _CANNOT_OPEN:
+            return LogonDeniedError("the ticket's authenticator was altered")
+        return _unknown(code, "the ticket opens with our key, and the authenticator was not read")
     if code is None:
         return _unknown(code, "ticket and authenticator open with our key")
-    kinds = {ap_req.ticket_enctype, times.session_enctype}
-    permitted = permitted_enctypes()
-    refused = set() if permitted is None else kinds - permitted
-    if code == _NOT_PERMITTED or (code in _KEY_CODES and refused):
+    refused = _not_permitted(ap_req, times)
+    if refused and (code == _NOT_PERMITTED or code in _KEY_CODES):
         return EncryptionTypeError(
-            f"krb5.conf (permitted_enctypes, allow_rc4) does not permit "
-            f"{' or '.join(map(enctype_name, sorted(refused or kinds)))}, which the request needs"
+            "krb5.conf (permitted_enctypes, allow_rc4) does not permit "
+            f"{' or '.join(map(enctype_name, refused))}, which the request needs"
         )
     if times.pac and not can_read_pac(times.pac):
         return LogonDeniedError("the ticket's PAC is broken: libkrb5 cannot read it")
-    return _unknown(code, "ticket and authenticator open with our key, and the PAC can be read")
+    return _unknown(code, "ticket and authenticator open with our key, and no PAC is broken")
+
+
+def _not_permitted(ap_req: ApReq, times: TicketTimes) -> list[int]:
+    """The encryption types of ticket, session key and proposed key that krb5.conf excludes."""
+    permitted = permitted_enctypes()
+    if permitted is None:
+        return []
+    kinds = {ap_req.ticket_enctype, times.session_enctype, times.subkey_enctype}
+    return sorted(kind for kind in kinds if kind is not None and kind not in permitted)
 
 
 def _by_cache(case: _Case) -> AuthsrvError:

@@ -178,11 +178,16 @@ class Authenticator:
 
     Args:
         client_time: The client's clock, UTC, with microseconds.
+        checksum_bytes: The length of its checksum, which holds the channel bindings; 0 if it has
+            none.
+        subkey_enctype: The encryption type of the key that the client proposes, if it does.
 
-    Source: RFC 4120 section 5.5.1.
+    Source: RFC 4120 section 5.5.1; RFC 4121 section 4.1.1.
     """
 
     client_time: datetime
+    checksum_bytes: int = 0
+    subkey_enctype: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +398,7 @@ def _read_krb_error(reader: Reader) -> KrbError:
 
 def _read_enc_ticket_part(reader: Reader) -> EncTicketPart:
     reader.field(0, read_bits)
-    enctype, session_key = reader.field(1, _read_encryption_key)
+    enctype, session_key = reader.field(1, _read_typed_octets)
     realm = reader.field(2, read_text)
     name = reader.field(3, read_principal_name)
     reader.field(4, der.skip_element)
@@ -415,7 +420,7 @@ def _read_enc_ticket_part(reader: Reader) -> EncTicketPart:
     )
 
 
-def _read_encryption_key(reader: Reader) -> tuple[int, bytes]:
+def _read_typed_octets(reader: Reader) -> tuple[int, bytes]:
     return reader.within(
         SEQUENCE, lambda inner: (inner.field(0, read_int32), inner.field(1, read_octets))
     )
@@ -425,8 +430,14 @@ def _read_authenticator(reader: Reader) -> Authenticator:
     read_constant(reader, 0, VERSION)
     reader.field(1, read_text)
     reader.field(2, read_principal_name)
-    reader.optional_field(3, der.skip_element)
+    # A Checksum has the shape of an EncryptionKey.
+    checksum = reader.optional_field(3, _read_typed_octets)
     microseconds = reader.field(4, read_microseconds)
     seconds = reader.field(5, read_time)
+    subkey = reader.optional_field(6, _read_typed_octets)
     reader.take_rest()
-    return Authenticator(seconds + microseconds)
+    return Authenticator(
+        seconds + microseconds,
+        len(checksum[1]) if checksum else 0,
+        subkey[0] if subkey else None,
+    )

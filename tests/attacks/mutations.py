@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python tests/attacks/mutations.py KEYTAB COUNT [SEED]
 
-It runs in the environment of a realm whose user has logged in, and tells what came of each token.
+It runs in the environment of a realm whose user has logged in, and tells what came of the tokens.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from initiators import INTEGRITY, MUTUAL, fresh_token, kerberos_token
+from elements import mutate_element
+from initiators import DELEGATE, INTEGRITY, MUTUAL, fresh_token, kerberos_token
+from tickets import with_authenticator
 
-from authsrv.errors import DeniedError, PeerError
-from authsrv.packages.base import ContextRequest
+from authsrv.errors import DeniedError, InvalidTokenError, PeerError
+from authsrv.packages.base import ContextRequest, SecurityPackage
 from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.replay import MITReplayCache, ProcessReplayCache
-from authsrv.results import Refused, Result
+from authsrv.packages.keytab import KeytabFile, KeytabSnapshot
+from authsrv.packages.pyspnego import PyspnegoPackage
+from authsrv.packages.replay import ProcessReplayCache
+from authsrv.results import Continue, Refused, Result
 from authsrv.tokens import der
 from authsrv.tokens.der_types import read_oid
 from authsrv.tokens.der_writer import build_frame, encode_oid
@@ -31,7 +35,9 @@ from authsrv.tokens.spnego import (
     NEGOEX,
     NTLM,
     SPNEGO,
+    NegState,
     build_neg_token_init,
+    build_neg_token_resp,
 )
 
 OLD_KERBEROS = "1.3.5.1.5.2"
@@ -61,14 +67,15 @@ def lists_and_frames(request: bytes) -> Iterator[tuple[str, bytes]]:
                 yield f"{name} in {listed}", build_neg_token_init(listed, inside)
 
 
+_LISTS = ((KERBEROS, NTLM), (MS_KERBEROS, KERBEROS, NTLM), (KERBEROS, NEGOEX), (NTLM, KERBEROS))
+
+
 def good_tokens() -> list[bytes]:
     """Tokens of every shape that is accepted, each of which was not used yet."""
     shapes: list[bytes] = []
-    for flags in ([MUTUAL], [INTEGRITY]):
-        raw = kerberos_token(flags=flags)
-        shapes += [raw, fresh_token(flags=flags)]
-        for listed in ((MS_KERBEROS, KERBEROS, NTLM), (KERBEROS, NEGOEX), (NTLM, KERBEROS)):
-            shapes.append(build_neg_token_init(listed, kerberos_token(flags=flags)))
+    for flags in ([MUTUAL], [INTEGRITY], [MUTUAL, DELEGATE]):
+        shapes += [kerberos_token(flags=flags), fresh_token(flags=flags)]
+        shapes += [build_neg_token_init(listed, kerberos_token(flags=flags)) for listed in _LISTS]
     return shapes
 
 
@@ -109,20 +116,70 @@ def mutated(token: bytes, chance: random.Random) -> bytes:
     return token
 
 
-def mutations(count: int, seed: int) -> Iterator[bytes]:
-    """That many mutations of good tokens, of which there are new ones now and then."""
-    chance = random.Random(seed)
-    shapes: Sequence[bytes] = ()
-    for number in range(count):
-        if number % 500 == 0:
-            shapes = good_tokens()
-        yield mutated(chance.choice(shapes), chance)
+Tokens = tuple[bytes, ...]
+_OFFER = build_neg_token_init([NTLM, KERBEROS])
 
 
-def ask(package: GssapiPackage, token: bytes) -> Result:
+class Mutations:
+    """Handshakes with one token that is no good one, without end.
+
+    Args:
+        snapshot: The service's keys; with them authenticators are changed and encrypted anew, as a
+            client does that has a ticket.
+        seed: The same seed leads to the same changes, of other tickets.
+    """
+
+    def __init__(self, snapshot: KeytabSnapshot, seed: int) -> None:
+        self._snapshot = snapshot
+        self._chance = random.Random(seed)
+        self._shapes = good_tokens()
+        self._ways = (self._bytes, self._elements, self._elements, self._authenticator)
+
+    def __iter__(self) -> Iterator[Tokens]:
+        for number in itertools.count(1):
+            if number % 500 == 0:
+                self._shapes = good_tokens()
+            later = self._chance.randrange(8)
+            if later == 0:
+                yield _OFFER, self._mutated(build_neg_token_resp(response_token=self._raw()))
+            elif later == 1:
+                # The third token, which proves the list of mechanisms.
+                proof = build_neg_token_resp(NegState.ACCEPT_COMPLETED, mech_list_mic=bytes(28))
+                second = build_neg_token_resp(response_token=kerberos_token())
+                yield _OFFER, second, self._mutated(proof)
+            else:
+                yield (self._chance.choice(self._ways)(self._chance.choice(self._shapes)),)
+
+    def _raw(self) -> bytes:
+        raw = self._shapes[0]
+        return self._authenticator(raw) if self._chance.random() < 0.5 else raw
+
+    def _mutated(self, token: bytes) -> bytes:
+        return self._chance.choice((self._bytes, self._elements))(token)
+
+    def _bytes(self, token: bytes) -> bytes:
+        return mutated(token, self._chance)
+
+    def _elements(self, token: bytes) -> bytes:
+        return mutate_element(token, self._chance)
+
+    def _authenticator(self, token: bytes) -> bytes:
+        try:
+            return with_authenticator(token, self._snapshot, self._elements)
+        except InvalidTokenError:
+            # It offers another mechanism first, and so carries no request that is looked at.
+            return self._elements(token)
+
+
+def ask(package: SecurityPackage, tokens: Tokens) -> Result:
+    """What comes of a handshake; of its last token, if it gets that far."""
     context = package.create_context(ContextRequest())
     try:
-        return context.step(token)
+        for token in tokens:
+            result = context.step(token)
+            if not isinstance(result, Continue):
+                break
+        return result
     finally:
         context.delete()
 
@@ -131,22 +188,28 @@ def told(result: Result) -> str:
     return result.error.slug if isinstance(result, Refused) else type(result).__name__
 
 
+def is_our_fault(result: Result) -> bool:
+    return isinstance(result, Refused) and not isinstance(result.error, PeerError | DeniedError)
+
+
 def main() -> None:
     keytab, count = sys.argv[1], int(sys.argv[2])
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    packages = [
-        GssapiPackage(keytab, replay=kind()) for kind in (MITReplayCache, ProcessReplayCache)
+    packages: list[SecurityPackage] = [
+        GssapiPackage(keytab),
+        GssapiPackage(keytab, replay=ProcessReplayCache()),
+        PyspnegoPackage(),
     ]
     outcomes: Counter[str] = Counter()
     began = time.monotonic()
-    for number, token in enumerate(mutations(count, seed)):
-        result = ask(packages[number % 2], token)
+    handshakes = Mutations(KeytabFile(keytab).snapshot(), seed)
+    for number, tokens in enumerate(itertools.islice(handshakes, count)):
+        result = ask(packages[number % len(packages)], tokens)
         outcomes[told(result)] += 1
-        if isinstance(result, Refused) and not isinstance(result.error, PeerError | DeniedError):
-            print(f"a fault of ours: {result.error!r} by {token.hex()}", flush=True)
-    print(
-        f"{count} in {time.monotonic() - began:.0f} s: {dict(outcomes.most_common())}", flush=True
-    )
+        if is_our_fault(result):
+            print(f"{packages[number % len(packages)]}: {result!r} by", end=" ")
+            print(*(token.hex() for token in tokens), flush=True)
+    print(f"{count} in {time.monotonic() - began:.0f} s: {dict(outcomes.most_common())}")
 
 
 if __name__ == "__main__":

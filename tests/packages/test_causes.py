@@ -18,6 +18,7 @@ from initiators import INTEGRITY, KERBEROS_MECH, MUTUAL, SPNEGO_MECH, fresh_toke
 from tickets import (
     edited,
     flagged_invalid,
+    in_field,
     with_another_pac,
     with_authenticator,
     with_bad_checksum,
@@ -28,6 +29,7 @@ from authsrv.devrealm import EncryptionType, Realm
 from authsrv.errors import (
     AuthsrvError,
     EncryptionTypeError,
+    InvalidTokenError,
     LogonDeniedError,
     ReplayCacheError,
     ReplayError,
@@ -121,6 +123,44 @@ def test_what_is_wrong_inside_a_ticket(
     error = refusal(package, token)
     assert isinstance(error, LogonDeniedError)
     assert told in error.cause
+
+
+# RFC 4120 section 5.5.1: the fields of an authenticator, as whoever has a ticket may fill them.
+INSIDE_AUTHENTICATORS = {
+    "another version": (0, 1, b"\x04", InvalidTokenError, "the Kerberos token is malformed"),
+    "another realm": (1, 1, b"OTHER", LogonDeniedError, "names another client than its ticket"),
+    "no name that prints": (2, -1, b"\xff", LogonDeniedError, "names another client than its"),
+    "a short checksum": (3, -1, bytes(23), InvalidTokenError, "no room for channel bindings"),
+    "an unknown subkey": (6, 3, b"\x63", EncryptionTypeError, "not permit enctype 99, which the"),
+}
+
+
+@each_client
+@pytest.mark.parametrize("inside", INSIDE_AUTHENTICATORS.values(), ids=INSIDE_AUTHENTICATORS)
+def test_what_is_wrong_inside_an_authenticator(
+    package: GssapiPackage,
+    flags: list[object],
+    inside: tuple[int, int, bytes, type[AuthsrvError], str],
+) -> None:
+    field, element, content, kind, told = inside
+    edit = in_field(field, element, content)
+    error = refusal(
+        package, with_authenticator(fresh_token(flags=flags), package.keytab.snapshot(), edit)
+    )
+    assert type(error) is kind, error
+    assert told in error.cause
+
+
+@each_client
+def test_a_ticket_for_an_alias_of_the_service_is_looked_into_all_the_same(
+    package: GssapiPackage, flags: list[object]
+) -> None:
+    """The keytab has the key by another name, as one of Active Directory may."""
+    alias = [fresh_token(flags=flags).replace(b"localhost", b"localhoax") for _ in range(2)]
+    assert isinstance(ask(package, alias[0]), Established)
+    error = refusal(package, edited(alias[1], package.keytab.snapshot(), flagged_invalid))
+    assert isinstance(error, LogonDeniedError)
+    assert "flagged invalid" in error.cause
 
 
 def test_a_pac_with_a_wrong_signature_is_no_reason_for_libkrb5(
@@ -303,7 +343,7 @@ def test_what_nothing_shows_is_unknown_and_has_libkrb5s_code(
     error = refusal(package, token)
     assert isinstance(error, UnknownCauseError)
     assert error.cause == (
-        "libkrb5's code is 22; ticket and authenticator open with our key, and the PAC can be read"
+        "libkrb5's code is 22; ticket and authenticator open with our key, and no PAC is broken"
     )
 
 

@@ -301,26 +301,29 @@ def test_a_client_cannot_forge_another_realm() -> None:
 def test_the_decrypted_authenticator_is_read() -> None:
     read = parse_authenticator(captured("authenticator"))
     assert read.client_time == datetime(2026, 11, 22, 22, 25, 48, 448_157, tzinfo=UTC)
+    assert (read.checksum_bytes, read.subkey_enctype) == (24, 18)
 
 
-def test_an_authenticator_with_a_checksum_and_without_is_read() -> None:
-    expected = datetime(2026, 11, 22, 22, 25, 48, 123_456, tzinfo=UTC)
-    assert parse_authenticator(authenticator({})).client_time == expected
-    checked = encode(
-        application_tag(2),
-        sequence(
-            {
-                0: encode_integer(5),
-                1: text("R"),
-                2: name("alice"),
-                3: sequence({}),
-                4: encode_integer(123_456),
-                5: time(),
-                7: encode_integer(9),
-            }
-        ),
-    )
-    assert parse_authenticator(checked).client_time == expected
+@pytest.mark.parametrize("checksum", [b"", b"seven b"])
+@pytest.mark.parametrize("subkey", [None, 18, -138])
+def test_an_authenticator_with_checksum_and_subkey_and_without_is_read(
+    checksum: bytes, subkey: int | None
+) -> None:
+    typed = {0: encode_integer(subkey or 0x8003), 1: encode(OCTET_STRING, checksum)}
+    fields = {
+        0: encode_integer(5),
+        1: text("R"),
+        2: name("alice"),
+        3: sequence(typed) if checksum else b"",
+        4: encode_integer(123_456),
+        5: time(),
+        6: sequence(typed) if subkey else b"",
+        7: encode_integer(9),
+    }
+    present = {number: value for number, value in fields.items() if value}
+    read = parse_authenticator(encode(application_tag(2), sequence(present)))
+    assert read.client_time == datetime(2026, 11, 22, 22, 25, 48, 123_456, tzinfo=UTC)
+    assert (read.checksum_bytes, read.subkey_enctype) == (len(checksum), subkey)
 
 
 @pytest.mark.parametrize("padding", [b"\x00", b"\x00" * 15, b"\x07" * 7])

@@ -1,16 +1,27 @@
-"""Tickets edited with the service's own key: what no KDC would issue, and no client can make."""
+"""Tickets and authenticators edited with the service's own key.
+
+No KDC would issue such tickets, and no client can make them. But whoever has a ticket can put
+whatever it likes into an authenticator.
+"""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import suppress
+
+import krb5
+from elements import read_elements
 
 from authsrv.packages import decryption
 from authsrv.packages.keytab import KeytabSnapshot
-from authsrv.tokens.kerberos import parse_ap_req, parse_enc_ticket_part
+from authsrv.tokens.der import field_tag
+from authsrv.tokens.kerberos import ApReq, parse_ap_req, parse_enc_ticket_part
 from authsrv.tokens.spnego import unwrap_spnego
 
 Edit = Callable[[bytes], bytes]
+Kind = tuple[int, bytes, int]
+"""An encryption type, a key of it, and what it is used for."""
 
 # RFC 4120 section 7.5.1.
 _USAGE_TICKET = 2
@@ -22,31 +33,52 @@ _INVALID = 0x01
 
 
 def edited(token: bytes, snapshot: KeytabSnapshot, edit: Edit) -> bytes:
-    """The same token, whose ticket says something else, as long as before."""
+    """The same token, whose ticket says something else."""
     ap_req = parse_ap_req(unwrap_spnego(token))
-    key = decryption._service_key(ap_req, snapshot)
-    kind = ap_req.ticket_enctype, key, _USAGE_TICKET
-    return token.replace(ap_req.ticket_cipher, _encrypted_anew(ap_req.ticket_cipher, kind, edit))
+    plain, kind = _open(ap_req, snapshot)
+    cipher = ap_req.ticket_cipher
+    return _replaced(token, cipher, _encrypt(kind, edit(plain), len(cipher) - len(plain)))
 
 
 def with_authenticator(token: bytes, snapshot: KeytabSnapshot, edit: Edit) -> bytes:
-    """The same token, whose authenticator says something else, as long as before."""
+    """The same token, whose authenticator says something else."""
     ap_req = parse_ap_req(unwrap_spnego(token))
-    key = decryption._service_key(ap_req, snapshot)
-    plain = decryption._decrypt(ap_req.ticket_enctype, key, _USAGE_TICKET, ap_req.ticket_cipher)
-    session_key = parse_enc_ticket_part(plain).session_key
+    session_key = parse_enc_ticket_part(_open(ap_req, snapshot)[0]).session_key
     kind = ap_req.authenticator_enctype, session_key, _USAGE_AUTHENTICATOR
     cipher = ap_req.authenticator_cipher
-    return token.replace(cipher, _encrypted_anew(cipher, kind, edit))
+    plain = decryption._decrypt(*kind, cipher)
+    return _replaced(token, cipher, _encrypt(kind, edit(plain), len(cipher) - len(plain)))
 
 
-def _encrypted_anew(cipher: bytes, kind: tuple[int, bytes, int], edit: Edit) -> bytes:
-    enctype, key, usage = kind
-    plain = decryption._decrypt(enctype, key, usage, cipher)
-    changed = edit(plain)
-    assert changed != plain
-    assert len(changed) == len(plain)
-    return _encrypt(kind, changed, len(cipher))
+def _open(ap_req: ApReq, snapshot: KeytabSnapshot) -> tuple[bytes, Kind]:
+    for entry in krb5.kt_resolve(krb5.init_context(), snapshot.name.encode()):
+        kind = entry.key.enctype, entry.key.data, _USAGE_TICKET
+        with suppress(LookupError):
+            return decryption._decrypt(*kind, ap_req.ticket_cipher), kind
+    raise LookupError("no key opens the ticket")
+
+
+def _replaced(token: bytes, cipher: bytes, other: bytes) -> bytes:
+    outermost = read_elements(token)
+    (found,) = (
+        element for part in outermost for element in part.walk() if element.content == cipher
+    )
+    found.content = other
+    return b"".join(map(bytes, outermost))
+
+
+def in_field(number: int, at: int, content: bytes) -> Edit:
+    """Put other content into the element at a place inside of a field of the message."""
+
+    def edit(plain: bytes) -> bytes:
+        (message,) = read_elements(plain)
+        (fields,) = message.inside
+        field = next(field for field in fields.inside if field.tag == field_tag(number))
+        found = list(field.walk())[at]
+        found.content, found.inside = content, []
+        return bytes(message)
+
+    return edit
 
 
 def with_bad_checksum(plain: bytes) -> bytes:
@@ -74,8 +106,10 @@ def with_broken_pac(plain: bytes) -> bytes:
     return plain[:at] + bytes.fromhex("0400000007000000") + plain[at + len(header) :]
 
 
-def _encrypt(kind: tuple[int, bytes, int], plain: bytes, size: int) -> bytes:
+def _encrypt(kind: Kind, plain: bytes, more: int) -> bytes:
+    """Encrypt with AES, which pads nothing, and needs that many bytes more."""
     enctype, key, usage = kind
+    size = len(plain) + more
     library, context = decryption._library()
     key_buffer = ctypes.create_string_buffer(key, len(key))
     plain_buffer = ctypes.create_string_buffer(plain, len(plain))
