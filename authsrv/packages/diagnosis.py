@@ -34,6 +34,7 @@ from authsrv.errors import (
 )
 from authsrv.packages.decryption import TicketTimes, read_times
 from authsrv.packages.keytab import KeytabSnapshot
+from authsrv.packages.krb5_profile import process_replay_cache
 from authsrv.packages.replay import find_cache_fault
 from authsrv.packages.request_probe import (
     CacheVerdict,
@@ -288,7 +289,7 @@ def _by_cache(case: _Case) -> AuthsrvError:
     verdict = compare_caches(case.kerberos, case.snapshot.name, case.cache)
     if verdict is CacheVerdict.REPLAY:
         return ReplayError("the ticket's authenticator was used before")
-    fault = None if case.cache is None else find_cache_fault(case.cache)
+    fault = find_cache_fault(case.cache or process_replay_cache().encode())
     if verdict is CacheVerdict.BROKEN or (verdict is CacheVerdict.UNTOLD and fault):
         return ReplayCacheError(
             fault

@@ -52,6 +52,7 @@ from authsrv.errors import (
     KeytabError,
     LogonDeniedError,
     MechanismError,
+    ReplayCacheError,
     StateError,
     UnexpectedTokenError,
 )
@@ -60,6 +61,7 @@ from authsrv.identity import Identity
 from authsrv.packages.base import ContextRequest
 from authsrv.packages.krb5_profile import process_replay_cache
 from authsrv.packages.libkrb5 import load_libkrb5
+from authsrv.packages.replay import find_cache_fault
 from authsrv.packages.service_names import ServiceNames
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.settings import as_member
@@ -136,13 +138,19 @@ class PyspnegoPackage:
         Raises:
             KeytabError: NTLM_USER_FILE cannot be read where NTLM is on, or there is no credential
                 for Kerberos where it is off.
+            ReplayCacheError: NTLM is off, and libkrb5's replay cache cannot be written.
 
         Source: authsrv design decision 7.
         """
         if self.ntlm is NTLMPolicy.ON:
             _check_users()
-        else:
-            _check_kerberos()
+            return
+        _check_kerberos()
+        # It says in the log who else can read the keytab.
+        _default_keys()
+        fault = find_cache_fault(process_replay_cache().encode())
+        if fault is not None:
+            raise ReplayCacheError(fault)
 
 
 class _Context:
@@ -341,7 +349,7 @@ def _default_keys() -> Any:
     name = os.fsdecode(krb5.kt_default_name(krb5.init_context()))
     try:
         return _keytab_file(name.removeprefix("FILE:")).snapshot()
-    except KeytabError:
+    except (KeytabError, ConfigError):
         return KeytabSnapshot("", (), None)
 
 

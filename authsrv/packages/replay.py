@@ -168,7 +168,9 @@ def find_cache_fault(residual: bytes) -> str | None:
         os.close(opened)
     if kind == "dfl" and owner != os.geteuid():
         return f"the replay cache {path} belongs to another user (uid {owner})"
-    if room.f_blocks and not room.f_bfree:
+    # The last blocks of a disk are root's.
+    free = room.f_bavail if os.geteuid() else room.f_bfree
+    if room.f_blocks and not free:
         return f"the disk of the replay cache {path} is full"
     return None
 
@@ -176,7 +178,7 @@ def find_cache_fault(residual: bytes) -> str | None:
 def _default_file() -> Path:
     elsewhere = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 - MIT's own choice
     folder = os.environ.get("KRB5RCACHEDIR", elsewhere)
-    return Path(folder, f"krb5_{os.geteuid()}.rcache2")
+    return Path(f"{folder}/krb5_{os.geteuid()}.rcache2")
 
 
 def _private_folder(parent: Path) -> Path:

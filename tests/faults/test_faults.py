@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from initiators import fresh_token
+from initiators import INTEGRITY, MUTUAL, fresh_token
 from witness import CHALLENGE, Server, Witness, negotiate, serve
 
 from authsrv.acceptor import Acceptor
@@ -30,6 +30,7 @@ from authsrv.limits import Limits
 from authsrv.packages.base import ContextRequest
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.keytab import KeytabFile
+from authsrv.packages.pyspnego import PyspnegoPackage
 from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.testing.leaks import find_leak
@@ -98,6 +99,41 @@ WRONG = {
     make_text: "{} is not a keytab",
     make_truncated: "the keytab {} is truncated",
 }
+
+
+@pytest.mark.usefixtures("kerberos_environment")
+class TestReplayCache:
+    @pytest.mark.parametrize("flags", [[MUTUAL], [INTEGRITY]], ids=["mutual", "not mutual"])
+    @pytest.mark.parametrize("package", ["gssapi", "pyspnego"])
+    async def test_that_cannot_be_written_is_503_with_the_cause_until_it_can(
+        self,
+        witness: Witness,
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        package: str,
+        flags: list[object],
+    ) -> None:
+        """A client that asks for no mutual authentication is not called a replay either."""
+        folder = tmp_path / "absent"
+        monkeypatch.setenv("KRB5RCACHEDIR", str(folder))
+        cause = (
+            f"the replay cache {folder}/krb5_{os.geteuid()}.rcache2 cannot be opened for writing: "
+            "No such file or directory"
+        )
+        settings = (
+            {"keytab": kerberos_keytab} if package == "gssapi" else {"package": PyspnegoPackage()}
+        )
+        async with serve(witness, **settings) as server:
+            told = f"authentication is not possible yet: {cause}"
+            assert told in [record.getMessage() for record in witness.log.records]
+            token = fresh_token(flags=flags)
+            for _ in range(2):
+                answer = await server.ask(token)
+                witness.expect(answer, 503, "replay-cache", cause, level=logging.ERROR)
+            folder.mkdir()
+            await server.must_let_in(token)
+            witness.expect(await server.ask(token), 401, "replay", "the ticket's .* used before")
 
 
 @pytest.mark.usefixtures("kerberos_environment")

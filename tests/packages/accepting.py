@@ -2,8 +2,8 @@
 
     python accepting.py KEYTAB CACHE
 
-It reads tokens from its standard input, one a line in base64, and answers each with a line: the
-principal, or the slug of the error.
+It says "ready", or what is in the way. Then it reads tokens from its standard input, one a line in
+base64, and answers each with a line: the principal, or the slug of the error.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import sys
 
+from authsrv.errors import AuthsrvError
 from authsrv.packages.base import ContextRequest
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.replay import MITReplayCache, ProcessReplayCache, ReplayProtection
@@ -30,10 +31,17 @@ def judge(package: GssapiPackage, token: bytes) -> str:
     return result.error.slug if isinstance(result, Refused) else "continue"
 
 
+def check(package: GssapiPackage) -> str:
+    try:
+        package.check()
+    except AuthsrvError as error:
+        return error.cause
+    return "ready"
+
+
 def main() -> None:
     package = GssapiPackage(sys.argv[1], replay=choose(sys.argv[2]))
-    package.check()
-    print("ready", flush=True)
+    print(check(package), flush=True)
     for line in sys.stdin:
         print(judge(package, base64.b64decode(line)), flush=True)
 

@@ -232,6 +232,12 @@ def test_a_path_of_realms_that_is_not_trusted(
     )
 
 
+# A file system of one page, which is taken.
+FULL = """
+mount -t tmpfs -o size=4k tmpfs "$1" && head -c 4096 /dev/zero > "$1/all" && shift && exec "$@"
+"""
+
+
 class TestReplayCache:
     @each_client
     @pytest.mark.parametrize("name", ["/nowhere/cache", "/dev/full"])
@@ -310,6 +316,24 @@ class TestReplayCache:
         with pytest.raises(ReplayCacheError):
             package.check()
         assert isinstance(refusal(package, fresh_token()), ReplayCacheError)
+
+    @each_client
+    def test_on_a_full_disk_is_told_at_start_and_with_each_refusal(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        tmp_path: Path,
+        flags: list[object],
+    ) -> None:
+        shell = ["unshare", "-r", "-m", "sh", "-c", FULL, "sh", tmp_path]
+        done = subprocess.run(
+            [*shell, sys.executable, ACCEPTING, kerberos_keytab, f"file2:{tmp_path}/cache"],
+            input=base64.b64encode(fresh_token(flags=flags)).decode(),
+            capture_output=True,
+            text=True,
+        )
+        cause = f"the disk of the replay cache {tmp_path}/cache is full"
+        assert done.stdout.splitlines() == [cause, "replay-cache"], done.stderr
 
     def test_in_memory_of_the_process_has_nothing_to_check(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,7 +47,9 @@ from authsrv.testing.handshakes import (
     take_step,
 )
 from authsrv.testing.leaks import find_leak, overhear
+from authsrv.tokens.der_writer import build_frame
 from authsrv.tokens.spnego import (
+    IAKERB,
     KERBEROS,
     NTLM,
     NegState,
@@ -429,6 +431,43 @@ class TestKerberos:
         error = error_of(ask(package, token))
         assert isinstance(error, KeytabError)
         assert error.cause == told
+
+    @pytest.mark.parametrize("make", [fresh_token, kerberos_token])
+    def test_when_the_keytab_is_deleted_it_is_the_servers_fault(
+        self,
+        package: PyspnegoPackage,
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        make: Callable[[], bytes],
+    ) -> None:
+        keytab = tmp_path / "keytab"
+        keytab.write_bytes(kerberos_keytab.read_bytes())
+        monkeypatch.setenv("KRB5_KTNAME", f"FILE:{keytab}")
+        package.check()
+        token = make()
+        assert isinstance(ask(package, token), Established)
+        assert isinstance(error_of(ask(package, token)), ReplayError)
+        keytab.unlink()
+        assert isinstance(error_of(ask(package, make())), KeytabError)
+        iakerb = build_neg_token_init([KERBEROS], build_frame(IAKERB, b"request"))
+        assert isinstance(error_of(ask(package, iakerb)), KeytabError)
+
+    def test_a_keytab_that_others_can_read_is_told_at_start(
+        self,
+        package: PyspnegoPackage,
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        keytab = tmp_path / "keytab"
+        keytab.write_bytes(kerberos_keytab.read_bytes())
+        keytab.chmod(0o644)
+        monkeypatch.setenv("KRB5_KTNAME", f"FILE:{keytab}")
+        for _ in range(2):
+            package.check()
+        assert caplog.messages == [f"the keytab {keytab} can be read by everybody"]
 
     @pytest.mark.parametrize("oid", ["1.2.3.4", "1.3.6.1.4.1.311.2.2.30"])
     def test_an_unknown_mechanism_is_the_clients_choice(
