@@ -30,6 +30,8 @@ _NUMBERS = itertools.count(1)
 KERBEROS_MECH = gss.OID.from_int_seq(KERBEROS)
 SPNEGO_MECH = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 MUTUAL = gss.RequirementFlag.mutual_authentication
+DCE = 0x1000
+"""GSS_C_DCE_STYLE of MIT krb5's gssapi_ext.h: three legs, and requests without a frame."""
 DELEGATE = gss.RequirementFlag.delegate_to_peer
 INTEGRITY = gss.RequirementFlag.integrity
 """By itself: no mutual authentication, which python-gssapi asks for where no flag is given."""

@@ -37,7 +37,7 @@ def edited(token: bytes, snapshot: KeytabSnapshot, edit: Edit) -> bytes:
     ap_req = parse_ap_req(unwrap_spnego(token))
     plain, kind = _open(ap_req, snapshot)
     cipher = ap_req.ticket_cipher
-    return _replaced(token, cipher, _encrypt(kind, edit(plain), len(cipher) - len(plain)))
+    return with_content(token, cipher, _encrypt(kind, edit(plain), len(cipher) - len(plain)))
 
 
 def with_authenticator(token: bytes, snapshot: KeytabSnapshot, edit: Edit) -> bytes:
@@ -47,7 +47,7 @@ def with_authenticator(token: bytes, snapshot: KeytabSnapshot, edit: Edit) -> by
     kind = ap_req.authenticator_enctype, session_key, _USAGE_AUTHENTICATOR
     cipher = ap_req.authenticator_cipher
     plain = decryption._decrypt(*kind, cipher)
-    return _replaced(token, cipher, _encrypt(kind, edit(plain), len(cipher) - len(plain)))
+    return with_content(token, cipher, _encrypt(kind, edit(plain), len(cipher) - len(plain)))
 
 
 def _open(ap_req: ApReq, snapshot: KeytabSnapshot) -> tuple[bytes, Kind]:
@@ -58,10 +58,11 @@ def _open(ap_req: ApReq, snapshot: KeytabSnapshot) -> tuple[bytes, Kind]:
     raise LookupError("no key opens the ticket")
 
 
-def _replaced(token: bytes, cipher: bytes, other: bytes) -> bytes:
+def with_content(token: bytes, content: bytes, other: bytes) -> bytes:
+    """The same token, with other content in the one element that has this content."""
     outermost = read_elements(token)
     (found,) = (
-        element for part in outermost for element in part.walk() if element.content == cipher
+        element for part in outermost for element in part.walk() if element.content == content
     )
     found.content = other
     return b"".join(map(bytes, outermost))

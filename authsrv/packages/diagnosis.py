@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from authsrv.errors import (
@@ -41,6 +41,7 @@ from authsrv.packages.request_probe import (
     ask_libkrb5,
     can_read_pac,
     compare_caches,
+    frame_bare_request,
     permitted_enctypes,
 )
 from authsrv.packages.service_names import ServiceNames
@@ -158,6 +159,7 @@ def diagnose(
 
     Source: authsrv design decision 5.
     """
+    failure = replace(failure, token=frame_bare_request(failure.token))
     seen = peek(failure.token)
     error = _by_major(failure, seen, snapshot)
     if error is None:

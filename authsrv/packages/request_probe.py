@@ -19,14 +19,18 @@ import gssapi.raw as gss
 from authsrv.errors import InvalidTokenError
 from authsrv.packages.libkrb5 import load_libkrb5
 from authsrv.tokens import der
+from authsrv.tokens.der import Reader
 from authsrv.tokens.der_types import read_oid
+from authsrv.tokens.der_writer import build_frame, encode, encode_field
 from authsrv.tokens.kerberos import parse_krb_error
+from authsrv.tokens.spnego import KERBEROS
 
 __all__ = [
     "CacheVerdict",
     "ask_libkrb5",
     "can_read_pac",
     "compare_caches",
+    "frame_bare_request",
     "permitted_enctypes",
 ]
 
@@ -34,13 +38,14 @@ __all__ = [
 _TABLE: Final = -1765328384
 _REPEAT: Final = 34
 _NO_CACHE: Final = b"none:"
-_TOKEN_ID_BYTES: Final = 2
-# RFC 4120 section 5.5.1, the beginning of an AP-REQ up to its options: their first octet tells how
-# many bits are unused, the second one has the flag.
-_BEFORE_OPTIONS: Final = bytes.fromhex("a003020105a10302010ea2070305")
-_MUTUAL_REQUIRED: Final = 0x20
+_AP_REQ_ID: Final = b"\x01\x00"
+_AP_REQ: Final = der.application_tag(14)
+_AP_REQ_FIELDS: Final = 5
+# RFC 4120 section 5.5.1: the options of an AP-REQ are its field 2, and bit 2 asks for an answer.
+_OPTIONS: Final = 2
+_MUTUAL_REQUIRED: Final = encode(der.BIT_STRING, bytes.fromhex("0020000000"))
 
-_KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
+_KERBEROS = gss.OID.from_int_seq(KERBEROS)
 
 
 class CacheVerdict(enum.Enum):
@@ -85,9 +90,7 @@ def ask_libkrb5(token: bytes, keytab: str) -> int | None:
     if not keytab:
         return None
     try:
-        reader = der.open_frame(token)
-        read_oid(reader)
-        code = _read_request(reader.take_rest()[_TOKEN_ID_BYTES:], keytab)
+        code = _read_request(_message(token), keytab)
     except (InvalidTokenError, OSError):
         return None
     return code if not code else code - _TABLE
@@ -122,6 +125,22 @@ def _context() -> Iterator[tuple[Any, ctypes.c_void_p]]:
         yield library, context
     finally:
         library.krb5_free_context(context)
+
+
+def frame_bare_request(token: bytes) -> bytes:
+    """Put GSS-API's frame around a request that has none, as those of DCE.
+
+    Args:
+        token: From the client, untrusted; of any length.
+
+    Returns:
+        The request in its frame, or the token as it is where it is no bare request.
+
+    Source: RFC 4121 section 4.1; MS-KILE section 3.1.1.2 (DCE style).
+    """
+    if token[:1] != bytes((_AP_REQ,)):
+        return token
+    return build_frame(KERBEROS, _AP_REQ_ID + token)
 
 
 def permitted_enctypes() -> frozenset[int] | None:
@@ -208,8 +227,18 @@ def _attempt(token: bytes, keytab: str, cache: bytes | None) -> int | None:
 
 
 def _demanding_answer(token: bytes) -> bytes:
-    found = token.find(_BEFORE_OPTIONS)
-    at = found + len(_BEFORE_OPTIONS) + 1
-    if found < 0 or at >= len(token):
+    """The same request, with no option but the one that asks for an answer."""
+    try:
+        request = Reader(Reader(Reader(_message(token)).read(_AP_REQ)).read(der.SEQUENCE))
+        fields = [request.read(der.field_tag(number)) for number in range(_AP_REQ_FIELDS)]
+    except InvalidTokenError:
         return token
-    return token[:at] + bytes((token[at] | _MUTUAL_REQUIRED,)) + token[at + 1 :]
+    fields[_OPTIONS] = _MUTUAL_REQUIRED
+    written = (encode_field(number, content) for number, content in enumerate(fields))
+    return frame_bare_request(encode(_AP_REQ, encode(der.SEQUENCE, *written)))
+
+
+def _message(token: bytes) -> bytes:
+    reader = der.open_frame(token)
+    read_oid(reader)
+    return reader.take_rest()[len(_AP_REQ_ID) :]

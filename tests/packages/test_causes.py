@@ -11,10 +11,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import gssapi.raw as gss
 import pytest
-from initiators import INTEGRITY, KERBEROS_MECH, MUTUAL, SPNEGO_MECH, fresh_token
+from initiators import (
+    DCE,
+    INTEGRITY,
+    KERBEROS_MECH,
+    MUTUAL,
+    SPNEGO_MECH,
+    fresh_token,
+    kerberos_token,
+)
 from tickets import (
     edited,
     flagged_invalid,
@@ -23,6 +32,7 @@ from tickets import (
     with_authenticator,
     with_bad_checksum,
     with_broken_pac,
+    with_content,
 )
 
 from authsrv.devrealm import EncryptionType, Realm
@@ -36,9 +46,10 @@ from authsrv.errors import (
     UnknownCauseError,
 )
 from authsrv.packages import request_probe
+from authsrv.packages.diagnosis import diagnose
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.replay import MITReplayCache, ProcessReplayCache
-from authsrv.results import Established, Refused, Result
+from authsrv.results import Continue, Established, Refused, Result
 from authsrv.testing.handshakes import open_context
 
 ACCEPTING = Path(__file__).with_name("accepting.py")
@@ -263,15 +274,66 @@ class TestReplayCache:
             assert isinstance(error, ReplayError)
             assert error.cause == "the ticket's authenticator was used before"
 
+    @pytest.mark.parametrize("options", ["0400000000", "00", "000000000000", "0018000001"])
     def test_that_works_is_not_blamed_whatever_the_options_of_the_request(
-        self, package: GssapiPackage
+        self, package: GssapiPackage, options: str
     ) -> None:
-        """Found by mutation: an odd count of unused bits, and nothing that asks for an answer."""
+        """Found by mutation: odd bits and octets, and nothing that asks for an answer."""
         token = fresh_token(flags=[INTEGRITY])
-        odd = token.replace(bytes.fromhex("03050000000000"), bytes.fromhex("03050400000000"))
-        assert odd != token
+        # RFC 4120 section 5.5.1: a BIT STRING whose first octet counts bits that are unused.
+        odd = with_content(token, bytes(5), bytes.fromhex(options))
         assert isinstance(ask(package, token), Established)
         assert isinstance(refusal(package, odd), ReplayError)
+
+    def test_that_works_is_not_blamed_for_a_replay_without_a_frame(
+        self, package: GssapiPackage
+    ) -> None:
+        """As the tokens of DCE are."""
+        token = kerberos_token(flags=[MUTUAL, DCE])
+        assert token[0] == 0x6E
+        assert isinstance(ask(package, token), Continue)
+        assert isinstance(refusal(package, token), ReplayError)
+
+    def test_that_does_not_tell_what_it_is_about_is_not_blamed_either(
+        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Should ever a request be accepted that cannot be made to ask for an answer."""
+        monkeypatch.setattr(request_probe, "_demanding_answer", lambda token: token)
+        token = fresh_token(flags=[INTEGRITY])
+        assert isinstance(ask(package, token), Established)
+        error = refusal(package, token)
+        assert isinstance(error, UnknownCauseError)
+        assert "the authenticator was used before, or the cache is full" in error.cause
+
+    def test_that_came_right_in_the_meantime_is_not_blamed(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        folder = tmp_path / "absent"
+
+        def diagnose_later(*case: Any) -> AuthsrvError:
+            folder.mkdir()
+            return diagnose(*case)
+
+        monkeypatch.setattr("authsrv.packages.gssapi.diagnose", diagnose_later)
+        cache = MITReplayCache(f"file2:{folder}/cache")
+        error = refusal(GssapiPackage(kerberos_keytab, replay=cache), fresh_token())
+        assert isinstance(error, UnknownCauseError)
+        assert error.cause.startswith("the ticket was refused once, and is good now: ")
+
+    def test_that_belongs_to_another_user_is_told_at_start(
+        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """libkrb5 uses no such file; somebody else may have put it there."""
+        monkeypatch.setenv("KRB5RCACHEDIR", str(tmp_path))
+        owner = os.geteuid()
+        (tmp_path / f"krb5_{owner + 1}.rcache2").touch(mode=0o666)
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+        with pytest.raises(ReplayCacheError, match=rf"belongs to another user \(uid {owner}\)"):
+            package.check()
 
     @pytest.mark.parametrize("default", ["default", "named"])
     def test_that_cannot_be_written_is_told_at_start(
@@ -369,6 +431,17 @@ def test_what_nothing_shows_is_unknown_and_has_libkrb5s_code(
     assert error.cause == (
         "libkrb5's code is 22; ticket and authenticator open with our key, and no PAC is broken"
     )
+
+
+def test_an_encryption_type_is_not_blamed_where_nothing_shows_that_it_is_not_permitted(
+    package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authsrv.packages.diagnosis.permitted_enctypes", lambda: None)
+    unknown_subkey = in_field(6, 3, b"\x63")
+    token = with_authenticator(fresh_token(), package.keytab.snapshot(), unknown_subkey)
+    error = refusal(package, token)
+    assert isinstance(error, UnknownCauseError)
+    assert error.cause.startswith("libkrb5's code is -1765328148; ")
 
 
 def test_where_libkrb5_cannot_be_asked_the_cause_is_unknown(
