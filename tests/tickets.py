@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from contextlib import suppress
 
-import krb5
 from elements import read_elements
 
 from authsrv.packages import decryption
@@ -51,11 +49,8 @@ def with_authenticator(token: bytes, snapshot: KeytabSnapshot, edit: Edit) -> by
 
 
 def _open(ap_req: ApReq, snapshot: KeytabSnapshot) -> tuple[bytes, Kind]:
-    for entry in krb5.kt_resolve(krb5.init_context(), snapshot.name.encode()):
-        kind = entry.key.enctype, entry.key.data, _USAGE_TICKET
-        with suppress(LookupError):
-            return decryption._decrypt(*kind, ap_req.ticket_cipher), kind
-    raise LookupError("no key opens the ticket")
+    ticket = decryption.open_ticket(ap_req, snapshot)
+    return ticket.plain, (ticket.enctype, ticket.key, _USAGE_TICKET)
 
 
 def with_content(token: bytes, content: bytes, other: bytes) -> bytes:
@@ -102,9 +97,8 @@ def with_another_pac(plain: bytes) -> bytes:
 
 def with_broken_pac(plain: bytes) -> bytes:
     """MS-PAC section 2.3: the number of buffers, and the version, which is 0."""
-    header = bytes.fromhex("0400000000000000")
-    at = plain.index(header)
-    return plain[:at] + bytes.fromhex("0400000007000000") + plain[at + len(header) :]
+    at = plain.index(parse_enc_ticket_part(plain).pac) + 4
+    return plain[:at] + b"\x07" + plain[at + 1 :]
 
 
 def _encrypt(kind: Kind, plain: bytes, more: int) -> bytes:

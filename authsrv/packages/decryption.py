@@ -23,7 +23,7 @@ from authsrv.packages.keytab import KeytabSnapshot
 from authsrv.packages.libkrb5 import load_libkrb5
 from authsrv.tokens.kerberos import ApReq, parse_authenticator, parse_enc_ticket_part
 
-__all__ = ["TicketTimes", "read_times"]
+__all__ = ["OpenTicket", "TicketTimes", "open_ticket", "read_times", "verify_checksum"]
 
 # RFC 4120 section 7.5.1, key usage numbers.
 _USAGE_TICKET = 2
@@ -42,6 +42,15 @@ class _Keyblock(ctypes.Structure):
     _fields_ = [
         ("magic", ctypes.c_int32),
         ("enctype", ctypes.c_int32),
+        ("length", ctypes.c_uint),
+        ("contents", ctypes.c_void_p),
+    ]
+
+
+class _Checksum(ctypes.Structure):
+    _fields_ = [
+        ("magic", ctypes.c_int32),
+        ("checksum_type", ctypes.c_int32),
         ("length", ctypes.c_uint),
         ("contents", ctypes.c_void_p),
     ]
@@ -83,6 +92,23 @@ class TicketTimes:
     checksum_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenTicket:
+    """A ticket that a key of ours opens.
+
+    Args:
+        plain: Its encrypted part, decrypted: a secret.
+        enctype: The encryption type of the key.
+        key: The key: a secret.
+
+    Source: RFC 4120 section 5.3.
+    """
+
+    plain: bytes = field(repr=False)
+    enctype: int
+    key: bytes = field(repr=False)
+
+
 def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
     """Read the times of a ticket with the key from a keytab, whatever service it is there for.
 
@@ -99,7 +125,7 @@ def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
     Source: RFC 4120 section 3.2.3; MIT krb5, krb5_c_decrypt.
     """
     try:
-        ticket = parse_enc_ticket_part(_open_ticket(ap_req, snapshot))
+        ticket = parse_enc_ticket_part(open_ticket(ap_req, snapshot).plain)
     except Exception:
         # Numbers that fit no C type, names that are none, a library that is not there: whatever
         # it is, the refusal is certain already and only its words get poorer.
@@ -127,14 +153,70 @@ def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
     )
 
 
-def _open_ticket(ap_req: ApReq, snapshot: KeytabSnapshot) -> bytes:
+def open_ticket(ap_req: ApReq, snapshot: KeytabSnapshot) -> OpenTicket:
+    """Open a ticket with whichever key of a keytab opens it.
+
+    Args:
+        ap_req: The AP-REQ, from the client, untrusted.
+        snapshot: The keys to try.
+
+    Returns:
+        The ticket, and the key.
+
+    Raises:
+        LookupError: No key opens it, or libkrb5 cannot be used.
+        OSError: libkrb5 is not there.
+        krb5.Krb5Error: There is no such keytab.
+
+    Source: MIT krb5, krb5_rd_req, krb5_c_decrypt.
+    """
     enctype = ap_req.ticket_enctype
     # The keytab as the snapshot holds it belongs to a context that other threads use.
     for entry in krb5.kt_resolve(krb5.init_context(), snapshot.name.encode()):
         if entry.key.enctype == enctype:
             with suppress(LookupError):
-                return _decrypt(enctype, entry.key.data, _USAGE_TICKET, ap_req.ticket_cipher)
+                key = bytes(entry.key.data)
+                plain = _decrypt(enctype, key, _USAGE_TICKET, ap_req.ticket_cipher)
+                return OpenTicket(plain, enctype, key)
     raise LookupError("no key opens the ticket")
+
+
+def verify_checksum(
+    ticket: OpenTicket, usage: int, data: bytes, kind: int, checksum: bytes
+) -> bool:
+    """Verify a checksum that was made with the key of a ticket.
+
+    Args:
+        ticket: The ticket.
+        usage: The key usage number.
+        data: What the checksum is over.
+        kind: The type of the checksum.
+        checksum: The checksum; of the length that its type has.
+
+    Returns:
+        Whether libkrb5 finds it right.
+
+    Raises:
+        LookupError: libkrb5 cannot be used.
+        OSError: It is not there.
+
+    Source: MIT krb5, krb5_c_verify_checksum; RFC 3961 section 4.
+    """
+    library, context = _library()
+    buffers = [
+        ctypes.create_string_buffer(part, len(part)) for part in (ticket.key, data, checksum)
+    ]
+    key_at, data_at, checksum_at = map(ctypes.addressof, buffers)
+    valid = ctypes.c_uint(0)
+    code = library.krb5_c_verify_checksum(
+        context,
+        ctypes.byref(_Keyblock(0, ticket.enctype, len(ticket.key), key_at)),
+        ctypes.c_int32(usage),
+        ctypes.byref(_Data(0, len(data), data_at)),
+        ctypes.byref(_Checksum(0, kind, len(checksum), checksum_at)),
+        ctypes.byref(valid),
+    )
+    return code == 0 and valid.value == 1
 
 
 @functools.cache

@@ -7,7 +7,7 @@ the anonymous flag is not set. Its name's type tells, and the name itself (see I
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import gssapi.raw as gss
@@ -20,6 +20,9 @@ __all__ = ["client_name", "delegated_credential", "end_of_ticket", "read_name_at
 # RFC 2743 section 4.5 and RFC 2744 section 5.1.
 _ANONYMOUS_NAME: Final = gss.NameType.anonymous
 _ANONYMOUS_FLAG: Final = 0x40
+
+# MIT krb5: the attributes of a PAC begin with the name of the whole.
+_PAC: Final = "urn:mspac:"
 
 
 def client_name(answer: Any) -> str:
@@ -69,19 +72,26 @@ def end_of_ticket(lifetime: int | None, asked_at: float, skew: int) -> datetime.
     return datetime.datetime.fromtimestamp(int(asked_at) + lifetime - skew, datetime.UTC)
 
 
-def read_name_attributes(name: Any, wanted: Iterable[str]) -> dict[str, tuple[bytes, ...]]:
+def read_name_attributes(
+    name: Any, wanted: Iterable[str], is_signed: Callable[[bytes], bool]
+) -> dict[str, tuple[bytes, ...]]:
     """Read what the issuer says of the client.
 
     Args:
         name: The client's name in the established context.
         wanted: The attributes to read.
+        is_signed: Tells whether a PAC is signed; it is asked where attributes of one are wanted,
+            for libkrb5 1.21 to 1.22 authenticate one that is not.
 
     Returns:
         Those that are there and authenticated.
 
-    Source: RFC 6680 section 4.
+    Source: RFC 6680 section 4; MS-PAC section 2.8.1.
     """
     values: dict[str, tuple[bytes, ...]] = {}
+    wanted = tuple(wanted)
+    if any(attribute.startswith(_PAC) for attribute in wanted) and not is_signed(_read_pac(name)):
+        wanted = tuple(attribute for attribute in wanted if not attribute.startswith(_PAC))
     for attribute in wanted:
         try:
             told = gss.get_name_attribute(name, attribute.encode())
@@ -91,6 +101,15 @@ def read_name_attributes(name: Any, wanted: Iterable[str]) -> dict[str, tuple[by
         if told.authenticated:
             values[attribute] = tuple(told.values)
     return values
+
+
+def _read_pac(name: Any) -> bytes:
+    """The whole PAC that libkrb5 reads its attributes from; empty where there is none."""
+    try:
+        told = gss.get_name_attribute(name, _PAC.encode())
+    except gss.GSSError:
+        return b""
+    return bytes(told.values[0]) if told.values else b""
 
 
 def delegated_credential(native: Any) -> DelegatedCredential | None:

@@ -60,6 +60,7 @@ try:
     )
     from authsrv.packages.gss_spnego import Leg, read_first, read_next
     from authsrv.packages.keytab import KeytabFile, KeytabSnapshot
+    from authsrv.packages.pac_signature import is_signed_for_us
 except ImportError as missing:
     raise ConfigError(
         f"the package 'gssapi' needs the extra authsrv[kerberos]: {missing.name} is not installed"
@@ -90,7 +91,8 @@ class GssapiPackage:
             their own: what a ticket says that it is for is not authenticated.
         replay: Where used authenticators are remembered.
         name_attributes: The name attributes to read into the identity (RFC 6680), such as
-            "urn:mspac:logon-info"; none by default.
+            "urn:mspac:logon-info"; none by default. Those of a PAC are read only where it is signed
+            with the service's key, which libkrb5 1.21 to 1.22 do not tell.
 
     Raises:
         ConfigError: A service is not of the form "HTTP/host", or a setting is of a wrong type.
@@ -308,9 +310,14 @@ class _Context:
             channel_bound=bound,
             delegated=delegated_credential(answer.delegated_creds),
             name_attributes=read_name_attributes(
-                answer.initiator_name, self._package.name_attributes
+                answer.initiator_name, self._package.name_attributes, self._is_signed
             ),
         )
+
+    def _is_signed(self, pac: bytes) -> bool:
+        if self._credential is None:
+            return False
+        return is_signed_for_us(pac, self._kerberos[0], self._credential[0])
 
     def _asked_service(self) -> str:
         if not self._kerberos:

@@ -66,6 +66,7 @@ LEFT_OUT = {
     "packages/test_gssapi.py": _MIT,
     "packages/test_gssapi_initiator.py": _MIT,
     "packages/test_keytab.py": _MIT,
+    "packages/test_pac_signature.py": _MIT,
     "packages/test_pyspnego.py": _MIT,
     "packages/test_replay.py": _MIT,
     "packages/test_sspi_conformance.py": "knows one user, as sspi-rs does",
