@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from initiators import kerberos_token
@@ -77,12 +79,25 @@ def resized(kind: int, size: int) -> Edit:
     return edit
 
 
+def signed_by_anybody(number: int, digest: Callable[[bytes], Any]) -> Edit:
+    """A PAC of two signatures, whose checksum needs no key: MS11-013."""
+
+    def edit(pac: bytes) -> bytes:
+        size = 4 + digest(b"").digest_size
+        head = struct.pack("<IIIIQIIQ", 2, 0, SERVER, size, 40, KDC, size, 40 + size)
+        kind = number.to_bytes(4, "little")
+        blank = head + (kind + bytes(size - 4)) * 2
+        return blank[:44] + digest(blank).digest() + blank[40 + size :]
+
+    return edit
+
+
 WRONG: dict[str, Edit] = {
+    "a signature of anybody's (MD5)": signed_by_anybody(7, hashlib.md5),
+    "a signature of anybody's (SHA-1)": signed_by_anybody(14, hashlib.sha1),
     "another name": flipped(CLIENT, -1),
     "another signature": flipped(SERVER, 4),
     "a checksum of another length": with_checksum_type(19),
-    "a checksum without a key (SHA-1)": with_checksum_type(14),
-    "a checksum without a key (MD5)": with_checksum_type(7),
     "a checksum for keys of RC4": with_checksum_type(-138),
     "an unknown checksum": with_checksum_type(99),
     "no signature of the server": renumbered(SERVER, 99),
