@@ -1,0 +1,48 @@
+"""Logging for applications that have not set up any: `run_app` calls it.
+
+Python's own last resort shows warnings, without time or name, and no log-in. An application that
+has said anything about its logs is left alone, also if it says so after `run_app` was called.
+"""
+
+from __future__ import annotations
+
+import logging
+
+__all__ = ["log_to_stderr"]
+
+_OURS = ("authsrv", "authsrv.audit")
+_SERVERS = "aiohttp"
+_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+class _UntilSetUp(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to standard error until somebody gives the root logger a handler."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            super().emit(record)
+
+
+def log_to_stderr() -> None:
+    """Write what authsrv and aiohttp have to say to standard error, unless logging is set up.
+
+    The log "authsrv" takes INFO: one line for each request that was challenged, authenticated or
+    refused. A level that was given to it, or to "authsrv.audit", stays as it is.
+
+    Source: Python, logging (handlers, propagation, last resort).
+    """
+    if logging.getLogger().handlers or any(map(_is_set_up, _OURS)):
+        return
+    handler = _UntilSetUp()
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    ours = logging.getLogger(_OURS[0])
+    ours.addHandler(handler)
+    if ours.level == logging.NOTSET:
+        ours.setLevel(logging.INFO)
+    if not _is_set_up(_SERVERS):
+        logging.getLogger(_SERVERS).addHandler(handler)
+
+
+def _is_set_up(name: str) -> bool:
+    log = logging.getLogger(name)
+    return bool(log.handlers) or not log.propagate
