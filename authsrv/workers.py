@@ -40,6 +40,7 @@ from typing import Any, TypeVar
 from authsrv.blocking import BlockingCall, PendingCalls, Receiver
 from authsrv.errors import OverloadedError, StateError
 from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.settings import as_instance
 
 __all__ = ["WorkerPool"]
 
@@ -64,11 +65,14 @@ class WorkerPool:
         limits: max_workers, max_queued and step_seconds are read.
         name: The beginning of the threads' names.
 
+    Raises:
+        ConfigError: The limits are of a wrong type.
+
     Source: authsrv design decision 4.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, name: str = "authsrv") -> None:
-        self._limits = limits
+        self._limits = as_instance(Limits, limits, "limits")
         self._name = name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._guard = threading.Lock()

@@ -19,17 +19,22 @@ from aiohttp import web
 import authsrv
 from authsrv import sspi
 from authsrv.acceptor import Acceptor, Initiator
-from authsrv.aiohttp import AccessRules, AppRunner, NegotiateAuth, server_settings, setup
+from authsrv.aiohttp import AccessRules, AppRunner, NegotiateAuth, run_app, server_settings, setup
 from authsrv.bindings import ChannelBindings, tls_server_end_point
-from authsrv.client import NegotiateClient
+from authsrv.client import NegotiateClient, Negotiation
 from authsrv.client.hosts import HostList
 from authsrv.client.policy import ClientPolicy
 from authsrv.errors import ConfigError
 from authsrv.limits import Limits
 from authsrv.packages.base import ContextRequest, InitiatorRequest
+from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage
+from authsrv.packages.keytab import KeytabFile
 from authsrv.packages.pyspnego import PyspnegoPackage
+from authsrv.packages.registry import Keytab
+from authsrv.packages.replay import ProcessReplayCache
 from authsrv.packages.scripted import ScriptedPackage
+from authsrv.workers import WorkerPool
 
 PACKAGE = ScriptedPackage()
 HANDLE = sspi.CredentialHandle()
@@ -196,3 +201,37 @@ def test_limits_are_numbers(given: dict[str, Any]) -> None:
 def test_access_rules_are_what_they_say(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         AccessRules(**given)
+
+
+OTHERS: list[tuple[str, Callable[[Any], Any]]] = [
+    ("keytab", GssapiPackage),
+    ("keytab", lambda wrong: setup(web.Application(), keytab=wrong or 7)),
+    ("settle_seconds", lambda wrong: KeytabFile("/keytab", settle_seconds=wrong)),
+    ("path", Keytab),
+    ("hosts", lambda wrong: ClientPolicy(wrong, HostList([]), {})),
+    ("delegates", lambda wrong: ClientPolicy(HostList(["x"]), wrong, {})),
+    ("initiator", lambda wrong: Negotiation(wrong, CLIENT.policy)),
+    ("policy", lambda wrong: Negotiation(CLIENT.initiator, wrong)),
+    ("limits", WorkerPool),
+    ("max_entries|room", lambda wrong: ProcessReplayCache(max_entries=wrong)),
+    ("ssl_context", lambda wrong: start(ssl_context=wrong or 7)),
+    ("port", lambda wrong: start(port="80" if wrong is None else wrong)),
+]
+CLIENT = NegotiateClient(["x"])
+
+
+def start(**given: Any) -> None:
+    """Run an application that cannot run: nothing is bound where a setting is not refused."""
+    run_app(web.Application(), host="127.0.0.1", sock=NO_SOCKET, **given)
+
+
+NO_SOCKET: Any = object()
+
+
+@pytest.mark.parametrize(("setting", "make"), OTHERS)
+@pytest.mark.parametrize("wrong", [None, True, float("nan"), [], {}, b"/keytab"])
+def test_other_settings_are_of_their_type(
+    setting: str, make: Callable[[Any], Any], wrong: Any
+) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        make(wrong)

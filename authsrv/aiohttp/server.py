@@ -29,6 +29,7 @@ from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.selfcheck import ask_itself
 from authsrv.aiohttp.tls import note_channel
 from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.settings import as_optional
 
 __all__ = ["AppRunner", "run_app"]
 
@@ -111,11 +112,14 @@ def run_app(
 
     Raises:
         OSError: The address cannot be listened on.
-        ConfigError: A setting can never work, a request of the server's own was let in without a
-            token where one is required, or this release of aiohttp is not known.
+        ConfigError: A setting is of a wrong type or can never work, a request of the server's own
+            was let in without a token where one is required, or this release of aiohttp is not
+            known.
 
     Source: aiohttp, web.run_app.
     """
+    as_optional(ssl.SSLContext, ssl_context, "ssl_context")
+    as_optional(int, port, "port")
     log_to_stderr()
     runner = AppRunner(app, limits=limits, handle_signals=True, **settings)
     listening = _serve(runner, host, port, path, sock, ssl_context, print)

@@ -31,6 +31,7 @@ from authsrv.http.headers import build_challenge, negotiate_token
 from authsrv.limits import Limits
 from authsrv.packages.base import InitiatorRequest
 from authsrv.results import Continue, Established, Refused, Result
+from authsrv.settings import as_instance
 
 __all__ = ["Negotiation"]
 
@@ -44,12 +45,15 @@ class Negotiation:
         initiator: What begins the handshakes.
         policy: What is asked of the servers.
 
+    Raises:
+        ConfigError: One of these is of a wrong type.
+
     Source: RFC 4559.
     """
 
     def __init__(self, initiator: Initiator, policy: ClientPolicy) -> None:
-        self.initiator = initiator
-        self.policy = policy
+        self.initiator = as_instance(Initiator, initiator, "initiator")
+        self.policy = as_instance(ClientPolicy, policy, "policy")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.policy.hosts!r} by {self.initiator!r}>"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from authsrv.client.hosts import HostList, read_services
-from authsrv.settings import as_member
+from authsrv.settings import as_instance, as_member
 
 __all__ = ["BindingsSent", "ClientPolicy", "ConnectionUse", "ServerProof", "Timing"]
 
@@ -98,4 +98,6 @@ class ClientPolicy:
         for setting, kind in {**kinds, "connections": ConnectionUse}.items():
             member = as_member(kind, getattr(self, setting), setting)
             object.__setattr__(self, setting, member)
+        as_instance(HostList, self.hosts, "hosts")
+        as_instance(HostList, self.delegates, "delegates")
         object.__setattr__(self, "services", read_services(self.services))

@@ -29,6 +29,7 @@ import krb5
 from authsrv.errors import ConfigError, KeytabError
 from authsrv.identity import split_principal
 from authsrv.packages.service_names import ServiceNames
+from authsrv.settings import as_instance, as_number, as_path
 
 __all__ = ["KeytabEntry", "KeytabFile", "KeytabSnapshot"]
 
@@ -152,7 +153,10 @@ class KeytabFile:
         settle_seconds: float = 0.5,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = _without_type(path)
+        self.path = _without_type(as_path(path, "keytab"))
+        # No time at all is fine: then a file is read as soon as it changes.
+        if as_instance((int, float), settle_seconds, "settle_seconds") != 0:
+            as_number(settle_seconds, "settle_seconds")
         self.settle_seconds = settle_seconds
         self._clock = clock
         self._guard = threading.Lock()

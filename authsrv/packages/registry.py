@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from authsrv.errors import ConfigError, MechanismError
 from authsrv.packages.base import InitiatorPackage, SecurityPackage
 from authsrv.packages.client_credentials import ClientCredential, ClientKeytab, Password
+from authsrv.settings import as_path
 
 if TYPE_CHECKING:
     from authsrv.packages.sspi import SspiPackage
@@ -31,10 +32,16 @@ class Keytab:
     Args:
         path: The keytab file.
 
+    Raises:
+        ConfigError: The path is empty or no path.
+
     Source: MIT krb5, keytab.
     """
 
     path: str | os.PathLike[str]
+
+    def __post_init__(self) -> None:
+        as_path(self.path, "the path of a keytab")
 
 
 AuthData = Keytab | Password | ClientCredential

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 
 from authsrv.packages import decryption
@@ -69,9 +70,9 @@ def with_another_pac(plain: bytes) -> bytes:
 
 def with_broken_pac(plain: bytes) -> bytes:
     """MS-PAC section 2.3: the number of buffers, and the version, which is 0."""
-    header = bytes.fromhex("0400000000000000")
-    at = plain.index(header)
-    return plain[:at] + bytes.fromhex("0400000007000000") + plain[at + len(header) :]
+    found = re.search(rb"[\x04-\x08]\0{7}", plain)
+    assert found is not None
+    return plain[: found.start() + 4] + b"\x07" + plain[found.start() + 5 :]
 
 
 def _encrypt(kind: tuple[int, bytes, int], plain: bytes, size: int) -> bytes:

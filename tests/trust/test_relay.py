@@ -141,6 +141,18 @@ async def test_a_relay_gets_nobody_in_and_the_client_itself_does(
     assert text == f"{ALICE} {is_looked_at}"
 
 
+def test_curl_gets_in_whether_it_names_the_channel_or_not(
+    kerberos_environment: dict[str, str],
+    server: tuple[Served, str],
+    certificates: dict[str, Path],
+) -> None:
+    served, _ = server
+    command = ["curl", "--silent", "--noproxy", "*", "--cacert", f"{certificates['ours']}.crt"]
+    asked = ["--negotiate", "--user", ":", f"https://localhost:{served.port}/"]
+    done = subprocess.run([*command, *asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split(" ")[0] == ALICE
+
+
 @pytest.mark.parametrize("kind", ["ours", "rsa"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("demand", [ssl.CERT_NONE, ssl.CERT_OPTIONAL])
