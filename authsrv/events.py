@@ -310,15 +310,10 @@ def _plain(text: str) -> str:
 def _quoted(text: str, most: int = _MAX_VALUE) -> str:
     """A value as JSON writes a string in ASCII; what is cut off is told by three dots."""
     kept = text if len(text) <= most else f"{text[:most]}..."
-    while len(written := _as_json(kept)) > most + len('"..."'):
+    while len(written := json.dumps(kept)) > most + len('"..."'):
         # An escape takes up to twelve characters for one.
         kept = f"{kept[: len(kept) * 3 // 4]}..."
     return written
-
-
-def _as_json(text: str) -> str:
-    # JSON lets DEL stand as it is, which some terminals obey.
-    return json.dumps(text).replace("\x7f", "\\u007f")
 
 
 def log_event(event: AuditEvent) -> None:

@@ -663,6 +663,23 @@ async def test_events_go_to_the_audit_log_where_no_sink_is_given(
     assert words == ["challenged", "established", "refused", "refused"]
 
 
+async def test_a_routine_event_is_not_even_made_where_nobody_listens(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(*parts: object) -> None:
+        raise AssertionError("an event was made")
+
+    for name in ("ChallengedEvent", "EstablishedEvent", "Request"):
+        monkeypatch.setattr(f"authsrv.aiohttp.reporting.{name}", make)
+    caplog.set_level(logging.WARNING, "authsrv.audit")
+    app = web.Application()
+    app.router.add_get("/", Site.tell_name)
+    setup(app, package=ScriptedPackage([log_in]))
+    async with served(app) as port, connected(port) as wire:
+        assert (await wire.ask()).status == 401
+        assert (await wire.ask(token=b"alice")).status == 200
+
+
 # Bodies.
 
 
