@@ -87,7 +87,10 @@ class Traveller:
         assert self._answer, "the server has ended the handshake"
         answer = parse_spnego(self._answer)
         assert isinstance(answer, NegTokenResp)
-        self._step(answer.response_token)
+        try:
+            self._step(answer.response_token)
+        except gss.GSSError:
+            raise AssertionError("the server has refused the handshake") from None
         types = encode(SEQUENCE, *map(encode_oid, OFFER))
         proof = gss.get_mic(self._context, types)
         return self._send(build_neg_token_resp(mech_list_mic=proof))
