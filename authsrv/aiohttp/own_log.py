@@ -15,12 +15,19 @@ _SERVERS = "aiohttp"
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
-class _UntilSetUp(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to standard error until somebody gives the root logger a handler."""
+class _LastResort(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to standard error what no other handler is given."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not logging.getLogger().handlers:
+        if not self._is_written_elsewhere(logging.getLogger(record.name)):
             super().emit(record)
+
+    def _is_written_elsewhere(self, log: logging.Logger | None) -> bool:
+        while log is not None:
+            if any(handler is not self for handler in log.handlers):
+                return True
+            log = log.parent if log.propagate else None
+        return False
 
 
 def log_to_stderr() -> None:
@@ -33,7 +40,7 @@ def log_to_stderr() -> None:
     """
     if logging.getLogger().handlers or any(map(_is_set_up, _OURS)):
         return
-    handler = _UntilSetUp()
+    handler = _LastResort()
     handler.setFormatter(logging.Formatter(_FORMAT))
     ours = logging.getLogger(_OURS[0])
     ours.addHandler(handler)

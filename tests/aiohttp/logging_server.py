@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -35,6 +35,13 @@ def give_a_handler(name: str) -> None:
     logging.getLogger(name).addHandler(handler)
 
 
+def late_and_only(name: str) -> Callable[[web.Application], Awaitable[None]]:
+    async def give(app: web.Application) -> None:
+        give_a_handler(name)
+
+    return give
+
+
 app = web.Application()
 app.router.add_get("/crash", crash)
 WAYS: dict[str, Callable[[], object]] = {
@@ -45,6 +52,8 @@ WAYS: dict[str, Callable[[], object]] = {
     "silent": lambda: logging.getLogger("authsrv").addHandler(logging.NullHandler()),
     "level": lambda: logging.getLogger("authsrv").setLevel(logging.WARNING),
     "late": lambda: app.on_startup.append(late),
+    "late authsrv": lambda: app.on_startup.append(late_and_only("authsrv")),
+    "late audit": lambda: app.on_startup.append(late_and_only("authsrv.audit")),
 }
 WAYS[sys.argv[1]]()
 setup(app, package=ScriptedPackage([log_in]))

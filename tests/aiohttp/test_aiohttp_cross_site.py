@@ -31,7 +31,9 @@ class Shop(Site):
         return answer
 
 
-async def post(wire: Wire, token: bytes | None, headers: dict[str, str], method: str = "POST") -> int:
+async def post(
+    wire: Wire, token: bytes | None, headers: dict[str, str], method: str = "POST"
+) -> int:
     return (await wire.ask("/do", method=method, token=token, headers=headers)).status
 
 
@@ -52,9 +54,7 @@ async def post(wire: Wire, token: bytes | None, headers: dict[str, str], method:
 async def test_who_is_known_is_known_to_no_page_of_another_site(
     requirement: Requirement, headers: dict[str, str], status: int
 ) -> None:
-    shop = Shop(
-        rules=AccessRules(default=requirement), trusted_origins=["https://app.example.org"]
-    )
+    shop = Shop(rules=AccessRules(default=requirement), trusted_origins=["https://app.example.org"])
     async with served(shop.app) as port, connected(port) as wire:
         answer = await wire.ask("/do", method="POST", token=b"alice", headers=headers)
     assert answer.status == status

@@ -44,12 +44,6 @@ def test_each_request_has_a_line_with_time_level_and_log() -> None:
     assert all(re.match(TIMED, line) for line in logged.splitlines())
 
 
-def test_a_fault_of_the_application_is_logged_in_the_same_form() -> None:
-    _, logged = audit_lines("nothing", b"alice", path="/crash")
-    assert re.search(rf"^{TIMED} ERROR aiohttp\.server ", logged, re.MULTILINE)
-    assert "the application's own" in logged
-
-
 @pytest.mark.parametrize(
     ("way", "words"),
     [
@@ -58,11 +52,20 @@ def test_a_fault_of_the_application_is_logged_in_the_same_form() -> None:
         ("audit", ["own refused"]),
         ("silent", []),
         ("late", ["own challenged", "own established", "own refused"]),
+        ("late authsrv", ["own challenged", "own established", "own refused"]),
+        ("late audit", ["own challenged", "own established", "own refused"]),
     ],
 )
 def test_an_application_that_has_set_up_logging_is_left_alone(way: str, words: list[str]) -> None:
     lines, _ = audit_lines(way, None, b"alice", b"\xff")
     assert [line.replace(" authsrv.audit", "").split(" method=")[0] for line in lines] == words
+
+
+@pytest.mark.parametrize("way", ["nothing", "late audit"])
+def test_a_handler_for_one_log_hides_no_fault_of_another(way: str) -> None:
+    _, logged = audit_lines(way, b"alice", path="/crash")
+    assert re.search(rf"^{TIMED} ERROR aiohttp\.server ", logged, re.MULTILINE)
+    assert "the application's own" in logged
 
 
 def test_a_level_that_was_given_stays() -> None:

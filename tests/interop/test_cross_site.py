@@ -11,7 +11,7 @@ from aiohttp import ClientSession, web
 from people import Person
 from test_chromium import Browser, browser
 
-from authsrv.aiohttp import AccessRules, AppRunner, Persistence, current_identity, setup
+from authsrv.aiohttp import AppRunner, Persistence, current_identity, setup
 from authsrv.client import NegotiateClient
 from authsrv.devrealm import Realm
 from authsrv.errors import CrossSiteError
