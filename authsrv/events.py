@@ -3,11 +3,18 @@
 A record holds names, numbers and causes; never a byte of a token. The default sink writes each as
 one line of the log `authsrv.audit`, with the record itself as `record.authsrv` for whoever formats
 logs as JSON.
+
+A line is a word and `key=value` pairs. Whatever comes from outside stands in one kind of quotes, as
+JSON writes a string in ASCII, and is cut where it is long; so nothing in it ends its quotes, or the
+line, or pushes the rest out of sight.
 """
 
 from __future__ import annotations
 
+import enum
+import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +26,7 @@ __all__ = [
     "AbandonedEvent",
     "AuditEvent",
     "AuditSink",
+    "Challenge",
     "ChallengedEvent",
     "ConnectionIdentityEndedEvent",
     "ContinuedEvent",
@@ -32,6 +40,11 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger("authsrv.audit")
+
+_MAX_VALUE = 256
+_MAX_REASON = 1_024
+_MAX_PLAIN = 64
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/%+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +64,31 @@ class Request:
     peer: str | None
 
 
+class Challenge(enum.Enum):
+    """What came before a challenge to a request without a token.
+
+    Source: RFC 4559 section 4.1.
+    """
+
+    FIRST = "first"
+    """No other one that was left without an answer: every login begins with such a challenge."""
+    REPEATED = "repeated"
+    """One on the same connection, and no token since: the client does not answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChallengedEvent:
     """A request without a token was answered with a challenge.
 
     Args:
         request: The request.
+        challenge: Whether it is the first one.
 
     Source: RFC 4559 section 4.1.
     """
 
     request: Request
+    challenge: Challenge = Challenge.FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +151,8 @@ class RefusedEvent:
         mechanism: The mechanism that the token shows; empty where there was none.
         status: The HTTP status of the answer.
         reference: The id that the client was told.
+        principal: The client, where it is known and not allowed.
+        service: The service that the token says, in the clear, that it is for.
 
     Source: SSPI fatal error codes.
     """
@@ -134,6 +163,8 @@ class RefusedEvent:
     mechanism: str
     status: int
     reference: str
+    principal: str | None = None
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,40 +217,58 @@ AuditSink = Callable[[AuditEvent], None]
 
 
 def describe(event: AuditEvent) -> str:
-    """Write an event as one line of `key=value` pairs, for people and for grep.
+    """Write an event as one line: a word, and `key=value` pairs, for people and for programs.
 
     Args:
         event: The event.
 
     Returns:
-        The line. Values that a client chose are quoted.
+        The line, in ASCII, of some thousand characters at most. A value is quoted as JSON quotes a
+        string, or is plain: then it has neither spaces nor quotes.
 
-    Source: authsrv design decision 7.
+    Source: RFC 8259 section 7.
     """
     request = event.request
-    line = f"{_WORDS[type(event)]} {request.method} {request.path!a} peer={request.peer}"
+    line = f"{_WORDS[type(event)]} method={_plain(request.method)} path={_quoted(request.path)}"
+    return f"{line} peer={_plain(str(request.peer))}{_details(event)}"
+
+
+def _details(event: AuditEvent) -> str:
     match event:
-        case ChallengedEvent():
-            return f"{line} http=401 cause=no-token ('the request carries no token')"
+        case ChallengedEvent(challenge=challenge):
+            reason = _quoted(_REASONS[challenge])
+            return f" http=401 challenge={challenge.value} cause=no-token reason={reason}"
         case ContinuedEvent(leg=leg, mechanism=mechanism):
-            return f"{line}{_leg(leg, mechanism)}"
+            return f" http=401{_leg(leg, mechanism)}"
         case EstablishedEvent(leg=leg, identity=identity):
-            return f"{line} principal={identity.principal!a}{_leg(leg, identity.mechanism)}"
+            who = _who(identity.principal, identity.service)
+            return f"{who}{_leg(leg, identity.mechanism)}"
         case RecalledEvent(identity=identity):
-            return f"{line} principal={identity.principal!a} mechanism={identity.mechanism}"
+            who = _who(identity.principal, identity.service)
+            return f"{who} mechanism={_plain(identity.mechanism)}"
         case AbandonedEvent(mechanism=mechanism, token_bytes=length):
-            return f"{line} cause=cancelled ({_CANCELLED!a}) token={mechanism},{length}B"
+            token = _token(mechanism, length)
+            return f" cause=cancelled reason={_quoted(_CANCELLED)}{token}"
         case ConnectionIdentityEndedEvent(principal=principal, cause=cause):
-            return f"{line} principal={principal!a} cause={cause!a}"
+            return f"{_who(principal, None)} cause={_quoted(cause, _MAX_REASON)}"
         case refused:
-            error = refused.error
-            line += f" http={refused.status} cause={error.slug} ({error.cause!a})"
-            line += _leg(refused.leg, refused.mechanism) if refused.leg else _status(error)
-            native = f" native=({error.native})" if error.native else ""
-            return f"{line}{native} reference={refused.reference}"
+            return _refusal(refused)
+
+
+def _refusal(event: RefusedEvent) -> str:
+    error = event.error
+    reason = _quoted(error.cause, _MAX_REASON)
+    line = f"{_who(event.principal, event.service)} http={event.status} cause={error.slug}"
+    leg = _leg(event.leg, event.mechanism) if event.leg else _status(error)
+    native = f" native={_quoted(str(error.native))}" if error.native else ""
+    return f"{line} reason={reason}{leg}{native} reference={event.reference}"
 
 
 _CANCELLED = "the request was cancelled: its client has gone, or the server stops"
+_REASONS = {
+    Challenge.FIRST: "the request carries no token",
+    Challenge.REPEATED: "the request carries no token, and none came since the last challenge",
+}
 
 _WORDS = {
     ChallengedEvent: "challenged",
@@ -232,16 +281,39 @@ _WORDS = {
 }
 
 
+def _who(principal: str | None, service: str | None) -> str:
+    who = "" if principal is None else f" principal={_quoted(principal)}"
+    return who if service is None else f"{who} service={_quoted(service)}"
+
+
 def _leg(leg: Leg, mechanism: str) -> str:
     states = ">".join(state.value for state in leg.states)
     return (
         f" states={states} sspi={leg.status.name}({leg.status.hex})"
-        f" token={mechanism or 'unknown'},{leg.token_bytes}B ms={leg.seconds * 1000:.2f}"
+        f"{_token(mechanism, leg.token_bytes)} ms={leg.seconds * 1000:.2f}"
     )
+
+
+def _token(mechanism: str, length: int) -> str:
+    return f" token={_plain(mechanism or 'unknown')},{length}B"
 
 
 def _status(error: AuthsrvError) -> str:
     return f" sspi={error.status.name}({error.status.hex})"
+
+
+def _plain(text: str) -> str:
+    """A value that is one plain word almost always, and is quoted where it is not."""
+    return text if len(text) <= _MAX_PLAIN and _PLAIN.fullmatch(text) else _quoted(text)
+
+
+def _quoted(text: str, most: int = _MAX_VALUE) -> str:
+    """A value as JSON writes a string in ASCII; what is cut off is told by three dots."""
+    kept = text if len(text) <= most else f"{text[:most]}..."
+    while len(written := json.dumps(kept)) > most + len('"..."'):
+        # An escape takes up to twelve characters for one.
+        kept = f"{kept[: len(kept) * 3 // 4]}..."
+    return written
 
 
 def log_event(event: AuditEvent) -> None:

@@ -10,6 +10,7 @@ people meet most, each with its cause. Ends with 0 only if all came out as expec
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
 import re
 import subprocess
@@ -24,12 +25,12 @@ from pathlib import Path
 from authsrv.devrealm import Realm, RealmError
 
 _HELLO = Path(__file__).with_name("hello.py")
-_EVENT = re.compile(r"authsrv\.audit (?P<word>\S+) (?P<request>\S+ \S+) ")
+_EVENT = re.compile(r"authsrv\.audit (?P<word>\S+) method=")
 _LEG = re.compile(
     r"states=(?P<states>\S+) sspi=(?P<sspi>\S+) token=(?P<token>\S+) ms=(?P<ms>[\d.]+)"
 )
-_CAUSE = re.compile(r"http=(?P<http>\d+) cause=(?P<slug>\S+) \((?P<text>'.*?'|\".*?\")\)")
-_PRINCIPAL = re.compile(r"principal='(?P<principal>[^']*)'")
+_CAUSE = re.compile(r" cause=(?P<slug>\S+) reason=(?P<text>\"(?:[^\"\\]|\\.)*\")")
+_PRINCIPAL = re.compile(r' principal="(?P<principal>[^"]*)"')
 _TOKEN = re.compile(r"^> Authorization: (Negotiate \S+)", re.MULTILINE)
 _PATIENCE_S = 10.0
 
@@ -47,7 +48,7 @@ class Server:
         with contextlib.suppress(queue.Empty):
             while len(found) < count:
                 line = self.lines.get(timeout=_PATIENCE_S)
-                if _EVENT.match(line):
+                if _EVENT.search(line):
                     found.append(line)
         return found
 
@@ -92,7 +93,7 @@ class Demo:
         self._compare(case, status, events)
 
     def _compare(self, case: Case, status: str, events: list[str]) -> None:
-        words = tuple(match["word"] for line in events if (match := _EVENT.match(line)))
+        words = tuple(match["word"] for line in events if (match := _EVENT.search(line)))
         causes = [match["slug"] for line in events if (match := _CAUSE.search(line))]
         as_expected = status == case.status and words == case.events
         if case.cause:
@@ -118,7 +119,7 @@ def _curl(case: Case) -> subprocess.CompletedProcess[str]:
 
 def _shown(event: str) -> Iterator[str]:
     """Turn a line of the audit log into lines for people."""
-    head, leg = _EVENT.match(event), _LEG.search(event)
+    head, leg = _EVENT.search(event), _LEG.search(event)
     cause, principal = _CAUSE.search(event), _PRINCIPAL.search(event)
     word = head["word"] if head else event
     who = f" {principal['principal']}" if principal else ""
@@ -129,7 +130,7 @@ def _shown(event: str) -> Iterator[str]:
         yield f"    SSPI    {leg['sspi'].replace('(', ' (')}"
         yield f"    token   {mechanism}, {length.rstrip('B')} bytes; {leg['ms']} ms"
     if cause:
-        yield f"    cause   {cause['slug']}: {cause['text'][1:-1]}"
+        yield f"    cause   {cause['slug']}: {json.loads(cause['text'])}"
 
 
 def _first_line(body: str) -> str:

@@ -62,9 +62,11 @@ def main() -> None:
     parser.add_argument(
         "--service", help="accept only tickets for this name, such as HTTP/localhost"
     )
+    parser.add_argument("--quiet", action="store_true", help="no line in the log for each request")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s")
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    if options.quiet:
+        # What is at fault on the server's side is told all the same.
+        logging.getLogger("authsrv.audit").setLevel(logging.ERROR)
     app = make_app(options.keytab, options.service)
     run_app(app, host=options.host, port=options.port)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from authsrv.acceptor import Acceptor
@@ -24,19 +25,20 @@ from authsrv.streams import accept
 class LineServer:
     """Greets whoever is authenticated, and answers each line in upper case."""
 
-    def __init__(self, acceptor: Acceptor) -> None:
+    def __init__(self, acceptor: Acceptor, log: Callable[[str], None]) -> None:
         self.acceptor = acceptor
+        self.log = log
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection, from the handshake to its end."""
         try:
             identity = await accept(self.acceptor, reader, writer)
-            print(f"{identity.principal} has come", flush=True)
+            self.log(f"{identity.principal} has come")
             await self._answer(identity, reader, writer)
         except AuthsrvError as error:
-            print(f"refused: {error.slug} ({error.cause})", flush=True)
+            self.log(f"refused: {error.slug} ({error.cause})")
         except (ConnectionError, ValueError):
-            print("the client has gone, or sent a line without an end", flush=True)
+            self.log("the client has gone, or sent a line without an end")
         finally:
             writer.close()
 
@@ -49,12 +51,21 @@ class LineServer:
             await writer.drain()
 
 
-async def listen(host: str, port: int, keytab: Path) -> None:
+def tell(line: str) -> None:
+    """Print at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def keep_quiet(line: str) -> None:
+    """Print nothing."""
+
+
+async def listen(host: str, port: int, keytab: Path, log: Callable[[str], None] = tell) -> None:
     """Serve until the task is cancelled."""
     async with Acceptor(GssapiPackage(keytab)) as acceptor:
-        server = await asyncio.start_server(LineServer(acceptor).serve, host, port)
+        server = await asyncio.start_server(LineServer(acceptor, log).serve, host, port)
         shown, bound = server.sockets[0].getsockname()[:2]
-        print(f"listening on {shown}:{bound}", flush=True)
+        tell(f"listening on {shown}:{bound}")
         async with server:
             await server.serve_forever()
 
@@ -65,9 +76,11 @@ def main() -> None:
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=7000)
     parser.add_argument("--keytab", type=Path, required=True, help="the keys of HTTP/<host>")
+    parser.add_argument("--quiet", action="store_true", help="no line for each client")
     options = parser.parse_args()
+    log = keep_quiet if options.quiet else tell
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(listen(options.host, options.port, options.keytab))
+        asyncio.run(listen(options.host, options.port, options.keytab, log))
 
 
 if __name__ == "__main__":

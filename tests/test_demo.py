@@ -54,7 +54,7 @@ def test_a_case_that_comes_out_otherwise_is_a_surprise(
 def test_a_refusal_for_another_cause_is_a_surprise(demo: ModuleType) -> None:
     server = demo.Server("http://localhost:1")
     server.lines.put(
-        "authsrv.audit refused GET '/' peer=127.0.0.1 http=401 cause=replay ('used before')"
+        'authsrv.audit refused method=GET path="/" http=401 cause=replay reason="used before"'
     )
     played = demo.Demo(server)
     nowhere = ("--max-time", "2", "http://127.0.0.1:1/")

@@ -74,7 +74,7 @@ NO_SETTINGS = set(
     Answer CallResult Connection Decision Identity Leg NegTokenResp Reply StatusReport Step
     TokenPeek ContextLease Handshake MessageChannel ScriptedContext SecurityHandshake WorkerPool
     build_reply conclude decide deadline largest_field run_app NativeContext adopt
-    BoundedParser Provenance
+    BoundedParser Provenance ChallengedEvent
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

@@ -171,8 +171,8 @@ class _Handler(RequestHandler):
             return super().handle_error(request, status, exc, message)
         answered, text = _answer(exc)
         _LOG.warning(
-            "refused peer=%s http=%d cause=bad-request (%s): the request could not be parsed, or "
-            "a header field is over its limit",
+            'refused peer=%s http=%d cause=bad-request reason="%s: the request could not be '
+            'parsed, or a header field is over its limit"',
             request.remote,
             answered,
             type(exc).__name__,

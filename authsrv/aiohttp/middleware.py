@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import replace
 
 from aiohttp import hdrs, web
@@ -22,33 +22,20 @@ from authsrv.aiohttp.connections import Connections, Persistence
 from authsrv.aiohttp.decisions import DECISION, Decision, Refusal, respond
 from authsrv.aiohttp.fitting import HeaderLimit, header_limit
 from authsrv.aiohttp.placing import SelfCheck, check_place
+from authsrv.aiohttp.reporting import AuditTrail
 from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.tls import OWN_CHANNEL, OwnChannel
 from authsrv.bindings import ChannelBindings
 from authsrv.drive import Leg, SecurityHandshake
 from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
-from authsrv.events import (
-    AbandonedEvent,
-    AuditEvent,
-    AuditSink,
-    ChallengedEvent,
-    ConnectionIdentityEndedEvent,
-    ContinuedEvent,
-    EstablishedEvent,
-    RecalledEvent,
-    RefusedEvent,
-    Request,
-    log_event,
-    logs_routine,
-)
+from authsrv.events import AuditSink, log_event
 from authsrv.http.exchange import Accepted, Ask, Requirement, Step, conclude, decide
 from authsrv.http.origins import OriginPolicy, Provenance, RequestKind
 from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.identity import Identity
 from authsrv.results import Refused
 from authsrv.settings import as_instance, as_member
-from authsrv.tokens.peek import peek
 
 __all__ = ["AUTH", "NegotiateAuth"]
 
@@ -93,7 +80,7 @@ class NegotiateAuth:
         self.origins = OriginPolicy.of_setting(trusted_origins)
         if not callable(audit):
             raise ConfigError("audit must be a function that is given each event")
-        self._audit = audit
+        self._trail = AuditTrail(audit)
         self._connections = Connections()
         self._decisions: dict[tuple[web.AbstractRoute, str], Decision] = {}
         self._app: web.Application | None = None
@@ -221,7 +208,7 @@ class NegotiateAuth:
             return await self._authenticate(request, asked.token)
         if not self._recall(request) and isinstance(asked, Ask):
             if self.self_check is None or not self.self_check.recognize(request):
-                self._emit(lambda: ChallengedEvent(_described(request)))
+                self._trail.challenged(request)
             return challenge()
         return None
 
@@ -233,7 +220,9 @@ class NegotiateAuth:
         if error is None:
             return None
         request[DECISION] = replace(made, identity=None)
-        return self._refused(request, error, build_reply(error, limits=self.acceptor.limits))
+        reply = build_reply(error, limits=self.acceptor.limits)
+        self._trail.refused(request, error, reply, identity=made.identity)
+        return reply
 
     async def prove(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add the mutual-authentication token to a response; a signal of aiohttp calls it.
@@ -257,8 +246,7 @@ class NegotiateAuth:
         try:
             leg = await handshake.advance(token)
         except asyncio.CancelledError:
-            mechanism = peek(token).mechanism.label
-            self._audit(AbandonedEvent(_described(request), mechanism, len(token)))
+            self._trail.abandoned(request, token)
             raise
         answer = conclude(leg, limits=self.acceptor.limits)
         if isinstance(answer, Accepted):
@@ -266,7 +254,8 @@ class NegotiateAuth:
             return None
         if isinstance(leg.result, Refused):
             self._end_kept(request, "a token was refused")
-            return self._refused(request, leg.result.error, answer, leg, token)
+            self._trail.refused(request, leg.result.error, answer, leg=leg, token=token)
+            return answer
         return self._continue(request, handshake, answer, leg, token)
 
     def _handshake_for(self, request: web.Request, token: bytes) -> SecurityHandshake:
@@ -289,7 +278,7 @@ class NegotiateAuth:
             # Without it, curl takes its connection for authenticated, sends its next request
             # without a token, and is challenged again.
             proof["Persistent-Auth"] = "false"
-        self._emit(lambda: EstablishedEvent(_described(request), leg, identity))
+        self._trail.established(request, leg, identity)
 
     def _continue(
         self,
@@ -301,27 +290,13 @@ class NegotiateAuth:
     ) -> Reply:
         self._end_kept(request, "another handshake began on the connection")
         self._connections.open(request).await_token(handshake, request)
-        self._emit(lambda: ContinuedEvent(_described(request), leg, peek(token).mechanism.label))
+        self._trail.continued(request, leg, token)
         return answer
 
     def _refuse(self, request: web.Request, error: AuthsrvError) -> Reply:
         self._end_kept(request, "a token was refused")
-        return self._refused(request, error, build_reply(error, limits=self.acceptor.limits))
-
-    def _refused(
-        self,
-        request: web.Request,
-        error: AuthsrvError,
-        reply: Reply,
-        leg: Leg | None = None,
-        token: bytes = b"",
-    ) -> Reply:
-        mechanism = peek(token).mechanism.label if token else ""
-        self._audit(
-            RefusedEvent(
-                _described(request), leg, error, mechanism, int(reply.status), reply.reference
-            )
-        )
+        reply = build_reply(error, limits=self.acceptor.limits)
+        self._trail.refused(request, error, reply)
         return reply
 
     def _recall(self, request: web.Request) -> bool:
@@ -338,7 +313,7 @@ class NegotiateAuth:
             return False
         identity = connection.identity
         request[DECISION] = replace(request[DECISION], identity=identity)
-        self._emit(lambda: RecalledEvent(_described(request), identity))
+        self._trail.recalled(request, identity)
         return True
 
     def _keep(self, request: web.Request, identity: Identity) -> None:
@@ -356,12 +331,7 @@ class NegotiateAuth:
             return
         principal = connection.identity.principal
         connection.end_identity()
-        self._audit(ConnectionIdentityEndedEvent(_described(request), principal, cause))
-
-    def _emit(self, make: Callable[[], AuditEvent]) -> None:
-        """Report a routine event; it is not even made where nobody would see it."""
-        if self._audit is not log_event or logs_routine():
-            self._audit(make())
+        self._trail.ended(request, principal, cause)
 
     def awaits_token(self, request: web.Request) -> bool:
         """Tell whether a handshake waits for its next token on the connection of a request.
@@ -439,7 +409,3 @@ def _provenance(request: web.Request) -> Provenance:
         origin=fields.getall(hdrs.ORIGIN, ()),
         host=fields.getall(hdrs.HOST, ()),
     )
-
-
-def _described(request: web.Request) -> Request:
-    return Request(request.method, request.path, request.remote)

@@ -23,6 +23,7 @@ from authsrv.aiohttp import _private
 from authsrv.aiohttp.expect import ask_before_continue
 from authsrv.aiohttp.fitting import server_settings
 from authsrv.aiohttp.middleware import AUTH
+from authsrv.aiohttp.own_log import log_to_stderr
 from authsrv.aiohttp.placing import check_place
 from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.selfcheck import ask_itself
@@ -95,6 +96,8 @@ def run_app(
 ) -> None:
     """Run an application until SIGINT or SIGTERM; on uvloop, where that is installed.
 
+    Where nobody has set up logging, what happens to requests is written to standard error.
+
     Args:
         app: The application.
         host: The address to listen on; all, if not given.
@@ -117,6 +120,7 @@ def run_app(
     """
     as_optional(ssl.SSLContext, ssl_context, "ssl_context")
     as_optional(int, port, "port")
+    log_to_stderr()
     runner = AppRunner(app, limits=limits, handle_signals=True, **settings)
     listening = _serve(runner, host, port, path, sock, ssl_context, print)
     with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:

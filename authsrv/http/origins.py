@@ -23,9 +23,12 @@ __all__ = ["OriginPolicy", "Provenance", "RequestKind"]
 # RFC 9110 section 9.2.1.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _OWN_SITES = frozenset({"same-origin", "none"})
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = r"(?:\[[0-9a-f:.]+\]|[^\[\]:/?#@\\\s]+)"
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({_HOST})(?::([0-9]{{1,5}}))?")
+# Browsers write it in ASCII: an international name in its form with xn--.
+_TRUSTED_HOST = re.compile(r"\[[0-9a-f:]+\]|[a-z0-9._-]+")
+_MAX_PORT = 65_535
 _AUTHORITY = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?")
 _MAX_SHOWN = 128
 
@@ -71,7 +74,7 @@ class OriginPolicy:
         trusted: Origins other than our own, such as "https://app.example.org:8443".
 
     Raises:
-        ConfigError: One is no origin: it has a path, a wildcard, or no scheme.
+        ConfigError: `of_setting`: one is no origin: it has a path, a wildcard, or no scheme.
 
     Source: RFC 6454 section 6.2.
     """
@@ -96,7 +99,7 @@ class OriginPolicy:
         trusted = []
         for text in as_texts(setting, "trusted_origins"):
             origin = _read_origin(text.lower())
-            if origin is None or origin[0] not in _DEFAULT_PORTS or "*" in text:
+            if origin is None or not _can_be_sent(origin):
                 raise ConfigError(
                     f"{text[:_MAX_SHOWN]!r} in trusted_origins is no origin: "
                     "write it like https://app.example.org"
@@ -123,7 +126,7 @@ class OriginPolicy:
         origin = request.origin[0].strip().lower() if request.origin else None
         if origin is not None and _read_origin(origin) in self.trusted:
             return None
-        if request.fetch_site and not is_websocket:
+        if request.fetch_site and not (is_websocket and origin is not None):
             return _by_site(request.fetch_site[0].strip().lower())
         return None if origin is None else _by_origin(origin, request.host)
 
@@ -152,7 +155,15 @@ def _is_same(origin: tuple[str, str, int | None], ours: tuple[str, int | None]) 
     default = _DEFAULT_PORTS.get(scheme)
     if host != ours[0]:
         return False
-    return (port or default) == ours[1] if ours[1] is not None else port in (None, default)
+    return port == ours[1] or (port is None and ours[1] == default)
+
+
+def _can_be_sent(origin: tuple[str, str, int | None]) -> bool:
+    """Whether a browser writes the origin of some page so."""
+    scheme, host, port = origin
+    if scheme not in _DEFAULT_PORTS or _TRUSTED_HOST.fullmatch(host) is None:
+        return False
+    return port is None or 0 < port <= _MAX_PORT
 
 
 def _read_origin(text: str) -> tuple[str, str, int | None] | None:

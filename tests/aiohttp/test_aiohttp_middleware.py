@@ -629,6 +629,20 @@ async def test_a_refusal_names_the_mechanism_of_the_token() -> None:
     assert "NTLM" in event.mechanism
 
 
+async def test_a_challenge_is_the_first_one_until_a_client_leaves_one_without_an_answer() -> None:
+    site = Site()
+    async with served(site.app) as port, connected(port) as wire, connected(port) as another:
+        await wire.ask()
+        await wire.ask(token=b"alice")
+        await wire.ask()
+        await wire.ask()
+        await another.ask()
+        await wire.ask(token=b"bad")
+        await wire.ask()
+    marks = [event.challenge.value for event in site.events_of(ChallengedEvent)]
+    assert marks == ["first", "first", "repeated", "first", "first"]
+
+
 async def test_events_go_to_the_audit_log_where_no_sink_is_given(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -647,6 +661,23 @@ async def test_events_go_to_the_audit_log_where_no_sink_is_given(
     lines = [record.message for record in caplog.records if record.name == "authsrv.audit"]
     words = [line.split(" ")[0] for line in lines]
     assert words == ["challenged", "established", "refused", "refused"]
+
+
+async def test_a_routine_event_is_not_even_made_where_nobody_listens(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(*parts: object) -> None:
+        raise AssertionError("an event was made")
+
+    for name in ("ChallengedEvent", "EstablishedEvent", "Request"):
+        monkeypatch.setattr(f"authsrv.aiohttp.reporting.{name}", make)
+    caplog.set_level(logging.WARNING, "authsrv.audit")
+    app = web.Application()
+    app.router.add_get("/", Site.tell_name)
+    setup(app, package=ScriptedPackage([log_in]))
+    async with served(app) as port, connected(port) as wire:
+        assert (await wire.ask()).status == 401
+        assert (await wire.ask(token=b"alice")).status == 200
 
 
 # Bodies.

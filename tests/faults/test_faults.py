@@ -462,7 +462,7 @@ class TestClientsThatGo:
             assert record.levelno == logging.WARNING
             assert (
                 "cause=cancelled "
-                "('the request was cancelled: its client has gone, or the server stops')"
+                'reason="the request was cancelled: its client has gone, or the server stops"'
             ) in record.getMessage()
             assert f"token=unknown,{len(TOKEN)}B" in record.getMessage()
             assert package.open_contexts == 1

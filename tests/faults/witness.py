@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -129,9 +130,10 @@ class Witness:
         ]
         assert record.levelno == level
         line = record.getMessage()
-        told = re.search(rf" http={status} cause={cause} \((['\"])(.*)\1\) ", line)
+        told = re.search(rf' http={status} cause={cause} reason=("(?:[^"\\]|\\.)*") ', line)
         assert told, line
-        assert re.fullmatch(words, told[2]), told[2]
+        reason = json.loads(told[1])
+        assert re.fullmatch(words, reason), reason
         return record
 
 

@@ -67,6 +67,7 @@ REFUSE: dict[str, dict[str, Any]] = {
     "no host": {"origin": f"https://{HERE}", "host": ()},
     "two hosts": {"origin": f"https://{HERE}", "host": (HERE, HERE)},
     "a host that is none": {"origin": f"https://{HERE}", "host": f"{HERE}/"},
+    "port 0": {"origin": f"http://{HERE}:0"},
     "almost trusted": {"origin": "http://app.example.org"},
     "almost trusted, another port": {"origin": "https://app.example.org:8443"},
 }
@@ -102,7 +103,12 @@ def test_safe_methods_pass(fields: dict[str, Any], method: str) -> None:
         ({"origin": "https://app.example.org"}, True),
         ({"origin": "https://evil.test"}, False),
         ({"origin": "https://evil.test", "site": "same-origin"}, False),
+        ({"origin": "https://evil.test", "site": "none"}, False),
         ({"origin": "null"}, False),
+        ({"site": "same-origin"}, True),
+        ({"site": "cross-site"}, False),
+        ({"site": ("same-origin", "same-origin")}, False),
+        ({"origin": f"https://{HERE}", "host": ()}, False),
     ],
 )
 def test_a_websocket_is_told_by_its_origin(fields: dict[str, Any], passes: bool) -> None:
@@ -126,6 +132,11 @@ def test_a_websocket_is_told_by_its_origin(fields: dict[str, Any], passes: bool)
         ["https://app.example.org:port"],
         ["https://user@app.example.org"],
         ["ftp://app.example.org"],
+        ["ws://app.example.org"],
+        ["https://app.example.org:65536"],
+        ["https://app.example.org:0"],
+        ["https://b\u00fccher.example"],
+        ["https://app.example.org, https://other.example.org"],
         ["https://"],
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
 
 import pytest
+from people import Person
+from programs import find_program
 from serving import HELLO, Served, hello_command, serve, server_environment
 
 from authsrv.devrealm import Realm
@@ -63,6 +66,40 @@ def test_it_starts_with_a_missing_keytab_and_says_so(
     with serve(hello_command(missing), server_environment(kerberos_realm)) as served:
         assert served.stop() == 0
         assert str(missing) in served.logged()
+
+
+def ask_without_a_token(served: Served) -> None:
+    """Be challenged."""
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert client.recv(12).startswith(b"HTTP/1.1 401")
+        while client.recv(65_536):
+            pass
+
+
+@pytest.mark.parametrize(("options", "lines"), [((), 1), (("--quiet",), 0)])
+def test_it_logs_each_request_unless_it_is_told_to_be_quiet(
+    kerberos_realm: Realm, options: tuple[str, ...], lines: int
+) -> None:
+    command = hello_command(kerberos_realm.keytab, *options)
+    with serve(command, server_environment(kerberos_realm)) as served:
+        ask_without_a_token(served)
+        assert served.stop() == 0
+        assert served.logged().count(" INFO authsrv.audit challenged ") == lines
+        assert served.logged().count("\n") == lines
+
+
+def test_its_log_names_who_came_and_for_which_service(hello: Served, person: Person) -> None:
+    curl = find_program("curl", package="curl")
+    subprocess.run(
+        [curl, "--disable", "--silent", "--negotiate", "--user", ":", hello.url],
+        env=person.environment,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    who = f'principal="{person.principal}" service="HTTP/localhost"'
+    assert re.search(rf" authsrv\.audit established .* {re.escape(who)} ", hello.logged())
 
 
 def test_its_log_tells_every_step_and_no_token(hello: Served) -> None:

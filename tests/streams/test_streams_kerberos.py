@@ -382,3 +382,17 @@ def test_the_example_s_client_says_why_the_server_refuses_it(
         done = start_line_client(served, person.environment, "--line", "x")
     assert done.returncode == 1
     assert "SEC_E_NO_CREDENTIALS" in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",)])
+def test_the_example_tells_who_came_unless_it_is_told_to_be_quiet(
+    kerberos_realm: Realm, person: Person, options: tuple[str, ...]
+) -> None:
+    where = ["--host", "127.0.0.1", "--port", "0", "--keytab", str(kerberos_realm.keytab)]
+    command = [sys.executable, str(EXAMPLES / "line_server.py"), *where, *options]
+    with serve(command, server_environment(kerberos_realm)) as served:
+        assert start_line_client(served, person.environment, "--line", "x").returncode == 0
+        served.stop()
+        assert served.process.stdout is not None
+        told = served.process.stdout.read()
+    assert told == ("" if options else f"{person.principal} has come\n")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from aiohttp import web
 from lag import add_lag_routes
@@ -37,6 +38,8 @@ def main() -> None:
     if options.lag:
         add_lag_routes(app)
     _set_up(app, options)
+    # A line for each request would be measured too; its peers write none.
+    logging.getLogger("authsrv.audit").setLevel(logging.WARNING)
     run_app(app, host="127.0.0.1", port=options.port, print=None)
 
 

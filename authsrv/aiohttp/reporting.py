@@ -1,0 +1,190 @@
+"""What the middleware reports: events for audit, made only where somebody would see them.
+
+A challenge is marked as the first one where nothing came before it: every login begins with one.
+It is a repeated one where the connection has been challenged before and no token came since: then
+the client cannot, or may not, answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import Any
+
+from aiohttp import web
+
+from authsrv.drive import Leg
+from authsrv.errors import AuthsrvError
+from authsrv.events import (
+    AbandonedEvent,
+    AuditSink,
+    Challenge,
+    ChallengedEvent,
+    ConnectionIdentityEndedEvent,
+    ContinuedEvent,
+    EstablishedEvent,
+    RecalledEvent,
+    RefusedEvent,
+    Request,
+    log_event,
+    logs_routine,
+)
+from authsrv.http.reply import Reply
+from authsrv.identity import Identity
+from authsrv.tokens.peek import peek
+
+__all__ = ["AuditTrail"]
+
+
+class AuditTrail:
+    """Tells a sink what happens to requests.
+
+    Args:
+        sink: Where events go.
+
+    Source: authsrv README, Logging.
+    """
+
+    def __init__(self, sink: AuditSink) -> None:
+        self._sink = sink
+        # The connections that were challenged and have sent no token since; each is gone with the
+        # task that serves it.
+        self._challenged: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+
+    @property
+    def _takes_routine(self) -> bool:
+        return self._sink is not log_event or logs_routine()
+
+    def challenged(self, request: web.Request) -> None:
+        """Report that a request without a token was challenged.
+
+        Args:
+            request: The request.
+
+        Source: RFC 4559 section 4.1.
+        """
+        if not self._takes_routine:
+            return
+        is_repeated = request.task in self._challenged
+        self._challenged.add(request.task)
+        challenge = Challenge.REPEATED if is_repeated else Challenge.FIRST
+        self._sink(ChallengedEvent(_described(request), challenge))
+
+    def continued(self, request: web.Request, leg: Leg, token: bytes) -> None:
+        """Report that a token was taken and another one is needed.
+
+        Args:
+            request: The request.
+            leg: What the token led to.
+            token: The token.
+
+        Source: SSPI SEC_I_CONTINUE_NEEDED.
+        """
+        self._note_token(request)
+        if self._takes_routine:
+            mechanism = peek(token).mechanism.label
+            self._sink(ContinuedEvent(_described(request), leg, mechanism))
+
+    def established(self, request: web.Request, leg: Leg, identity: Identity) -> None:
+        """Report that a client was authenticated.
+
+        Args:
+            request: The request.
+            leg: What the token led to.
+            identity: The client.
+
+        Source: SSPI SEC_E_OK.
+        """
+        self._note_token(request)
+        if self._takes_routine:
+            self._sink(EstablishedEvent(_described(request), leg, identity))
+
+    def recalled(self, request: web.Request, identity: Identity) -> None:
+        """Report that a request has the identity that is kept on its connection.
+
+        Args:
+            request: The request.
+            identity: The client.
+
+        Source: IIS authPersistSingleRequest.
+        """
+        if self._takes_routine:
+            self._sink(RecalledEvent(_described(request), identity))
+
+    def refused(
+        self,
+        request: web.Request,
+        error: AuthsrvError,
+        reply: Reply,
+        *,
+        leg: Leg | None = None,
+        token: bytes = b"",
+        identity: Identity | None = None,
+    ) -> None:
+        """Report that a request was refused.
+
+        Args:
+            request: The request.
+            error: The cause.
+            reply: What the client is answered.
+            leg: What the token led to, where one was taken.
+            token: The token.
+            identity: The client, where it is known and not allowed.
+
+        Source: SSPI fatal error codes.
+        """
+        mechanism, service = _shown_by(token)
+        if token:
+            self._note_token(request)
+        self._sink(
+            RefusedEvent(
+                _described(request),
+                leg,
+                error,
+                mechanism,
+                int(reply.status),
+                reply.reference,
+                principal=None if identity is None else identity.principal,
+                service=service if identity is None else identity.service,
+            )
+        )
+
+    def abandoned(self, request: web.Request, token: bytes) -> None:
+        """Report that a request was cancelled while its token was worked on.
+
+        Args:
+            request: The request.
+            token: The token.
+
+        Source: SSPI DeleteSecurityContext, remarks on partial contexts.
+        """
+        mechanism, _ = _shown_by(token)
+        self._sink(AbandonedEvent(_described(request), mechanism, len(token)))
+
+    def ended(self, request: web.Request, principal: str, cause: str) -> None:
+        """Report that a kept identity is kept no longer.
+
+        Args:
+            request: The request that ended it.
+            principal: Whose identity it was.
+            cause: Why, in words.
+
+        Source: IIS authPersistSingleRequest.
+        """
+        self._sink(ConnectionIdentityEndedEvent(_described(request), principal, cause))
+
+    def _note_token(self, request: web.Request) -> None:
+        if self._challenged:
+            self._challenged.discard(request.task)
+
+
+def _shown_by(token: bytes) -> tuple[str, str | None]:
+    """The mechanism and the service that a token shows; nothing of it is authenticated."""
+    if not token:
+        return "", None
+    shown = peek(token)
+    return shown.mechanism.label, None if shown.ap_req is None else shown.ap_req.service
+
+
+def _described(request: web.Request) -> Request:
+    return Request(request.method, request.path, request.remote)
