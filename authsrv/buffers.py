@@ -154,9 +154,7 @@ class SecBuffer:
 
 def _is_native(given: object) -> bool:
     """Whether it is a number of 32 bits; callers hand in what they like."""
-    if not isinstance(given, int) or isinstance(given, bool):
-        return False
-    return 0 <= given <= _ALL_BITS
+    return isinstance(given, int) and 0 <= given <= _ALL_BITS
 
 
 _KINDS = {int(kind): kind for kind in BufferType}

@@ -452,10 +452,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "principal of a package": {"principal": "HTTP/localhost"},
     "keytab of a package": {"keytab": "/nowhere"},
     "keytab": {"package": "Kerberos", "keytab": 5},
-    "keytab and password": {"keytab": "/nowhere", "password": Password("alice", "secret")},
+    "keytab and password": {
+        "package": "Kerberos",
+        "keytab": "/nowhere",
+        "password": Password("alice", "secret"),
+    },
     "limits": {"limits": 5},
     "password": {"package": "NTLM", "password": "secret"},
-    "principal of ntlm": {"package": "NTLM", "principal": "HTTP/localhost"},
+    "principal of ntlm": {
+        "package": "NTLM",
+        "principal": "HTTP/localhost",
+        "password": Password("alice", "secret"),
+    },
     "principal of a ticket": {
         "package": "Negotiate",
         "principal": "alice",
