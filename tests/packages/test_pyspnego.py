@@ -402,7 +402,7 @@ class TestKerberos:
     def test_a_refusal_carries_the_error_token_of_the_mechanism(
         self, package: PyspnegoPackage, make: Callable[[], bytes], first: int
     ) -> None:
-        """A KRB-ERROR; a client that negotiates gets it in the message that ends the negotiation."""
+        """A KRB-ERROR, for a client that negotiates in the message that ends it."""
         token = make()
         assert isinstance(ask(package, token), Established)
         refused = ask(package, token)
