@@ -11,8 +11,8 @@ from authsrv.results import Incomplete, Result
 from authsrv.status import SecurityStatus
 
 __all__ = [
+    "check_description",
     "check_output",
-    "check_version",
     "pack_channel_bindings",
     "read_channel_bindings",
     "read_token",
@@ -60,10 +60,13 @@ def unpack_channel_bindings(
         The bindings.
 
     Raises:
-        BadBindingsError: The structure is malformed, or holds no application data.
+        BadBindingsError: The structure is malformed, is no bytes, or holds no application data.
 
     Source: sspi.h, SEC_CHANNEL_BINDINGS.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise BadBindingsError("the channel bindings are no bytes")
+    data = bytes(data)
     if len(data) < _HEADER.size:
         raise BadBindingsError("the channel bindings are shorter than their header")
     *_, length, offset = _HEADER.unpack_from(data)
@@ -123,21 +126,28 @@ def read_channel_bindings(
     return None if bound is None else unpack_channel_bindings(bound.data, policy=policy)
 
 
-def check_version(buffers: SecBufferDesc | None) -> SecurityStatus:
-    """Tell whether a description of buffers is of the version that is known here.
+def check_description(buffers: SecBufferDesc | None) -> SecurityStatus:
+    """Tell whether a description is of the version that is known here, and holds buffers.
 
     Args:
-        buffers: The description, or whatever the caller took for one.
+        buffers: The description, or whatever the caller took for one; whoever reads or writes it
+            judges what is none.
 
     Returns:
-        SEC_E_INVALID_PARAMETER for another version than SECBUFFER_VERSION; else SEC_E_OK.
+        SEC_E_INVALID_PARAMETER for another version than SECBUFFER_VERSION, and for a description
+        of something else than buffers; else SEC_E_OK.
 
-    Source: sspi.h, SecBufferDesc, ulVersion.
+    Source: sspi.h, SecBufferDesc, ulVersion and pBuffers.
     """
-    if isinstance(buffers, SecBufferDesc):
-        version = buffers.version
-        if version.__class__ is not int or version != BUFFER_VERSION:
-            return SecurityStatus.SEC_E_INVALID_PARAMETER
+    if not isinstance(buffers, SecBufferDesc):
+        return SecurityStatus.SEC_E_OK
+    version, given = buffers.version, buffers.buffers
+    is_known = version.__class__ is int and version == BUFFER_VERSION
+    if not is_known or not isinstance(given, tuple | list):
+        return SecurityStatus.SEC_E_INVALID_PARAMETER
+    for buffer in given:
+        if not isinstance(buffer, SecBuffer):
+            return SecurityStatus.SEC_E_INVALID_PARAMETER  # type: ignore[unreachable]
     return SecurityStatus.SEC_E_OK
 
 
@@ -149,7 +159,7 @@ def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
 
     Returns:
         SEC_E_OK; SEC_E_BUFFER_TOO_SMALL where no buffer is a TOKEN that may be changed; as of
-        check_version.
+        check_description.
 
     Source: SSPI AcceptSecurityContext, pOutput.
     """
@@ -157,7 +167,7 @@ def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
         return SecurityStatus.SEC_E_OK
     if not isinstance(buffers, SecBufferDesc):
         return SecurityStatus.SEC_E_BUFFER_TOO_SMALL  # type: ignore[unreachable]  # not typed by all
-    if check_version(buffers) is not SecurityStatus.SEC_E_OK:
+    if check_description(buffers) is not SecurityStatus.SEC_E_OK:
         return SecurityStatus.SEC_E_INVALID_PARAMETER
     place = _place(buffers, _TOKEN)
     return SecurityStatus.SEC_E_BUFFER_TOO_SMALL if place is None else SecurityStatus.SEC_E_OK

@@ -26,8 +26,8 @@ from authsrv.results import Established, Incomplete, Refused, Result
 from authsrv.role import Role
 from authsrv.settings import as_flags
 from authsrv.sspi.buffers import (
+    check_description,
     check_output,
-    check_version,
     read_channel_bindings,
     read_token,
     rest_of,
@@ -301,7 +301,7 @@ def _check(
     if status is _OK and new_context is not None:
         status = _check_new(context, new_context)
     if status is _OK:
-        status = check_version(buffers[0])
+        status = check_description(buffers[0])
     return check_output(buffers[1]) if status is _OK else status
 
 

@@ -391,6 +391,37 @@ async def test_buffers_of_an_unknown_version_are_refused(version: Any) -> None:
         assert await complete_auth_token(world.fresh) is S.SEC_E_OK
 
 
+@pytest.mark.parametrize("wrong", [5, None, "buffers", (None,), (b"token",), [SecBuffer, 2]])
+async def test_what_are_no_buffers_in_a_description_is_refused(wrong: Any) -> None:
+    async with a_world() as world:
+        call, given = AsyncContext(), SecBufferDesc(wrong)
+        queued = [
+            accept_security_context_async(call, world.credential, None, given),
+            accept_security_context_async(
+                call, world.credential, None, tokens(b"bob:"), output=given
+            ),
+            initialize_security_context_async(
+                call, world.credential, None, "HTTP/localhost", input=given
+            ),
+        ]
+        assert set(queued) == {S.SEC_E_INVALID_PARAMETER}
+
+
+@pytest.mark.parametrize("wrong", [None, "bindings", 40, [0] * 40])
+async def test_channel_bindings_that_are_no_bytes_are_bad_bindings(wrong: Any) -> None:
+    async with a_world() as world:
+        given = tokens(b"bob:", SecBuffer(BufferType.CHANNEL_BINDINGS, wrong))
+        queued = accept_security_context_async(AsyncContext(), world.credential, None, given)
+        assert queued is S.SEC_E_BAD_BINDINGS
+
+
+@pytest.mark.parametrize("wrong", [5, b"HTTP/localhost", ["HTTP/localhost"]])
+async def test_a_target_that_is_no_text_is_an_invalid_parameter(wrong: Any) -> None:
+    async with a_world() as world:
+        queued = initialize_security_context_async(AsyncContext(), world.credential, None, wrong)
+        assert queued is S.SEC_E_INVALID_PARAMETER
+
+
 WRONG: dict[str, Any] = {"text": "required", "bytes": b"2", "list": [], "nothing": None}
 
 
