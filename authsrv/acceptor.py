@@ -21,7 +21,7 @@ from authsrv.errors import (
     PackageFaultError,
 )
 from authsrv.identity import Identity
-from authsrv.lease import ContextLease, Retention
+from authsrv.lease import ContextLease, Retention, fault_of
 from authsrv.limits import DEFAULT_LIMITS, Limits
 from authsrv.packages.base import (
     ContextRequest,
@@ -126,9 +126,7 @@ class _Handshakes:
         except (ConfigError, PackageFaultError):
             raise
         except Exception as error:
-            raise PackageFaultError(
-                f"the security package raised {type(error).__name__} for a new context"
-            ) from None
+            raise fault_of(error, doing="for a new context") from None
         handshake = SecurityHandshake(self, lease, role)
         self._open.add(handshake)
         return handshake
@@ -188,7 +186,8 @@ class Acceptor(_Handshakes):
             it ends by itself when handshake_seconds have passed since its beginning.
 
         Raises:
-            OverloadedError: More handshakes are pending than the limits allow in all.
+            OverloadedError: More handshakes are pending than the limits allow in all, or memory
+                ran out.
             ConfigError: The package cannot do what is asked of its contexts.
             PackageFaultError: The package could not make a context.
 
@@ -301,7 +300,8 @@ class Initiator(_Handshakes):
             The handshake, as of Acceptor.begin; the identity that ends it is the server's.
 
         Raises:
-            OverloadedError: More handshakes are pending than the limits allow in all.
+            OverloadedError: More handshakes are pending than the limits allow in all, or memory
+                ran out.
             ConfigError: The package cannot do what is asked of its contexts.
             PackageFaultError: The package could not make a context.
 

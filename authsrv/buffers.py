@@ -3,6 +3,9 @@
 A call takes and gives a description: a sequence of buffers, each with a type that says what its
 bytes are. For SPNEGO, Kerberos and NTLM these are a TOKEN and, with channel bindings, one buffer of
 type CHANNEL_BINDINGS. Neither class shows a byte of its contents when printed.
+
+The type may be written as in C: as a number, and with the bits of attributes joined to it. What it
+is then, `SecBuffer.kind` tells.
 """
 
 from __future__ import annotations
@@ -11,10 +14,22 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["ATTRIBUTE_MASK", "BufferAttribute", "BufferType", "SecBuffer", "SecBufferDesc"]
+__all__ = [
+    "ATTRIBUTE_MASK",
+    "BUFFER_VERSION",
+    "BufferAttribute",
+    "BufferType",
+    "SecBuffer",
+    "SecBufferDesc",
+]
 
 #: The bits of a native buffer type that hold attributes; the rest is the type.
 ATTRIBUTE_MASK = 0xF000_0000
+
+#: The one version of a SecBufferDesc.
+BUFFER_VERSION = 0
+
+_ALL_BITS = 0xFFFF_FFFF
 
 
 class BufferType(enum.IntEnum):
@@ -102,18 +117,48 @@ class SecBuffer:
     """Bytes with their type; changeable, because a call fills its output buffers in place.
 
     Args:
-        type: What the bytes are.
+        type: What the bytes are: a BufferType or its number, perhaps with bits of BufferAttribute.
         data: The bytes; of input from the client, untrusted.
 
     Source: sspi.h, SecBuffer.
     """
 
-    type: BufferType
+    type: BufferType | int
     data: bytes = b""
 
     def __repr__(self) -> str:
         """Print the type and the length, never a byte: the data may be a token or a key."""
-        return f"SecBuffer({self.type.name}, {len(self.data)} bytes)"
+        kind = self.kind
+        return f"SecBuffer({'unknown' if kind is None else kind.name}, {len(self.data)} bytes)"
+
+    @property
+    def kind(self) -> BufferType | None:
+        """The type without the bits of attributes; None where it is none that sspi.h knows.
+
+        Source: sspi.h, SECBUFFER_ATTRMASK.
+        """
+        given = self.type
+        if given.__class__ is BufferType:
+            return given
+        return _KINDS.get(given & ~ATTRIBUTE_MASK) if _is_native(given) else None
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether its attributes forbid to change the bytes.
+
+        Source: sspi.h, SECBUFFER_READONLY and SECBUFFER_READONLY_WITH_CHECKSUM.
+        """
+        given = self.type
+        return given.__class__ is not BufferType and _is_native(given) and bool(given & _READ_ONLY)
+
+
+def _is_native(given: object) -> bool:
+    """Whether it is a number of 32 bits; callers hand in what they like."""
+    return isinstance(given, int) and 0 <= given <= _ALL_BITS
+
+
+_KINDS = {int(kind): kind for kind in BufferType}
+_READ_ONLY = int(BufferAttribute.READONLY | BufferAttribute.READONLY_WITH_CHECKSUM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +173,7 @@ class SecBufferDesc:
     """
 
     buffers: tuple[SecBuffer, ...] = ()
-    version: int = 0
+    version: int = BUFFER_VERSION
 
     def __iter__(self) -> Iterator[SecBuffer]:
         """Go through the buffers in their order."""
@@ -150,6 +195,6 @@ class SecBufferDesc:
         Source: SSPI AcceptSecurityContext, pInput and pOutput.
         """
         for buffer in self.buffers:
-            if buffer.type is wanted:
+            if buffer.kind is wanted:
                 return buffer
         return None

@@ -161,6 +161,14 @@ class SecurityHandshake:
         return self._handshake.state
 
     @property
+    def kept(self) -> bytes:
+        """What is kept of a token that is not whole; the rest of it comes next.
+
+        Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE.
+        """
+        return self._handshake.kept
+
+    @property
     def is_open(self) -> bool:
         """Whether a further token can be taken.
 

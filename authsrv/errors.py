@@ -12,7 +12,7 @@ The tree::
       UnavailableError            we cannot answer now; the client may be perfectly right
         KeytabError               the keytab is missing, unreadable, empty or broken
         DeadlineError             a security package did not answer in time
-        OverloadedError           more work is waiting than the limits allow
+        OverloadedError           more work is waiting than the limits or the memory allow
         ReplayCacheError          the replay cache is full or cannot be used
         AuthorityError            no authority could be asked
         NoCredentialError         we have nothing to authenticate with, as a client
@@ -231,7 +231,7 @@ class DeadlineError(UnavailableError):
 
 
 class OverloadedError(UnavailableError):
-    """More work is waiting than the limits allow.
+    """More work is waiting than the limits allow, or there is no memory for it.
 
     Args and attributes are those of AuthsrvError.
 

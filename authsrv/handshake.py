@@ -230,6 +230,14 @@ class Handshake:
         return self._rounds
 
     @property
+    def kept(self) -> bytes:
+        """What is kept of a token that is not whole; nothing where none is awaited.
+
+        Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE.
+        """
+        return self._kept
+
+    @property
     def deadline(self) -> float:
         """When the handshake ends at the latest, in seconds of the caller's clock.
 

@@ -16,6 +16,7 @@ from authsrv.attributes import ContextAttribute
 from authsrv.errors import (
     AttributesError,
     AuthsrvError,
+    OverloadedError,
     PackageFaultError,
     StateError,
 )
@@ -33,11 +34,12 @@ from authsrv.results import (
 )
 from authsrv.status import SecurityStatus
 
-__all__ = ["ContextLease", "Retention"]
+__all__ = ["ContextLease", "Retention", "fault_of"]
 
 _LOG = logging.getLogger("authsrv")
 
 _NO_FLAGS = AscRet(0)
+_PACKAGE = "the security package"
 _ON_A_THREAD = Deletion.ON_A_THREAD
 _ASKS = (CompleteNeeded, CompleteAndContinue)
 _RESULT_TYPES = (
@@ -69,6 +71,24 @@ def _deletion_of(context: SecurityContext) -> Deletion:
         # It has to be deleted, whatever else is wrong with it.
         return _ON_A_THREAD
     return Deletion.AT_ONCE if at_once else _ON_A_THREAD
+
+
+def fault_of(error: BaseException, whose: str = _PACKAGE, doing: str = "") -> AuthsrvError:
+    """Tell what an exception means that nobody expected.
+
+    Args:
+        error: The exception. Its type is a name from somebody's code; its text could hold
+            anything, a token too.
+        whose: Who raised it, in words.
+        doing: And where.
+
+    Returns:
+        OverloadedError where memory ran out, which SSPI has a code for; else PackageFaultError.
+
+    Source: SSPI AcceptSecurityContext, SEC_E_INSUFFICIENT_MEMORY and SEC_E_INTERNAL_ERROR.
+    """
+    kind = OverloadedError if isinstance(error, MemoryError) else PackageFaultError
+    return kind(f"{whose} raised {type(error).__name__} {doing}".rstrip())
 
 
 class ContextLease:
@@ -171,7 +191,7 @@ class ContextLease:
         Raises:
             StateError: The context is deleted, or at work.
             UnsupportedFunctionError: The package cannot tell.
-            PackageFaultError: The package raised something else.
+            PackageFaultError: The package raised something else; OverloadedError for a MemoryError.
 
         Source: SSPI QueryContextAttributes.
         """
@@ -183,9 +203,7 @@ class ContextLease:
         except AuthsrvError:
             raise
         except BaseException as error:
-            raise PackageFaultError(
-                f"the security package raised {type(error).__name__} in query"
-            ) from None
+            raise fault_of(error, doing="in query") from None
         finally:
             self._give_back(ended=False)
 
@@ -261,8 +279,7 @@ class ContextLease:
             return Refused(error)
         except BaseException as error:
             # On this thread even a SystemExit is no more than a package that broke.
-            # Its type is a name from somebody's code; its text could hold anything, a token too.
-            return Refused(PackageFaultError(f"the security package raised {type(error).__name__}"))
+            return Refused(fault_of(error))
 
     def _checked(self, result: Result) -> Result:
         # A subclass could have a status that its class does not have.

@@ -12,12 +12,10 @@ import authsrv.disposition
 import authsrv.errors
 from authsrv.disposition import DISPOSITIONS, Disposition, disposition
 from authsrv.errors import (
-    AttributesError,
     AuthsrvError,
     DeniedError,
     LocalError,
     PeerError,
-    StateError,
     UnavailableError,
 )
 from authsrv.status import SecurityStatus
@@ -25,16 +23,12 @@ from authsrv.status import SecurityStatus
 S = SecurityStatus
 D = Disposition
 
-# The dispositions that the status of an error may have, by whose fault it is. UnavailableError
-# may be a FAULT where SSPI has only its general code to offer.
+# The dispositions that the status of an error may have, by whose fault it is.
 FITTING: dict[type[AuthsrvError], set[Disposition]] = {
     LocalError: {D.FAULT},
     UnavailableError: {D.UNAVAILABLE},
     PeerError: {D.BROKEN},
     DeniedError: {D.DENIED},
-    # SSPI has one code for calls and for messages out of order. From a package it is the peer's
-    # doing; in a StateError it is ours, and the class of the error says so.
-    StateError: {D.FAULT, D.BROKEN},
 }
 
 ERRORS = [getattr(authsrv.errors, name) for name in authsrv.errors.__all__]
@@ -129,8 +123,4 @@ def test_every_disposition_is_used() -> None:
 @pytest.mark.parametrize("error", [each for each in ERRORS if each is not AuthsrvError])
 def test_the_status_of_every_error_fits_whose_fault_it_is(error: type[AuthsrvError]) -> None:
     family = next(each for each in error.__mro__ if each in FITTING)
-    general = family is UnavailableError and error.status is S.SEC_E_INTERNAL_ERROR
-    # A package says this of a flag that it does not know, we say it of what the client lacks.
-    double = error is AttributesError
-
-    assert general or double or disposition(error.status) in FITTING[family]
+    assert disposition(error.status) in FITTING[family]

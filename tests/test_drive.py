@@ -257,7 +257,6 @@ def raising(error: BaseException) -> Callable[[bytes], Act]:
     [
         ValueError(SECRET),
         StopIteration(SECRET),
-        MemoryError(SECRET),
         TimeoutError(SECRET),
         SystemExit(SECRET),
         KeyboardInterrupt(SECRET),
@@ -277,6 +276,16 @@ async def test_whatever_a_package_raises_is_its_fault_and_its_text_is_dropped(
     assert fault.__context__ is None
     assert leg.status is Status.SEC_E_INTERNAL_ERROR
     assert leg.states == (S.AWAIT_TOKEN, S.ACCEPTING, S.FAILED)
+    await ended(acceptor, package)
+
+
+async def test_memory_that_runs_out_is_an_overloaded_server_and_no_fault() -> None:
+    acceptor, package = acceptor_of(raising(MemoryError(SECRET)))
+    leg = await acceptor.begin().advance(b"token")
+    error = error_of(leg)
+    assert type(error) is OverloadedError
+    assert error.cause == "the security package raised MemoryError"
+    assert leg.status is Status.SEC_E_INSUFFICIENT_MEMORY
     await ended(acceptor, package)
 
 

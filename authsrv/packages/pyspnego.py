@@ -67,7 +67,7 @@ from authsrv.results import Continue, Established, Refused, Result
 from authsrv.settings import as_member
 from authsrv.tokens.opening import begins_handshake
 from authsrv.tokens.peek import Framing, Mechanism, TokenPeek, peek
-from authsrv.tokens.spnego import is_spnego, parse_spnego
+from authsrv.tokens.spnego import NegState, build_neg_token_resp, is_spnego, parse_spnego
 
 __all__ = ["NTLMPolicy", "PyspnegoPackage"]
 
@@ -156,13 +156,23 @@ class PyspnegoPackage:
 class _Context:
     """One acceptor context of pyspnego."""
 
-    __slots__ = ("_bindings", "_context", "_ended", "_framing", "_identity", "_legs", "_ntlm")
+    __slots__ = (
+        "_bindings",
+        "_context",
+        "_ended",
+        "_error_token",
+        "_framing",
+        "_identity",
+        "_legs",
+        "_ntlm",
+    )
 
     def __init__(self, ntlm: NTLMPolicy, bindings: ChannelBindings | None) -> None:
         self._ntlm = ntlm
         self._bindings = bindings
         self._context: Any = None
         self._ended = False
+        self._error_token = b""
         self._framing = Framing.RAW
         self._legs = 0
         self._identity: Identity | None = None
@@ -189,7 +199,7 @@ class _Context:
             self._identity = self._identify()
             return Established(self._identity, answer or b"")
         except AuthsrvError as error:
-            return Refused(error)
+            return Refused(error, self._error_token)
 
     def complete(self) -> Result:
         return Refused(StateError("pyspnego has no CompleteAuthToken"))
@@ -246,8 +256,18 @@ class _Context:
             deferred = self._deferred_error()
             if deferred is None:
                 raise
-            raise _by_gss(deferred, token) from None
+            raise self._by_gss(deferred, token) from None
         return answer
+
+    def _by_gss(self, native: Any, token: bytes) -> AuthsrvError:
+        """Tell what an error of GSS-API means, and keep what its mechanism tells the client."""
+        made: bytes = getattr(native, "token", None) or b""
+        if made and self._framing is Framing.SPNEGO and not is_spnego(made):
+            # pyspnego negotiates by itself, and has nothing to say once the mechanism refuses.
+            self._error_token = build_neg_token_resp(NegState.REJECT, response_token=made)
+        else:
+            self._error_token = made
+        return _by_gss(native, token, made)
 
     def _deferred_error(self) -> Any:
         """The error that python-gssapi put aside when it had a token for the client beside it."""
@@ -260,7 +280,7 @@ class _Context:
             return self._without_mechanism(peek(token))
         native = getattr(failed, "base_error", None)
         if getattr(native, "maj_code", None) is not None:
-            return _by_gss(native, token)
+            return self._by_gss(native, token)
         if self._legs == 1:
             return InvalidTokenError("the token is malformed")
         if self._ntlm is NTLMPolicy.ON:
@@ -331,12 +351,10 @@ def _go_on(answer: bytes | None) -> Continue:
     return Continue(answer)
 
 
-def _by_gss(native: Any, token: bytes) -> AuthsrvError:
+def _by_gss(native: Any, token: bytes, error_token: bytes) -> AuthsrvError:
     from authsrv.packages.diagnosis import Failure, diagnose  # needs the extra authsrv[kerberos]
 
-    failure = Failure(
-        native.maj_code, native.min_code, token, getattr(native, "token", None) or b""
-    )
+    failure = Failure(native.maj_code, native.min_code, token, error_token)
     return diagnose(failure, _default_keys(), ServiceNames())
 
 

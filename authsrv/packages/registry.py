@@ -68,7 +68,7 @@ def make_acceptor_package(
     Source: SSPI AcquireCredentialsHandle, pszPackage.
     """
     if not _is_gssapi(name):
-        return _make_system_package(name, auth_data)
+        return _make_system_package(name, principal, auth_data)
     if not isinstance(auth_data, Keytab):
         raise ConfigError("a server of Kerberos needs a keytab")
     from authsrv.packages.gssapi import GssapiPackage  # needs the extra authsrv[kerberos]
@@ -96,7 +96,7 @@ def make_initiator_package(
     Source: SSPI AcquireCredentialsHandle, pszPackage.
     """
     if not _is_gssapi(name):
-        return _make_system_package(name, auth_data)
+        return _make_system_package(name, principal, auth_data)
     from authsrv.packages.gssapi_initiator import (  # needs the extra authsrv[kerberos]
         GssapiInitiatorPackage,
         InitiatorMechanism,
@@ -120,15 +120,21 @@ def _client_credential(
     if isinstance(auth_data, Password):
         raise ConfigError("a client of Kerberos takes tickets or a keytab, no password")
     if not isinstance(auth_data, Keytab):
+        if principal is not None:
+            raise ConfigError("the name of a client's principal belongs to a keytab")
         return auth_data
     if principal is None:
         raise ConfigError("a client that has a keytab needs the name of its principal")
     return ClientKeytab(auth_data.path, principal)
 
 
-def _make_system_package(name: str, auth_data: AuthData | None) -> SspiPackage:
+def _make_system_package(
+    name: str, principal: str | None, auth_data: AuthData | None
+) -> SspiPackage:
     from authsrv.packages.sspi import SspiPackage  # needs the extra authsrv[sspi]
 
+    if principal is not None:
+        raise ConfigError("SSPI takes no principal: it is that of the credential")
     if auth_data is not None and not isinstance(auth_data, Password):
         raise ConfigError("SSPI takes a password, or what the system holds ready")
     return SspiPackage(_SSPI_NAMES[name.casefold()], credential=auth_data)

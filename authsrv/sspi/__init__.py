@@ -31,6 +31,7 @@ from authsrv.sspi.calls import (
 )
 from authsrv.sspi.contexts import (
     QueryResult,
+    complete,
     complete_auth_token,
     delete_security_context_async,
     query_context_attributes,
@@ -81,6 +82,7 @@ __all__ = [
     "acquire_credentials",
     "acquire_credentials_handle_async",
     "async_context_requires_notify",
+    "complete",
     "complete_auth_token",
     "create_async_context",
     "delete_security_context_async",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import struct
 
 from authsrv.bindings import BindingPolicy, ChannelBindings
-from authsrv.buffers import BufferType, SecBuffer, SecBufferDesc
+from authsrv.buffers import BUFFER_VERSION, BufferType, SecBuffer, SecBufferDesc
 from authsrv.errors import BadBindingsError, ConfigError, InvalidTokenError
 from authsrv.results import Incomplete, Result
 from authsrv.status import SecurityStatus
 
 __all__ = [
+    "check_description",
     "check_output",
     "pack_channel_bindings",
     "read_channel_bindings",
     "read_token",
+    "rest_of",
     "unpack_channel_bindings",
     "unused",
     "write_output",
@@ -58,10 +60,13 @@ def unpack_channel_bindings(
         The bindings.
 
     Raises:
-        BadBindingsError: The structure is malformed, or holds no application data.
+        BadBindingsError: The structure is malformed, is no bytes, or holds no application data.
 
     Source: sspi.h, SEC_CHANNEL_BINDINGS.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise BadBindingsError("the channel bindings are no bytes")
+    data = bytes(data)
     if len(data) < _HEADER.size:
         raise BadBindingsError("the channel bindings are shorter than their header")
     *_, length, offset = _HEADER.unpack_from(data)
@@ -91,8 +96,9 @@ def read_token(buffers: SecBufferDesc | None) -> bytes:
     if not isinstance(buffers, SecBufferDesc) or not buffers.buffers:
         raise InvalidTokenError("the call has no input buffer")
     first = buffers.buffers[0]
-    if first.type is not _TOKEN:
-        name = getattr(first.type, "name", "buffer of another type")
+    kind = first.kind
+    if kind is not _TOKEN:
+        name = "buffer of an unknown type" if kind is None else kind.name
         raise InvalidTokenError(f"the first input buffer is a {name}, not a TOKEN")
     if not isinstance(first.data, bytes | bytearray | memoryview):
         raise InvalidTokenError("the first input buffer holds no bytes")
@@ -120,6 +126,31 @@ def read_channel_bindings(
     return None if bound is None else unpack_channel_bindings(bound.data, policy=policy)
 
 
+def check_description(buffers: SecBufferDesc | None) -> SecurityStatus:
+    """Tell whether a description is of the version that is known here, and holds buffers.
+
+    Args:
+        buffers: The description, or whatever the caller took for one; whoever reads or writes it
+            judges what is none.
+
+    Returns:
+        SEC_E_INVALID_PARAMETER for another version than SECBUFFER_VERSION, and for a description
+        of something else than buffers; else SEC_E_OK.
+
+    Source: sspi.h, SecBufferDesc, ulVersion and pBuffers.
+    """
+    if not isinstance(buffers, SecBufferDesc):
+        return SecurityStatus.SEC_E_OK
+    version, given = buffers.version, buffers.buffers
+    is_known = version.__class__ is int and version == BUFFER_VERSION
+    if not is_known or not isinstance(given, tuple | list):
+        return SecurityStatus.SEC_E_INVALID_PARAMETER
+    for buffer in given:
+        if not isinstance(buffer, SecBuffer):
+            return SecurityStatus.SEC_E_INVALID_PARAMETER  # type: ignore[unreachable]
+    return SecurityStatus.SEC_E_OK
+
+
 def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
     """Tell whether the output buffers have a place for a token.
 
@@ -127,15 +158,19 @@ def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
         buffers: The buffers, or None where the caller takes the token from the result.
 
     Returns:
-        SEC_E_OK or SEC_E_BUFFER_TOO_SMALL.
+        SEC_E_OK; SEC_E_BUFFER_TOO_SMALL where no buffer is a TOKEN that may be changed; as of
+        check_description.
 
     Source: SSPI AcceptSecurityContext, pOutput.
     """
     if buffers is None:
         return SecurityStatus.SEC_E_OK
-    if isinstance(buffers, SecBufferDesc) and buffers.first(_TOKEN) is not None:
-        return SecurityStatus.SEC_E_OK
-    return SecurityStatus.SEC_E_BUFFER_TOO_SMALL
+    if not isinstance(buffers, SecBufferDesc):
+        return SecurityStatus.SEC_E_BUFFER_TOO_SMALL  # type: ignore[unreachable]  # not typed by all
+    if check_description(buffers) is not SecurityStatus.SEC_E_OK:
+        return SecurityStatus.SEC_E_INVALID_PARAMETER
+    place = _place(buffers, _TOKEN)
+    return SecurityStatus.SEC_E_BUFFER_TOO_SMALL if place is None else SecurityStatus.SEC_E_OK
 
 
 def write_output(buffers: SecBufferDesc | None, token: bytes, rest: bytes = b"") -> SecBufferDesc:
@@ -154,7 +189,7 @@ def write_output(buffers: SecBufferDesc | None, token: bytes, rest: bytes = b"")
     if buffers is None:
         extra = (SecBuffer(BufferType.EXTRA, rest),) if rest else ()
         return SecBufferDesc((SecBuffer(BufferType.TOKEN, token), *extra))
-    place = buffers.first(_TOKEN)
+    place = _place(buffers, _TOKEN)
     if place is not None:
         place.data = token
     if rest:
@@ -181,6 +216,26 @@ def write_rest(buffers: SecBufferDesc | None, result: Result, rest: bytes) -> No
         _fill_empty(buffers, BufferType.EXTRA, rest)
 
 
+def rest_of(token: bytes, kept: bytes) -> bytes:
+    """Tell what is new in the input of a call that comes after SEC_E_INCOMPLETE_MESSAGE.
+
+    The caller's idiom in C is the whole buffer again, with what was read meanwhile behind it; the
+    rest alone is taken, too. They are told apart by their beginning: what begins with all that is
+    kept, and is longer, is the whole.
+
+    Args:
+        token: The input.
+        kept: What is kept of the calls before; nothing where the token before was whole.
+
+    Returns:
+        What is to be appended to it.
+
+    Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE.
+    """
+    is_whole = bool(kept) and len(token) > len(kept) and token.startswith(kept)
+    return token[len(kept) :] if is_whole else token
+
+
 def unused(result: Result, token: bytes) -> bytes:
     """Tell what the package did not use of a token.
 
@@ -197,7 +252,15 @@ def unused(result: Result, token: bytes) -> bytes:
     return token[-count:] if count else b""
 
 
+def _place(buffers: SecBufferDesc, kind: BufferType) -> SecBuffer | None:
+    """Find the first buffer of a type that may be changed."""
+    for buffer in buffers.buffers:
+        if buffer.kind is kind and not buffer.is_read_only:
+            return buffer
+    return None
+
+
 def _fill_empty(buffers: SecBufferDesc, kind: BufferType, data: bytes) -> None:
-    place = buffers.first(BufferType.EMPTY)
+    place = _place(buffers, BufferType.EMPTY)
     if data and place is not None:
         place.type, place.data = kind, data

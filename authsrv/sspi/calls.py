@@ -125,6 +125,19 @@ class AsyncContext:
         freed = self._phase is _FREED
         return _S.SEC_E_INVALID_HANDLE if freed else _S.SEC_E_OUT_OF_SEQUENCE
 
+    @property
+    def result(self) -> CallResult | None:
+        """What `await call` gives, for callbacks and for whoever asks from time to time.
+
+        It is there as soon as the status is not SEC_I_ASYNC_CALL_PENDING any more, with the cause
+        of a failure in its `error`, and until the call is used again or freed; None otherwise.
+
+        Source: SspiGetAsyncCallStatus; SSPI AcceptSecurityContext, output parameters.
+        """
+        if self._result is not None:
+            self._is_told = True
+        return self._result
+
     def _forsake(self, operation: Operation[Any], waiter: asyncio.Future[None]) -> None:
         nobody_waits = operation.forsake(waiter)
         unheard = nobody_waits and not self._is_told and self._callback is None
@@ -155,8 +168,8 @@ class AsyncContext:
 
 
 NotifyCallback = Callable[[AsyncContext, object], object]
-"""Is called on the event loop, once, when a call is complete: with the call, and the data that was
-registered with it."""
+"""Is called on the event loop, once, when a call is complete: with the call, whose `result` is
+there then, and the data that was registered with it."""
 
 
 def queue(
@@ -228,11 +241,14 @@ def set_async_notify_callback(
         data: What to call it with, beside the call.
 
     Returns:
-        SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if the call is not idle; SEC_E_INVALID_HANDLE.
+        SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if the call is not idle; SEC_E_INVALID_HANDLE;
+        SEC_E_INVALID_PARAMETER for a callback that cannot be called.
 
     Source: SspiSetAsyncNotifyCallback.
     """
     status = check_idle(call)
+    if status is _OK and not (callback is None or callable(callback)):
+        return _S.SEC_E_INVALID_PARAMETER  # type: ignore[unreachable]  # not typed by all
     if status is _OK:
         call._callback, call._data = callback, data
     return status
@@ -260,7 +276,8 @@ def get_async_call_status(call: AsyncContext) -> SecurityStatus:
 
     Returns:
         SEC_I_ASYNC_CALL_PENDING until it is complete, and then its own status. If nothing was
-        queued SEC_E_OUT_OF_SEQUENCE; SEC_E_INVALID_HANDLE if it is no call any more.
+        queued SEC_E_OUT_OF_SEQUENCE; SEC_E_INVALID_HANDLE if it is no call any more. What the
+        operation led to, or why it failed, is in `call.result`.
 
     Source: SspiGetAsyncCallStatus.
     """

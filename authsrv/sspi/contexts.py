@@ -147,7 +147,10 @@ async def query_context_attributes(
     if handshake is None:
         return QueryResult(_S.SEC_E_INVALID_HANDLE)
     try:
-        value = await handshake.query(attribute)
+        value = await handshake.query(ContextAttribute(attribute))
+    except ValueError:
+        # It is none that sspi.h knows.
+        return QueryResult(_S.SEC_E_UNSUPPORTED_FUNCTION)
     except AuthsrvError as error:
         return QueryResult(failed(error).status)
     if isinstance(value, AscRet) and context.role is Role.INITIATOR:

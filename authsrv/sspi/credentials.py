@@ -25,6 +25,7 @@ from authsrv.packages.registry import (
     make_acceptor_package,
     make_initiator_package,
 )
+from authsrv.settings import as_flags, as_instance, as_optional
 from authsrv.sspi.calls import AsyncContext, check_idle, queue
 from authsrv.sspi.handles import CredentialHandle
 from authsrv.sspi.operations import CallResult, Operation
@@ -73,9 +74,11 @@ def acquire_credentials_handle_async(
         realms: For a server, as of Acceptor: the realms whose clients are let in.
 
     Returns:
-        SEC_E_OK if it was queued. The status of the call is SEC_E_OK, SEC_E_SECPKG_NOT_FOUND for
-        a name that nobody knows, SEC_E_NO_CREDENTIALS, SEC_E_INVALID_PARAMETER for settings that
-        cannot work, or SEC_E_UNSUPPORTED_FUNCTION for a use that the package does not know.
+        SEC_E_OK if it was queued; SEC_E_INVALID_HANDLE; SEC_E_OUT_OF_SEQUENCE for a call in use;
+        SEC_E_INVALID_PARAMETER for limits that are none. The status of the call is SEC_E_OK,
+        SEC_E_SECPKG_NOT_FOUND for a name that nobody knows, SEC_E_NO_CREDENTIALS,
+        SEC_E_INVALID_PARAMETER for settings that are wrong or cannot work, or
+        SEC_E_UNSUPPORTED_FUNCTION for a use that the package does not know.
 
     Raises:
         RuntimeError: No event loop is running.
@@ -86,6 +89,8 @@ def acquire_credentials_handle_async(
         return _S.SEC_E_INVALID_HANDLE
     if check_idle(call) is not _S.SEC_E_OK:
         return check_idle(call)
+    if not isinstance(limits, Limits):
+        return _S.SEC_E_INVALID_PARAMETER  # type: ignore[unreachable]  # not typed by all
 
     def make(pool: WorkerPool) -> _Parties:
         return _make_parties(
@@ -145,10 +150,14 @@ async def acquire_credentials(
         The credential, which is freed at the end of the block.
 
     Raises:
+        ConfigError: A setting is wrong, or both a keytab and a password are given.
         AuthsrvError: There is no such credential; its status is that of the call.
 
     Source: SspiAcquireCredentialsHandleAsync, SspiFreeCredentialsHandleAsync.
     """
+    as_instance(Limits, limits, "limits")
+    if keytab is not None and password is not None:
+        raise ConfigError("give a keytab or a password, not both")
     auth_data = Keytab(keytab) if keytab is not None else password
     call = AsyncContext()
     # Freed on every way out: it may be there already when this task is cancelled.
@@ -226,7 +235,12 @@ def _make_parties(
     pool: WorkerPool,
 ) -> _Parties:
     """Make what the use asks for; runs on a thread."""
-    if not use & _DIRECTIONS:
+    as_optional(str, principal, "principal")
+    if auth_data is not None and not isinstance(auth_data, AuthData):
+        raise ConfigError("auth_data must be a Keytab, a Password or another credential")
+    if not isinstance(package, str):
+        _check_package(package, principal, auth_data)
+    if not as_flags(CredentialUse, use, "credential_use") & _DIRECTIONS:
         raise ConfigError("a credential is for INBOUND, OUTBOUND or BOTH")
     acceptor = initiator = None
     if use & CredentialUse.INBOUND:
@@ -237,6 +251,13 @@ def _make_parties(
         outbound = _outbound(package, principal, auth_data)
         initiator = Initiator(outbound, limits=bounds.limits, pool=pool)
     return acceptor, initiator
+
+
+def _check_package(package: object, principal: str | None, auth_data: AuthData | None) -> None:
+    if not isinstance(getattr(package, "name", None), str):
+        raise ConfigError("package must be the name of a security package, or one")
+    if principal is not None or auth_data is not None:
+        raise ConfigError("a package that is handed in has its names and keys already")
 
 
 def _inbound(

@@ -24,10 +24,13 @@ from authsrv.lease import Retention
 from authsrv.packages.base import ContextRequest, InitiatorRequest
 from authsrv.results import Established, Incomplete, Refused, Result
 from authsrv.role import Role
+from authsrv.settings import as_flags
 from authsrv.sspi.buffers import (
+    check_description,
     check_output,
     read_channel_bindings,
     read_token,
+    rest_of,
     unused,
     write_output,
     write_rest,
@@ -82,6 +85,9 @@ def accept_security_context_async(
             second a SECBUFFER_EMPTY, which comes back as EXTRA with what was not used, or as
             MISSING, as long as what is missing. A SECBUFFER_CHANNEL_BINDINGS holds the channel
             that the client must speak over; with ALLOW_MISSING_BINDINGS it may also say nothing.
+            After SEC_E_INCOMPLETE_MESSAGE the next call, on the same context, takes the whole
+            buffer again with what was read meanwhile behind it, as in C, or the rest alone. What
+            begins with all that was given before, and is longer, is taken for the whole.
         context_req: What is asked for; read in the first call.
         target_data_rep: The byte order of the client; read in the first call.
         output: Where the token for the client goes: a SECBUFFER_TOKEN, perhaps a SECBUFFER_EMPTY.
@@ -96,7 +102,9 @@ def accept_security_context_async(
         something else; SEC_E_WRONG_CREDENTIAL_HANDLE; SEC_E_NO_CREDENTIALS for a credential of a
         client; SEC_E_OUT_OF_SEQUENCE for a call or context in use, and for a context that is
         established or waits for CompleteAuthToken; SEC_E_INVALID_TOKEN if there is no token
-        buffer; SEC_E_BUFFER_TOO_SMALL if there is no place for one; SEC_E_BAD_BINDINGS.
+        buffer; SEC_E_BUFFER_TOO_SMALL if there is no place for one that may be changed;
+        SEC_E_BAD_BINDINGS; SEC_E_INVALID_PARAMETER for buffers of another version, and for flags
+        and byte orders that are none; SEC_E_INSUFFICIENT_MEMORY.
 
     Raises:
         RuntimeError: No event loop is running.
@@ -104,7 +112,7 @@ def accept_security_context_async(
     Source: SspiAcceptSecurityContextAsync.
     """
     party = None if credential is None else _party(credential, _acceptor_of)
-    status = _check(call, party, context, new_context, output, _ACCEPTOR)
+    status = _check(call, party, context, new_context, (input, output), _ACCEPTOR)
     if status is not _OK:
         return status
     try:
@@ -112,9 +120,11 @@ def accept_security_context_async(
         request = _acceptor_request(input, context_req, target_data_rep, required_attributes)
     except AuthsrvError as error:
         return error.status
+    except MemoryError:
+        return _S.SEC_E_INSUFFICIENT_MEMORY
 
     def first(handle: ContextHandle) -> None:
-        if int(context_req) & _UNSUPPORTED:
+        if int(request.flags) & _UNSUPPORTED:
             raise UnsupportedFunctionError("a flag was asked for that a server cannot ask for")
         assert isinstance(party, Acceptor)
         handle.fill(party.begin(request, retention=_KEEP), party)
@@ -147,7 +157,8 @@ def initialize_security_context_async(
         context_req: What is asked for; read in the first call.
         target_data_rep: The byte order of the server; read in the first call.
         input: In the first call None, or a SECBUFFER_CHANNEL_BINDINGS with the channel; then a
-            SECBUFFER_TOKEN with the server's token, untrusted.
+            SECBUFFER_TOKEN with the server's token, untrusted. After SEC_E_INCOMPLETE_MESSAGE as
+            of accept_security_context_async.
         output: As of accept_security_context_async.
         new_context: As of accept_security_context_async.
         required_attributes: As of accept_security_context_async. With MUTUAL_AUTH a server that
@@ -163,19 +174,24 @@ def initialize_security_context_async(
     Source: SspiInitializeSecurityContextAsync.
     """
     party = None if credential is None else _party(credential, _initiator_of)
-    status = _check(call, party, context, new_context, output, _INITIATOR)
+    status = _check(call, party, context, new_context, (input, output), _INITIATOR)
     if status is not _OK:
         return status
     if context is None and not target_name:
         return _S.SEC_E_TARGET_UNKNOWN
     try:
         token = b"" if context is None else read_token(input)
-        bindings = read_channel_bindings(input)
+        request = InitiatorRequest(
+            target_name or "",
+            read_channel_bindings(input),
+            context_req,
+            required_attributes,
+            target_data_rep,
+        )
     except AuthsrvError as error:
         return error.status
-    request = InitiatorRequest(
-        target_name or "", bindings, context_req, required_attributes, target_data_rep
-    )
+    except MemoryError:
+        return _S.SEC_E_INSUFFICIENT_MEMORY
 
     def first(handle: ContextHandle) -> None:
         assert isinstance(party, Initiator)
@@ -216,7 +232,7 @@ class _Step(Operation[Result]):
             self._first(handle)
         handshake = handle.handshake
         assert handshake is not None
-        handshake.submit_step(self._token, self)
+        handshake.submit_step(rest_of(self._token, handshake.kept), self)
 
     def abandon(self) -> None:
         # Nobody is told how far it came; so nobody may go on with it.
@@ -272,7 +288,7 @@ def _check(
     party: Acceptor | Initiator | SecurityStatus | None,
     context: ContextHandle | None,
     new_context: ContextHandle | None,
-    output: SecBufferDesc | None,
+    buffers: tuple[SecBufferDesc | None, SecBufferDesc | None],
     role: Role,
 ) -> SecurityStatus:
     if isinstance(party, SecurityStatus):
@@ -284,9 +300,9 @@ def _check(
         status = _S.SEC_E_INVALID_HANDLE
     if status is _OK and new_context is not None:
         status = _check_new(context, new_context)
-    if status is _OK and output is not None:
-        status = check_output(output)
-    return status
+    if status is _OK:
+        status = check_description(buffers[0])
+    return check_output(buffers[1]) if status is _OK else status
 
 
 def _check_next(
@@ -322,8 +338,9 @@ def _acceptor_request(
     representation: DataRepresentation,
     required: AscRet,
 ) -> ContextRequest:
-    policy = BindingPolicy.ALLOW if int(flags) & _MAY_MISS else _REQUIRE
+    asked = int(as_flags(AscReq, flags, "context_req"))
+    policy = BindingPolicy.ALLOW if asked & _MAY_MISS else _REQUIRE
     bindings = read_channel_bindings(input, policy=policy)
-    if bindings is None and not (int(flags) or int(required)) and representation is _NATIVE:
+    if bindings is None and not asked and required == 0 and representation is _NATIVE:
         return _NO_REQUEST
     return ContextRequest(bindings, flags, required, representation)

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from authsrv.buffers import SecBufferDesc
-from authsrv.errors import AuthsrvError, PackageFaultError
+from authsrv.errors import AuthsrvError
 from authsrv.flags import AscRet, IscRet
+from authsrv.lease import fault_of
 from authsrv.sspi.handles import ContextHandle
 from authsrv.status import SecurityStatus
 
@@ -152,8 +153,7 @@ class Operation(ABC, Generic[_T]):
         """
         self.abandon()
         if not isinstance(error, AuthsrvError):
-            # Its type is a name from somebody's code; its text could hold anything, a token too.
-            error = PackageFaultError(f"the operation raised {type(error).__name__}")
+            error = fault_of(error, "the operation")
         self._end(failed(error))
 
     def cancel(self) -> None:

@@ -270,7 +270,6 @@ class TestPackage:
             KeyError(SECRET),
             RuntimeError(SECRET),
             StopIteration(SECRET),
-            MemoryError(SECRET),
             SystemExit(SECRET),
             KeyboardInterrupt(SECRET),
             asyncio.CancelledError(SECRET),
@@ -291,6 +290,15 @@ class TestPackage:
             await until(lambda: package.open_contexts == 0)
             package.armed = False
             await server.must_let_in(TOKEN)
+
+    async def test_that_runs_out_of_memory_is_503(self, witness: Witness) -> None:
+        witness.secrets.append("hunter2")
+        package = RaisesEverywhere("step", MemoryError(SECRET))
+        async with serve(witness, package=package) as server:
+            package.armed = True
+            answer = await server.ask(TOKEN)
+            words = "the security package raised MemoryError"
+            witness.expect(answer, 503, "overloaded", words, level=logging.ERROR)
 
     async def test_that_makes_no_context_is_500(self, witness: Witness) -> None:
         witness.secrets.append("hunter2")

@@ -48,6 +48,7 @@ from authsrv.testing.handshakes import (
 )
 from authsrv.testing.leaks import find_leak, overhear
 from authsrv.tokens.der_writer import build_frame
+from authsrv.tokens.kerberos import parse_krb_error
 from authsrv.tokens.spnego import (
     IAKERB,
     KERBEROS,
@@ -394,6 +395,28 @@ class TestKerberos:
         assert "HTTP/foreign.test@AUTHSRV.TEST; the keytab has keys for HTTP/localhost" in (
             error.cause
         )
+
+    @pytest.mark.parametrize(
+        ("make", "first"),
+        [(fresh_token, 0xA1), (kerberos_token, 0x60)],
+        ids=["negotiated", "raw"],
+    )
+    def test_a_refusal_carries_the_error_token_of_the_mechanism(
+        self, package: PyspnegoPackage, make: Callable[[], bytes], first: int
+    ) -> None:
+        """A KRB-ERROR, for a client that negotiates in the message that ends it."""
+        token = make()
+        assert isinstance(ask(package, token), Established)
+        refused = ask(package, token)
+        assert isinstance(refused, Refused)
+        told = refused.token
+        assert told[0] == first
+        if first == 0xA1:
+            answer = parse_spnego(told)
+            assert isinstance(answer, NegTokenResp)
+            assert answer.neg_state is NegState.REJECT
+            told = answer.response_token or b""
+        assert parse_krb_error(told).error_code == 34  # KRB_AP_ERR_REPEAT
 
     def test_a_wrong_clock_is_told_in_seconds(
         self, kerberos_realm: Realm, package: PyspnegoPackage
