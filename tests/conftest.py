@@ -17,7 +17,15 @@ if sys.platform == "win32":
 else:
     from blockbuster import BlockBuster, blockbuster_ctx
 
+    from authsrv.devrealm import Realm
+
     pytest_plugins = ["authsrv.testing.fixtures"]
+
+    @pytest.fixture(scope="session")
+    def numeric_service(kerberos_realm: Realm) -> str:
+        """A service of the shared realm that is named by its address."""
+        kerberos_realm.add_service("HTTP/127.0.0.1")
+        return "HTTP/127.0.0.1"
 
     @pytest.fixture(autouse=True)
     def blockbuster() -> Iterator[BlockBuster]:

@@ -108,16 +108,15 @@ def test_a_name_in_a_setting_never_goes_through_dns(
     kerberos_environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    numeric_service: str,
 ) -> None:
     """libkrb5 would make it HTTP/localhost, by /etc/hosts, and find no key for that."""
-    service = "HTTP/127.0.0.1"
-    kerberos_realm.add_service(service)
-    keytab = kerberos_realm.write_keytab(tmp_path / "keytab", [service])
+    keytab = kerberos_realm.write_keytab(tmp_path / "keytab", [numeric_service])
     token = fresh_token("HTTP@127.0.0.1")
     aliases = "[libdefaults]\n dns_canonicalize_hostname = true\n rdns = true\n"
     reconfigure(monkeypatch, tmp_path, aliases)
     assert socket.getnameinfo(("127.0.0.1", 0), socket.NI_NAMEREQD)[0] == "localhost"
-    package = GssapiPackage(keytab, service=service)
+    package = GssapiPackage(keytab, service=numeric_service)
     package.check()
     assert isinstance(ask(package, token), Established)
 
