@@ -65,6 +65,10 @@ _KRB_ERROR: Final = der.application_tag(_KRB_ERROR_TYPE)
 # RFC 4120 section 5.5.1: use-session-key is bit 1, mutual-required bit 2; bit 0 is the highest.
 _MUTUAL_REQUIRED = 0x20
 
+# The fields of an AP-REQ up to its ticket, and those of a ticket up to what is encrypted.
+*_BEFORE_TICKET, _TICKET_FIELD = map(der.field_tag, range(4))
+_BEFORE_CIPHER: Final = tuple(map(der.field_tag, range(3)))
+
 _T = TypeVar("_T")
 
 
@@ -257,11 +261,11 @@ def parse_asked_service(token: bytes) -> str:
         if kind is not KerberosMessage.AP_REQ:
             raise InvalidTokenError("the Kerberos token is no AP-REQ")
     request = _inside(body, _AP_REQ)
-    for number in range(3):
-        request.read(der.field_tag(number))
-    ticket = _inside(request.read(der.field_tag(3)), _TICKET)
-    ticket.read(der.field_tag(0))
-    return _asked_service(ticket.read(der.field_tag(1)), ticket.read(der.field_tag(2)))
+    for tag in _BEFORE_TICKET:
+        request.read(tag)
+    ticket = _inside(request.read(_TICKET_FIELD), _TICKET)
+    _, realm, name = map(ticket.read, _BEFORE_CIPHER)
+    return _asked_service(realm, name)
 
 
 def _inside(content: bytes, tag: int) -> Reader:

@@ -10,6 +10,7 @@ with hints in field 3; they are read over.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -65,6 +66,8 @@ _NAMES: Final = {
 # Windows offers four mechanisms, MIT at most as many; each one costs time before anybody is known.
 _MAX_MECHANISMS = 32
 _INIT: Final = der.field_tag(0)
+_FIRST_FIELD: Final = der.field_tag(0)
+_MAX_KNOWN_LIST: Final = 256
 _RESP: Final = der.field_tag(1)
 _OID_OF_SPNEGO: Final = encode_oid(SPNEGO)
 
@@ -247,7 +250,10 @@ def _read_whole(reader: Reader) -> NegTokenInit | NegTokenResp:
 
 
 def _read_init(reader: Reader) -> NegTokenInit:
-    mech_types = reader.field(0, _read_mech_types)
+    listed = reader.read(_FIRST_FIELD)
+    # Clients have few lists, and each costs more than all the rest of the token.
+    known = _known_mech_types if len(listed) <= _MAX_KNOWN_LIST else _parse_mech_types
+    mech_types = known(listed)
     # RFC 4178 section 4.2.1: reqFlags are not protected by anything, so they must not be relied on.
     reader.optional_field(1, lambda flags: flags.read(der.BIT_STRING))
     mech_token = reader.optional_field(2, read_octets)
@@ -258,8 +264,14 @@ def _read_init(reader: Reader) -> NegTokenInit:
     return NegTokenInit(mech_types, mech_token, mic)
 
 
-def _read_mech_types(reader: Reader) -> tuple[str, ...]:
-    return read_sequence_of(reader, read_oid, _MAX_MECHANISMS)
+def _parse_mech_types(field: bytes) -> tuple[str, ...]:
+    reader = Reader(field)
+    mech_types = read_sequence_of(reader, read_oid, _MAX_MECHANISMS)
+    reader.finish()
+    return mech_types
+
+
+_known_mech_types = functools.lru_cache(maxsize=64)(_parse_mech_types)
 
 
 def _read_mic_or_hints(reader: Reader) -> bytes | None:

@@ -47,6 +47,7 @@ _PROGRAMS = "needs programs of Linux"
 _REPOSITORY = "is about the repository, not about a system"
 
 LEFT_OUT = {
+    "aiohttp/test_aiohttp_own_log.py": "is about processes of POSIX",
     "aiohttp/test_aiohttp_server.py": "is about signals and processes of POSIX, and uvloop",
     "attacks": _MIT,
     "test_settings_everywhere.py": _MIT,
