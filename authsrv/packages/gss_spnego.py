@@ -14,9 +14,7 @@ from __future__ import annotations
 import enum
 import functools
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple
 
 import gssapi.raw as gss
 import krb5
@@ -38,8 +36,6 @@ from authsrv.tokens.spnego import (
 
 __all__ = ["Leg", "MICField", "mic_field", "read_first", "read_next"]
 
-_T = TypeVar("_T")
-
 _KERBEROS: Final = gss.OID.from_int_seq(KERBEROS)
 _SPNEGO: Final = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 _AES256 = 18
@@ -58,8 +54,7 @@ class MICField(enum.Enum):
     """One field behind, as krb5 1.21 to 1.22.1 do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """A token that may be handed to libgssapi.
 
     Args:
@@ -69,8 +64,12 @@ class Leg:
     Source: RFC 4178 section 4.2.
     """
 
-    token: bytes = field(repr=False)
-    kerberos: bytes | None = field(repr=False)
+    token: bytes
+    kerberos: bytes | None
+
+    def __repr__(self) -> str:
+        """Show lengths where tokens are."""
+        return f"<Leg of {len(self.token)} bytes, {len(self.kerberos or b'')} of Kerberos>"
 
 
 def read_first(token: bytes) -> Leg:
@@ -93,9 +92,9 @@ def read_first(token: bytes) -> Leg:
     if not is_spnego(token):
         if token[0] == der.FRAME:
             # Whether it is SPNEGO must not be a matter of how lengths are read.
-            _strictly(lambda: read_oid(der.open_frame(token)))
+            read_oid(der.open_frame(token))
         return Leg(token, token)
-    message = _strictly(lambda: parse_spnego(token))
+    message = parse_spnego(token)
     if not isinstance(message, NegTokenInit):
         raise InvalidTokenError("the token goes on with a negotiation, and begins none")
     # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
@@ -119,7 +118,7 @@ def read_next(token: bytes) -> Leg:
 
     Source: RFC 4178 section 4.2.2.
     """
-    message = _strictly(lambda: parse_spnego(token))
+    message = parse_spnego(token)
     if not isinstance(message, NegTokenResp):
         raise UnexpectedTokenError("the negotiation goes on with a NegTokenInit")
     if message.mech_list_mic is not None and mic_field() is MICField.MISPLACED:
@@ -131,13 +130,6 @@ def read_next(token: bytes) -> Leg:
             mic_field=MICField.MISPLACED.value,
         )
     return Leg(token, message.response_token)
-
-
-def _strictly(read: Callable[[], _T]) -> _T:
-    try:
-        return read()
-    except InvalidTokenError as error:
-        raise InvalidTokenError(f"the token is malformed: {error.cause}") from None
 
 
 @functools.cache

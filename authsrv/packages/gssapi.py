@@ -279,10 +279,13 @@ class _Context:
 
     def _read(self, token: bytes) -> Leg:
         """Read a token strictly: nothing malformed may reach libgssapi's parser of SPNEGO."""
-        if self._context is None:
-            self._is_spnego = is_spnego(token)
-            return read_first(token)
-        return read_next(token) if self._is_spnego else Leg(token, token)
+        try:
+            if self._context is None:
+                self._is_spnego = is_spnego(token)
+                return read_first(token)
+            return read_next(token) if self._is_spnego else Leg(token, token)
+        except InvalidTokenError as error:
+            raise InvalidTokenError(f"the token is malformed: {error.cause}") from None
 
     def _diagnose(
         self, failed: gss.GSSError, token: bytes, snapshot: KeytabSnapshot

@@ -126,6 +126,50 @@ class Reader:
         start = self._open(tag)
         return self._data[start : self._next]
 
+    def enter(self, *tags: int) -> None:
+        """Go into the next element, and further into the first one in it; what is behind is left.
+
+        Args:
+            tags: The identifier octets that they must have, the outermost first.
+
+        Raises:
+            InvalidTokenError: An element is another one, is cut off or is not DER.
+
+        Source: X.690 section 8.1.
+        """
+        for tag in tags:
+            start = self._open(tag)
+            self._end, self._next = self._next, start
+
+    def skip(self, *tags: int) -> None:
+        """Step over elements, without a look inside.
+
+        Args:
+            tags: The identifier octets that they must have.
+
+        Raises:
+            InvalidTokenError: An element is another one, is cut off or is not DER.
+
+        Source: X.690 section 8.1.
+        """
+        for tag in tags:
+            self._open(tag)
+
+    def take(self, count: int) -> bytes:
+        """Take bytes, whatever they are.
+
+        Args:
+            count: How many.
+
+        Returns:
+            As many, or fewer where the end comes before.
+
+        Source: RFC 4121 section 4.1 (TOK_ID).
+        """
+        start = self._next
+        self._next = min(start + count, self._end)
+        return self._data[start : self._next]
+
     def within(self, tag: int, read: Callable[[Reader], _T]) -> _T:
         """Read the elements inside the next element, all of them.
 

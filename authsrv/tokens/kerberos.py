@@ -67,7 +67,9 @@ _MUTUAL_REQUIRED = 0x20
 
 # The fields of an AP-REQ up to its ticket, and those of a ticket up to what is encrypted.
 *_BEFORE_TICKET, _TICKET_FIELD = map(der.field_tag, range(4))
-_BEFORE_CIPHER: Final = tuple(map(der.field_tag, range(3)))
+_VERSION_FIELD, _REALM_FIELD, _NAME_FIELD = map(der.field_tag, range(3))
+_AP_REQ_ID: Final = b"\x01\x00"
+_MECHANISMS: Final = frozenset({KERBEROS, MS_KERBEROS})
 
 _T = TypeVar("_T")
 
@@ -255,22 +257,16 @@ def parse_asked_service(token: bytes) -> str:
 
     Source: RFC 4121 section 4.1; RFC 4120 sections 5.3 and 5.5.1.
     """
-    body = token
-    if token[:1] != bytes((_AP_REQ,)):
-        kind, body = _open_frame(token)
-        if kind is not KerberosMessage.AP_REQ:
+    reader = Reader(token)
+    if reader.next_tag != _AP_REQ:
+        reader = der.open_frame(token)
+        if read_oid(reader) not in _MECHANISMS or reader.take(2) != _AP_REQ_ID:
             raise InvalidTokenError("the Kerberos token is no AP-REQ")
-    request = _inside(body, _AP_REQ)
-    for tag in _BEFORE_TICKET:
-        request.read(tag)
-    ticket = _inside(request.read(_TICKET_FIELD), _TICKET)
-    _, realm, name = map(ticket.read, _BEFORE_CIPHER)
-    return _asked_service(realm, name)
-
-
-def _inside(content: bytes, tag: int) -> Reader:
-    """A reader of the fields of a message of Kerberos, whose content is a SEQUENCE."""
-    return Reader(Reader(Reader(content).read(tag)).read(SEQUENCE))
+    reader.enter(_AP_REQ, SEQUENCE)
+    reader.skip(*_BEFORE_TICKET)
+    reader.enter(_TICKET_FIELD, _TICKET, SEQUENCE)
+    reader.skip(_VERSION_FIELD)
+    return _asked_service(reader.read(_REALM_FIELD), reader.read(_NAME_FIELD))
 
 
 # Most requests ask for one of few services.
@@ -341,7 +337,7 @@ def _open_frame(token: bytes) -> tuple[KerberosMessage, bytes]:
     if not token:
         raise InvalidTokenError("the token is empty")
     reader = der.open_frame(token)
-    if read_oid(reader) not in {KERBEROS, MS_KERBEROS}:
+    if read_oid(reader) not in _MECHANISMS:
         raise InvalidTokenError("the token is not of Kerberos")
     content = reader.take_rest()
     kind = _KINDS.get(content[:2])
