@@ -31,7 +31,7 @@ from authsrv.drive import Leg, SecurityHandshake
 from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
 from authsrv.events import AuditSink, log_event
 from authsrv.http.exchange import Accepted, Ask, Requirement, Step, conclude, decide
-from authsrv.http.origins import OriginPolicy, Provenance, RequestKind
+from authsrv.http.origins import OriginPolicy, Provenance, RequestKind, is_harmless
 from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.identity import Identity
 from authsrv.results import Refused
@@ -196,7 +196,7 @@ class NegotiateAuth:
         if made is not None and made.guard is not self:
             return self._refuse(request, StateError("two setups authenticate one request"))
         known = None if made is None else made.identity
-        request[DECISION] = replace(decision, identity=known)
+        request[DECISION] = decision.known_as(known)
         if known is not None:
             return None
         try:
@@ -214,12 +214,12 @@ class NegotiateAuth:
 
     def _refuse_cross_site(self, request: web.Request) -> Reply | None:
         made = request[DECISION]
-        if made.identity is None:
+        if made.identity is None or is_harmless(request.method, request.headers.get(hdrs.UPGRADE)):
             return None
         error = self.origins.refusal(_provenance(request))
         if error is None:
             return None
-        request[DECISION] = replace(made, identity=None)
+        request[DECISION] = made.known_as(None)
         reply = build_reply(error, limits=self.acceptor.limits)
         self._trail.refused(request, error, reply, identity=made.identity)
         return reply
@@ -265,7 +265,7 @@ class NegotiateAuth:
 
     def _accept(self, request: web.Request, accepted: Accepted, leg: Leg) -> None:
         identity = accepted.identity
-        request[DECISION] = replace(request[DECISION], identity=identity)
+        request[DECISION] = request[DECISION].known_as(identity)
         # The clones of a request share it, and the response is sent for the request that came.
         proof = request.get(_PROOF)
         if proof is None:
@@ -312,7 +312,7 @@ class NegotiateAuth:
             self._end_kept(request, cause)
             return False
         identity = connection.identity
-        request[DECISION] = replace(request[DECISION], identity=identity)
+        request[DECISION] = request[DECISION].known_as(identity)
         self._trail.recalled(request, identity)
         return True
 

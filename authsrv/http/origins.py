@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from authsrv.errors import ConfigError, CrossSiteError
 from authsrv.settings import as_texts
 
-__all__ = ["OriginPolicy", "Provenance", "RequestKind"]
+__all__ = ["OriginPolicy", "Provenance", "RequestKind", "is_harmless"]
 
 # RFC 9110 section 9.2.1.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -43,6 +43,21 @@ class RequestKind(enum.Enum):
     """Its method says all."""
     WEBSOCKET = "websocket"
     """It begins a WebSocket, over which anything may be done."""
+
+
+def is_harmless(method: str, upgrade: str | None) -> bool:
+    """Tell at one look that nothing has to be asked about where a request comes from.
+
+    Args:
+        method: The method.
+        upgrade: The value of the Upgrade field, if there is one.
+
+    Returns:
+        True for a safe method that begins no other protocol.
+
+    Source: RFC 9110 section 9.2.1.
+    """
+    return upgrade is None and method in _SAFE
 
 
 @dataclass(frozen=True, slots=True)
