@@ -37,6 +37,7 @@ pytestmark = pytest.mark.xdist_group("interop")
 
 LIMIT_S = 60
 MOST = 3  # requests-gssapi tries two tokens, and Chromium asks once more without one
+MOST_OF_A_BROWSER = 2 * MOST  # it may ask for the site's icon, too
 
 
 class Door:
@@ -192,8 +193,8 @@ async def test_a_refused_browser_gives_up(
             door.events.clear()
             page = await asyncio.to_thread(browser.show, door.url, person, MAY_AUTHENTICATE)
         assert refusal.in_a_browser in page
-        assert 1 <= len(door.refused) <= MOST
-        assert door.asked <= MOST
+        assert 1 <= len(door.refused) <= MOST_OF_A_BROWSER
+        assert door.asked <= MOST_OF_A_BROWSER
 
 
 async def test_a_client_hears_from_the_mechanism_why(
