@@ -12,8 +12,9 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def rows_below(name: str) -> list[str]:
-    """The rows of the table whose first heading is a name, without its headings."""
-    lines = README.read_text(encoding="utf-8").splitlines()
+    """The rows of the table about peers whose first heading is a name, without its headings."""
+    section = README.read_text(encoding="utf-8").partition("\n## Clients and proxies\n")[2]
+    lines = section.partition("\n## ")[0].splitlines()
     start = next((at for at, line in enumerate(lines) if line.startswith(f"| {name} |")), None)
     assert start is not None, f"README has no table of {name}"
     rows = []
