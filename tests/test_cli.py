@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -69,6 +69,15 @@ def is_gone(shown: dict[str, str]) -> bool:
     with socket.socket() as client:
         refused = client.connect_ex(("127.0.0.1", int(port))) != 0
     return refused and not Path(shown["KRB5_CONFIG"]).parent.exists()
+
+
+def processes_with(variable: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append(process.name)
+    return found
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -270,7 +279,23 @@ class TestRealmRun:
             wait_until(lambda: any(temporary.iterdir()))
             process.terminate()
             assert process.wait(30) == 128 + signal.SIGTERM
-        assert not list(temporary.iterdir())
+        wait_until(lambda: not any(temporary.iterdir()))
+
+    @pytest.mark.parametrize("made", ["authsrv-guard", "authsrv-realm-", "kdb5_util", "krb5kdc"])
+    def test_a_signal_at_the_worst_moment_of_the_start_leaves_nothing(
+        self, made: str, tmp_path: Path
+    ) -> None:
+        """A folder or process is there, and the signal comes before that was written down."""
+        done = subprocess.run(
+            [sys.executable, "-c", _INTERRUPTED, made],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            timeout=60,
+            check=False,
+            start_new_session=True,
+        )
+        assert done.returncode == 128 + signal.SIGTERM
+        wait_until(lambda: not any(tmp_path.iterdir()))
+        wait_until(lambda: not processes_with(f"TMPDIR={tmp_path}"))
 
     def test_an_ignored_signal_stays_ignored(self) -> None:
         script = (
@@ -312,6 +337,24 @@ class TestRealmRun:
         os.close(leader)
         assert b"seen 1" in text
 
+
+_INTERRUPTED = """
+import os, signal, subprocess, sys
+made = sys.argv[1]
+def interrupt_after(maker):
+    def make(what, *arguments, **options):
+        result = maker(what, *arguments, **options)
+        if made in str([what, *arguments]):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+    return make
+if made == "authsrv-realm-":
+    os.mkdir = interrupt_after(os.mkdir)
+else:
+    subprocess.Popen.__init__ = interrupt_after(subprocess.Popen.__init__)
+from authsrv.cli import main
+raise SystemExit(main(["realm", "run", "--", "true"]))
+"""
 
 _TAKE_TERMINAL = """
 import fcntl, os, sys, termios

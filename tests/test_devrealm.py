@@ -27,7 +27,7 @@ from authsrv.devrealm import (
 )
 from authsrv.devrealm import kdc as kdc_module
 from authsrv.devrealm import programs as programs_module
-from authsrv.devrealm.guard import Guard
+from authsrv.devrealm.guard import PROCESS_FILE, Guard
 from authsrv.devrealm.kdc import run_kdc
 from authsrv.devrealm.keytab import Key, select_keys
 from authsrv.devrealm.profiles import Layout, write_profiles
@@ -611,10 +611,7 @@ class TestKdc:
                 tried.append(port)
                 return dict(write_profiles(Layout(folder), tmp_path, realm.name, port, ()))
 
-            with (
-                Guard(tmp_path) as guard,
-                run_kdc(configure, log=tmp_path / "log", guard=guard) as port,
-            ):
+            with run_kdc(configure, folder=tmp_path) as port:
                 assert listens(port)
         assert tried[-1] == port
         assert len(tried) == 2
@@ -624,7 +621,7 @@ class TestKdc:
         def configure(port: int) -> dict[str, str]:
             return dict(write_profiles(Layout(tmp_path), tmp_path, "EMPTY.TEST", port, ()))
 
-        kdc = run_kdc(configure, log=tmp_path / "log", guard=Guard(tmp_path))
+        kdc = run_kdc(configure, folder=tmp_path)
         with pytest.raises(ProgramError, match=r"krb5kdc failed: .*EMPTY\.TEST"), kdc:
             pass
 
@@ -646,9 +643,8 @@ class TestKdc:
         deaf.chmod(0o700)
         monkeypatch.setattr(kdc_module, "find_program", lambda _: deaf)
         monkeypatch.setattr(kdc_module, "_STOP_S", 0.1)
-        guard = Guard(tmp_path)
-        with run_kdc(lambda _: {}, log=tmp_path / "log", guard=guard):
-            (process,) = guard._processes
+        with run_kdc(lambda _: {}, folder=tmp_path):
+            process = int((tmp_path / PROCESS_FILE).read_text())
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
 
@@ -665,36 +661,36 @@ class TestKdc:
 
 
 class TestGuard:
-    def test_a_forgotten_process_is_left_alone(self, tmp_path: Path) -> None:
+    def test_it_ends_the_processes_named_in_the_folder_and_no_others(self, tmp_path: Path) -> None:
         folder = tmp_path / "guarded"
-        folder.mkdir()
+        below = folder / "one_more"
+        sleep = ["sleep", "60"]
         with (
-            subprocess.Popen(["sleep", "60"]) as kept,
-            subprocess.Popen(["sleep", "60"]) as watched,
+            subprocess.Popen(sleep) as named,
+            subprocess.Popen(sleep) as below_it,
+            subprocess.Popen(sleep) as other,
         ):
             guard = Guard(folder)
             guard.__enter__()
-            guard.watch(kept.pid)
-            guard.watch(watched.pid)
-            guard.forget(kept.pid)
+            below.mkdir(parents=True)
+            (folder / PROCESS_FILE).write_text(f"{named.pid}\n")
+            (below / PROCESS_FILE).write_text(f"{below_it.pid}\n")
             shell = guard._shell
             assert shell is not None
             assert shell.stdin is not None
             shell.stdin.close()
-            assert watched.wait(10) == -signal.SIGTERM
+            assert [named.wait(10), below_it.wait(10)] == [-signal.SIGTERM] * 2
             assert shell.wait(10) == 0
             assert not folder.exists()
-            assert kept.poll() is None
-            kept.kill()
+            assert other.poll() is None
+            other.kill()
 
-    def test_a_guard_that_was_killed_is_no_reason_to_fail(self, tmp_path: Path) -> None:
+    def test_a_guard_that_was_killed_is_no_reason_to_leave_the_folder(self, tmp_path: Path) -> None:
         with Guard(tmp_path) as guard:
             assert guard._shell is not None
             guard._shell.kill()
             guard._shell.wait()
-            guard.watch(1)
-            guard.forget(1)
-        assert tmp_path.exists()
+        assert not tmp_path.exists()
 
 
 class TestKeytabRecords:

@@ -1,33 +1,42 @@
-"""What cleans up after us if we are killed.
+"""What cleans up after a realm, whatever becomes of us.
 
-A process that dies by SIGKILL cleans nothing up. So a shell, in a session of its own, holds the
-reading end of a pipe whose writing end only we have. When we are gone, however that came about, the
-shell reads the end of the file, ends the KDC and removes the folder. Linux could end the KDC by
+A process that dies by SIGKILL cleans nothing up, and a signal can end us between making something
+and writing down that it is ours. So a shell, in a session of its own, holds the reading end of a
+pipe whose writing end only we have. When we close it, or are gone, the shell reads the end of the
+file, ends the KDCs whose ids stand in the folder and removes the folder. Linux could end a KDC by
 itself (PR_SET_PDEATHSIG), but does so when the *thread* that started it ends, needs code between
 fork and exec, and leaves the folder.
 """
 
 from __future__ import annotations
 
-import contextlib
+import shutil
 import subprocess
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
-__all__ = ["Guard"]
+__all__ = ["PROCESS_FILE", "Guard"]
 
-# Each line replaces what is to be ended: the ids of processes, none or some.
-_SCRIPT = """
-while read -r line; do processes=$line; done
-[ -z "$processes" ] || kill $processes
-rm -rf -- "$1"
+PROCESS_FILE: Final = "process.id"
+"""The file, in the folder or in one below it, with the id of a process that is to be ended."""
+
+# Moved away first: a process that is about to start, and has not written its id yet, cannot do so
+# any more, and does not start.
+_SCRIPT = f"""
+read -r nothing
+mv -- "$1" "$1.gone" || exit 0
+for file in "$1.gone/{PROCESS_FILE}" "$1.gone"/*/"{PROCESS_FILE}"; do
+    [ ! -f "$file" ] || kill "$(cat "$file")"
+done
+rm -rf -- "$1.gone"
 """
 
 
 class Guard:
-    """Removes a folder, and ends processes, when this process is gone.
+    """Removes a folder, and ends processes whose ids stand in it, at the end of a block.
 
-    A context manager; leaving the block calls the guard off.
+    A context manager. It does so as well when this process is gone before. The folder need not
+    exist yet: who makes it inside the block leaves nothing behind, wherever a signal strikes.
 
     Args:
         folder: The folder; it belongs to the realm alone.
@@ -37,13 +46,11 @@ class Guard:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._processes: set[int] = set()
         self._shell: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._shell = subprocess.Popen(
             ["/bin/sh", "-c", _SCRIPT, "authsrv-guard", str(self._folder)],
-            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -53,39 +60,7 @@ class Guard:
 
     def __exit__(self, *_: object) -> None:
         if self._shell is not None:
-            # First the shell, then its pipe: it must not see the end of the file.
-            self._shell.kill()
-            self._shell.wait()
-            if self._shell.stdin is not None:
-                self._shell.stdin.close()
+            self._shell.communicate()
             self._shell = None
-
-    def watch(self, process: int) -> None:
-        """Have a process ended when we are gone.
-
-        Args:
-            process: Its id.
-
-        Source: authsrv design.
-        """
-        self._processes.add(process)
-        self._tell()
-
-    def forget(self, process: int) -> None:
-        """Leave a process alone from now on; to be called before its id can be used again.
-
-        Args:
-            process: Its id.
-
-        Source: authsrv design.
-        """
-        self._processes.discard(process)
-        self._tell()
-
-    def _tell(self) -> None:
-        if self._shell is None or self._shell.stdin is None:
-            return
-        line = " ".join(str(process) for process in sorted(self._processes)) + "\n"
-        # Somebody may have ended the shell. The realm works without it.
-        with contextlib.suppress(BrokenPipeError):
-            self._shell.stdin.write(line.encode())
+        # Somebody may have ended the shell.
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +29,6 @@ class Installation:
     Args:
         name: The realm's name.
         layout: Where its files are.
-        guard: What cleans up if we cannot.
         database: Its principals.
         port: Where its KDC listens.
         clock: Its KDC, as clients see it.
@@ -39,7 +38,6 @@ class Installation:
 
     name: str
     layout: Layout
-    guard: Guard
     database: Database
     port: int
     clock: Clock
@@ -110,10 +108,7 @@ class Installation:
             return
         with tempfile.TemporaryDirectory(dir=self.layout.folder) as name:
             folder = Path(name)
-            with _run_kdc(self.name, self.layout, self.guard, folder, services, offset_s) as (
-                _,
-                clock,
-            ):
+            with _run_kdc(self.name, self.layout, folder, services, offset_s) as (_, clock):
                 yield clock
 
 
@@ -147,25 +142,22 @@ def install(
     # All that is missing is told before anything is made.
     for program in PACKAGES:
         find_program(program)
-    with _make_folder() as folder, Guard(folder) as guard:
+    folder = _name_folder()
+    with Guard(folder):
+        folder.mkdir(0o700)
         layout = Layout(folder)
         layout.additions.write_text(configuration, encoding="utf-8")
         database = _fill_database(name, layout, services, passwords)
-        with _run_kdc(name, layout, guard, folder, services, clock_offset_s) as (port, clock):
-            yield Installation(name, layout, guard, database, port, clock)
+        with _run_kdc(name, layout, folder, services, clock_offset_s) as (port, clock):
+            yield Installation(name, layout, database, port, clock)
 
 
-@contextlib.contextmanager
-def _make_folder() -> Iterator[Path]:
-    if ":" in tempfile.gettempdir():
+def _name_folder() -> Path:
+    parent = tempfile.gettempdir()
+    if ":" in parent:
         # KRB5_CONFIG is a list of files with colons between them.
         raise RealmError("no realm can be made below a folder with a colon in its name: set TMPDIR")
-    folder = Path(tempfile.mkdtemp(prefix="authsrv-realm-"))
-    try:
-        yield folder
-    finally:
-        # Programs of the user may still be writing into it, or removing files of their own.
-        shutil.rmtree(folder, ignore_errors=True)
+    return Path(parent, f"authsrv-realm-{secrets.token_hex(8)}")
 
 
 def _fill_database(
@@ -183,11 +175,10 @@ def _fill_database(
 
 @contextlib.contextmanager
 def _run_kdc(
-    name: str, layout: Layout, guard: Guard, folder: Path, services: Iterable[str], offset_s: int
+    name: str, layout: Layout, folder: Path, services: Iterable[str], offset_s: int
 ) -> Iterator[tuple[int, Clock]]:
     def configure(port: int) -> Mapping[str, str]:
         return write_profiles(layout, folder, name, port, services)
 
-    log = folder / "kdc.log"
-    with run_kdc(configure, log=log, guard=guard, clock_offset_s=offset_s) as port:
+    with run_kdc(configure, folder=folder, clock_offset_s=offset_s) as port:
         yield port, Clock(offset_s, configure(port))

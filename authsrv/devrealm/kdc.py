@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from authsrv.devrealm.errors import MissingProgramError, ProgramError
-from authsrv.devrealm.guard import Guard
+from authsrv.devrealm.guard import PROCESS_FILE
 from authsrv.devrealm.programs import find_program, program_environment
 
 __all__ = ["run_kdc"]
@@ -24,6 +24,10 @@ _LOG_CHARACTERS = 500
 
 # What krb5kdc writes, with -n, once its sockets are bound. MIT's own tests wait for it, too.
 _READY = "starting..."
+
+_LOG = "kdc.log"
+# Whoever removes the folder knows of the KDC before there is one; without the folder, none starts.
+_SCRIPT = 'echo $$ >"$0" && exec "$@"'
 
 # Only Linux has all of 127.0.0.0/8 without being told to.
 _BESIDE = (socket.AF_INET, "127.0.0.2") if sys.platform == "linux" else (socket.AF_INET6, "::1")
@@ -40,8 +44,7 @@ _LIBFAKETIME = (
 def run_kdc(
     configure: Callable[[int], Mapping[str, str]],
     *,
-    log: Path,
-    guard: Guard,
+    folder: Path,
     clock_offset_s: int = 0,
 ) -> Iterator[int]:
     """Run a KDC on a free port of 127.0.0.1 as long as the block lasts.
@@ -49,8 +52,7 @@ def run_kdc(
     Args:
         configure: Writes the configuration for a port, and answers with the variables that make
             krb5kdc find it. It is called again with another port if the first is taken after all.
-        log: Where the KDC's output goes.
-        guard: Ends the KDC if this process cannot.
+        folder: Where the KDC's output and its process id are written; a guard looks there.
         clock_offset_s: By how many seconds the KDC's clock is ahead; negative for behind.
 
     Yields:
@@ -62,15 +64,14 @@ def run_kdc(
 
     Source: MIT krb5, krb5kdc(8).
     """
-    clock = _clock_variables(clock_offset_s)
+    clock, log = _clock_variables(clock_offset_s), folder / _LOG
     for _ in range(_ATTEMPTS):
         with contextlib.ExitStack() as cleanup:
             port = cleanup.enter_context(_reserve_port())
             if not _is_free(port):
                 continue
-            process = _launch({**configure(port), **clock}, log)
-            cleanup.callback(_stop, process, guard)
-            guard.watch(process.pid)
+            process = _launch({**configure(port), **clock}, folder)
+            cleanup.callback(_stop, process, folder)
             if _wait_until_ready(process, log):
                 yield port
                 return
@@ -99,11 +100,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _launch(variables: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def _launch(variables: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    command = [str(find_program("krb5kdc")), "-n"]
     # The output goes to a file: a pipe would fill up, or keep waiting whoever reads ours.
-    with log.open("wb") as output:
+    with (folder / _LOG).open("wb") as output:
         return subprocess.Popen(
-            [find_program("krb5kdc"), "-n"],
+            ["/bin/sh", "-c", _SCRIPT, str(folder / PROCESS_FILE), *command],
             env=program_environment(variables),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -128,8 +130,9 @@ def _read(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")
 
 
-def _stop(process: subprocess.Popen[bytes], guard: Guard) -> None:
-    guard.forget(process.pid)
+def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
+    # Before its id can be another's.
+    (folder / PROCESS_FILE).unlink(missing_ok=True)
     process.terminate()
     try:
         process.wait(_STOP_S)
