@@ -15,6 +15,7 @@ from typing import Self
 
 from authsrv.drive import SecurityHandshake
 from authsrv.errors import (
+    AuthsrvError,
     ConfigError,
     HandshakeExpiredError,
     OverloadedError,
@@ -27,7 +28,6 @@ from authsrv.packages.base import (
     ContextRequest,
     InitiatorPackage,
     InitiatorRequest,
-    SecurityContext,
     SecurityPackage,
 )
 from authsrv.realms import RealmPolicy
@@ -118,15 +118,11 @@ class _Handshakes:
             handshake.close()
         self.pool.close()
 
-    def _begin(self, make: Callable[[], ContextLease], role: Role) -> SecurityHandshake:
+    def _demand_room(self) -> None:
         if len(self._open) >= self._most:
             raise OverloadedError(f"{len(self._open)} handshakes are pending")
-        try:
-            lease = make()
-        except (ConfigError, PackageFaultError):
-            raise
-        except Exception as error:
-            raise fault_of(error, doing="for a new context") from None
+
+    def _begin(self, lease: ContextLease, role: Role) -> SecurityHandshake:
         handshake = SecurityHandshake(self, lease, role)
         self._open.add(handshake)
         return handshake
@@ -196,13 +192,13 @@ class Acceptor(_Handshakes):
         if self._has_to_warn:
             self._warn_of_all_realms()
         asked = self.request if request is None else request
-        required = asked.required
-
-        def make() -> ContextLease:
+        self._demand_room()
+        try:
             context = self.package.create_context(asked)
-            return ContextLease(context, required, retention, self.realms.check)
-
-        return self._begin(make, Role.ACCEPTOR)
+            lease = ContextLease(context, asked.required, retention, self.realms.check)
+        except Exception as error:
+            raise _refusal_to_begin(error) from None
+        return self._begin(lease, Role.ACCEPTOR)
 
     def _warn_of_all_realms(self) -> None:
         self._has_to_warn = False
@@ -307,10 +303,16 @@ class Initiator(_Handshakes):
 
         Source: SSPI InitializeSecurityContext, first call.
         """
-        required = request.required
+        self._demand_room()
+        try:
+            context = self.package.create_initiator(request)
+            lease = ContextLease(context, request.required, retention)
+        except Exception as error:
+            raise _refusal_to_begin(error) from None
+        return self._begin(lease, Role.INITIATOR)
 
-        def make() -> ContextLease:
-            context: SecurityContext = self.package.create_initiator(request)
-            return ContextLease(context, required, retention)
 
-        return self._begin(make, Role.INITIATOR)
+def _refusal_to_begin(error: Exception) -> AuthsrvError:
+    if isinstance(error, ConfigError | PackageFaultError):
+        return error
+    return fault_of(error, doing="for a new context")

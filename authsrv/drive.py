@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from authsrv.attributes import ContextAttribute
 from authsrv.blocking import Receiver, end_with_loop
@@ -176,7 +176,7 @@ class SecurityHandshake:
         """
         return self._open
 
-    async def advance(self, token: bytes) -> Leg:
+    def advance(self, token: bytes) -> Coroutine[Any, Any, Leg]:
         """Take one token from the peer through the security package, CompleteAuthToken included.
 
         Args:
@@ -193,7 +193,8 @@ class SecurityHandshake:
 
         Source: SSPI AcceptSecurityContext, SspiAcceptSecurityContextAsync.
         """
-        return await self._run(self._lease.work, token)
+        # Not awaited here: each coroutine on the way costs at every turn.
+        return self._run(self._lease.work, token)
 
     def submit_step(self, token: bytes, receiver: Receiver[Result]) -> None:
         """Take one token from the peer, leave CompleteAuthToken to the caller, and go on.
@@ -297,11 +298,11 @@ class SecurityHandshake:
         self._party.forget(self)
 
     async def _run(self, work: Callable[..., list[Result]], token: bytes | None) -> Leg:
-        began, already = time.monotonic(), len(self._handshake.path) - 1
+        began, already = time.monotonic(), self._handshake.steps
         answers: list[Result] = []
         try:
             function, seconds = self._prepare(work, token)
-            answers = await self._party.pool.run(function, seconds=seconds)
+            answers = await self._party.pool.start(function, seconds=seconds)
             ending = self._conclude(answers)
         except AuthsrvError as error:
             ending = self._refuse(error)
@@ -311,7 +312,7 @@ class SecurityHandshake:
         return Leg(
             result=ending,
             status=answers[0].status if answers else ending.status,
-            states=self._handshake.path[already:],
+            states=self._handshake.path_from(already),
             round=self._handshake.rounds,
             token_bytes=len(token or b""),
             seconds=time.monotonic() - began,
@@ -321,14 +322,15 @@ class SecurityHandshake:
         self, work: Callable[..., list[Result]], token: bytes | None
     ) -> tuple[Callable[[], list[Result]], float]:
         """Tell what a thread is to do with the token, and how many seconds it may take."""
+        party, handshake, now = self._party, self._handshake, time.monotonic()
         self._disarm()
-        self._party.take_up(self)
-        handshake, now = self._handshake, time.monotonic()
+        party.take_up(self)
         if token is None:
             handshake.await_completion(now=now)
         else:
             work = partial(work, handshake.receive_token(token, now=now))
-        return work, min(self._party.limits.step_seconds, max(0.0, handshake.deadline - now))
+        left, most = handshake.deadline - now, party.limits.step_seconds
+        return work, most if left > most else max(0.0, left)
 
     def _conclude(self, answers: list[Result]) -> Result:
         """Believe the package's answers where they are legal, and do what they mean."""

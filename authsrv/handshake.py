@@ -214,12 +214,25 @@ class Handshake:
         return self._state
 
     @property
-    def path(self) -> tuple[State, ...]:
-        """Every state that the handshake went through, the present one last.
+    def steps(self) -> int:
+        """How many times the state has changed.
 
         Source: authsrv design decision 3.
         """
-        return tuple(self._path)
+        return len(self._path) - 1
+
+    def path_from(self, step: int) -> tuple[State, ...]:
+        """The states that the handshake went through.
+
+        Args:
+            step: After how many changes to begin; 0 for the beginning.
+
+        Returns:
+            The states, the present one last.
+
+        Source: authsrv design decision 3.
+        """
+        return tuple(self._path[step:])
 
     @property
     def rounds(self) -> int:

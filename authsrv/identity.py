@@ -55,6 +55,8 @@ def split_principal(principal: str) -> tuple[str, str | None]:
     Source: RFC 1964 section 2.1.1.
     """
     at = principal.rfind("@")
+    if "\\" not in principal:
+        return (principal, None) if at < 0 else (principal[:at], principal[at + 1 :])
     while at >= 0:
         before = principal[:at]
         if (len(before) - len(before.rstrip("\\"))) % 2 == 0:
@@ -104,9 +106,8 @@ class Identity:
     )
 
     def __post_init__(self) -> None:
-        for what, text in (("principal", self.principal), ("mechanism", self.mechanism)):
-            if not isinstance(text, str) or not text.strip():
-                raise PackageFaultError(f"the security package named no {what}")
+        _demand_text("principal", self.principal)
+        _demand_text("mechanism", self.mechanism)
         if not self.mechanism.isprintable():
             raise PackageFaultError("the security package named no printable mechanism")
         _demand_somebody(self.principal)
@@ -130,6 +131,11 @@ class Identity:
         return split_principal(self.principal)[1]
 
 
+def _demand_text(what: str, text: object) -> None:
+    if not isinstance(text, str) or not text.strip():
+        raise PackageFaultError(f"the security package named no {what}")
+
+
 def _demand_somebody(principal: str) -> None:
     if not principal.isprintable():
         escaped = principal[:_MAX_SHOWN].encode("unicode_escape").decode()
@@ -137,6 +143,8 @@ def _demand_somebody(principal: str) -> None:
     name, realm = split_principal(principal)
     if not name.strip("/ "):
         raise LogonDeniedError("the client has no name")
+    if _WELL_KNOWN not in principal:
+        return
     is_well_known = name.partition("/")[0] == _WELL_KNOWN
     if is_well_known or (realm is not None and realm.partition(":")[0] == _WELL_KNOWN):
         raise LogonDeniedError(f"the client is nobody: its name is {principal[:_MAX_SHOWN]}")

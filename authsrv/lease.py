@@ -91,6 +91,10 @@ def fault_of(error: BaseException, whose: str = _PACKAGE, doing: str = "") -> Au
     return kind(f"{whose} raised {type(error).__name__} {doing}".rstrip())
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
 class ContextLease:
     """A security context, used by one thread at a time and deleted exactly once.
 
@@ -289,8 +293,8 @@ class ContextLease:
             raise PackageFaultError("the security package made a token that is no bytes")
         if isinstance(result, Refused) and not isinstance(result.error, AuthsrvError):
             raise PackageFaultError("the security package refused without a cause")
-        counted = getattr(result, "unused", 0), getattr(result, "missing", None) or 0
-        if not all(isinstance(count, int) and count >= 0 for count in counted):
+        unused, missing = getattr(result, "unused", 0), getattr(result, "missing", None)
+        if not _is_count(unused) or not (missing is None or _is_count(missing)):
             raise PackageFaultError("the security package counted bytes by no number")
         if isinstance(result, Established):
             self._check_established(result.identity)

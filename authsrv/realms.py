@@ -113,8 +113,9 @@ class RealmPolicy:
 
 def _realm_of(identity: Identity) -> str | None:
     """The realm, or what stands in its place in the names of Windows: DOMAIN in DOMAIN\\user."""
-    if identity.realm is not None:
-        return identity.realm
+    realm = identity.realm
+    if realm is not None:
+        return realm
     domain, separator, _ = identity.principal.partition("\\")
     return domain if separator else None
 

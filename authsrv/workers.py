@@ -127,9 +127,30 @@ class WorkerPool:
 
         Source: authsrv design decision 4.
         """
-        future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-        self.submit(function, future, seconds=seconds)
-        return await future
+        return await self.start(function, seconds=seconds)
+
+    def start(
+        self, function: Callable[[], _T], *, seconds: float | None = None
+    ) -> asyncio.Future[_T]:
+        """Run a blocking call beside the loop; its answer is awaited later.
+
+        Args:
+            function: As of `run`.
+            seconds: As of `run`.
+
+        Returns:
+            What awaits the answer. Cancelled, it drops the call if that has not begun.
+
+        Raises:
+            OverloadedError: As of `run`.
+            StateError: As of `run`.
+
+        Source: authsrv design decision 4.
+        """
+        loop = self._own_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+        self._take(function, future, loop, seconds)
+        return future
 
     def submit(
         self, function: Callable[[], _T], receiver: Receiver[_T], *, seconds: float | None = None
@@ -148,7 +169,15 @@ class WorkerPool:
 
         Source: authsrv design decision 4.
         """
-        loop = self._own_loop()
+        self._take(function, receiver, self._own_loop(), seconds)
+
+    def _take(
+        self,
+        function: Callable[[], _T],
+        receiver: Receiver[_T],
+        loop: asyncio.AbstractEventLoop,
+        seconds: float | None,
+    ) -> None:
         if len(self._fresh) + len(self._queue) >= self._limits.max_queued:
             raise OverloadedError(f"{self.waiting} calls wait for a thread")
         call = BlockingCall(function, receiver)

@@ -30,7 +30,14 @@ _LOG = logging.getLogger("authsrv")
 TRIED_WITH = "3.14"
 """The release of aiohttp that this module was tried with."""
 
-_NAMES = ("_make_error_handler", "_parser", "_payload_parser", "set_parser", "handle_error")
+_NAMES = (
+    "_make_error_handler",
+    "_messages",
+    "_parser",
+    "_payload_parser",
+    "set_parser",
+    "handle_error",
+)
 _OF_A_SERVER = ("_loop", "_kwargs", "request_handler")
 
 # How long a client may go on to send after its request was refused, and what counts as silence.
@@ -135,7 +142,9 @@ class _Handler(RequestHandler):
 
     def __init__(self, manager: web.Server, *, limits: Limits, **settings: Any) -> None:
         super().__init__(manager, **settings)
-        self._bounded = BoundedParser(cast(Any, self._parser), limits, self._expire)
+        self._bounded = BoundedParser(
+            cast(Any, self._parser), limits, self._expire, self._messages.__len__
+        )
         self._parser = cast(Any, self._bounded)
 
     def _expire(self) -> None:

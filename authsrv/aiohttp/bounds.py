@@ -57,6 +57,10 @@ def largest_field(limits: Limits) -> int:
     return (limits.max_token_bytes + 2) // 3 * 4 + _FIELD_ROOM
 
 
+def _do_nothing() -> None:
+    pass
+
+
 class BoundedParser:
     """Stands before aiohttp's parser of one connection, and counts.
 
@@ -64,15 +68,24 @@ class BoundedParser:
         parser: The parser.
         limits: The bounds.
         expired: Is called when time is over; it must feed an empty piece of data.
+        queued: Tells how many requests were parsed and wait to be handled.
 
     Source: RFC 9110 section 5.4; Apache, mod_reqtimeout.
     """
 
-    def __init__(self, parser: _Parser, limits: Limits, expired: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        parser: _Parser,
+        limits: Limits,
+        expired: Callable[[], None],
+        queued: Callable[[], int],
+    ) -> None:
         self._parser = parser
+        self.message_consumed = parser.message_consumed
         self._limits = limits
         self._most = largest_field(limits) + limits.max_header_bytes
         self._expired = expired
+        self._queued = queued
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._failed = False
@@ -81,18 +94,9 @@ class BoundedParser:
         self._tail = b""  # the last three that came, in which an end may begin
         self._body: Any = None  # the payload of the last request, while it comes
         self._left: int | None = 0  # its bytes still to come; None where nobody can tell
-        self._queued = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
-
-    def message_consumed(self) -> None:
-        """Note that a request is taken from the queue.
-
-        Source: aiohttp, HttpRequestParser.
-        """
-        self._queued -= 1
-        self._parser.message_consumed()
 
     def feed_data(self, data: bytes) -> tuple[Sequence[tuple[Any, Any]], bool, bytes]:
         """Hand on what the client sent.
@@ -112,40 +116,37 @@ class BoundedParser:
         """
         if self._failed:
             return (), False, b""
+        # Nothing is under way, and with what came nothing is again: that is how most requests are.
+        was_idle = not self._pending and self._body is None
         try:
-            self._bound(data)
+            if not was_idle or len(data) > self._most:
+                self._bound(data)
             messages, upgraded, tail = self._parser.feed_data(data)
         except Exception:
-            self.close()
+            self._stop_clock()
             self._failed = True
             raise
-        self._queued += len(messages)
-        if not self._is_whole(data, messages, upgraded):
-            self._account(data, messages, upgraded)
+        if was_idle and len(messages) == 1 and data.endswith(_END) and not upgraded:
+            if messages[0][1].is_eof():
+                return messages, upgraded, tail
+        self._account(data, messages, upgraded)
         return messages, upgraded, tail
 
-    def _is_whole(self, data: bytes, messages: Sequence[tuple[Any, Any]], upgraded: bool) -> bool:
-        """Whether this was one request without a body and nothing else, as most are."""
-        return (
-            len(messages) == 1
-            and not upgraded
-            and not self._pending
-            and self._body is None
-            and data.endswith(_END)
-            and bool(messages[0][1].is_eof())
-        )
-
     def close(self) -> None:
-        """Stop the clock.
+        """Let go of the connection, which has ended.
 
         Source: asyncio, TimerHandle.cancel.
         """
+        self._stop_clock()
+        self._expired = _do_nothing
+
+    def _stop_clock(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _bound(self, data: bytes) -> None:
-        if self._pending and self._loop.time() >= self._deadline() and not self._queued:
+        if self._pending and self._loop.time() >= self._deadline() and not self._queued():
             raise HeaderTooSlowError("the header fields did not come in time")
         if self._body is not None or self._pending + len(data) <= self._most:
             return
@@ -215,7 +216,7 @@ class BoundedParser:
         self._pending = pending
         self._tail = data[-3:] if pending else b""
         if not pending:
-            self.close()
+            self._stop_clock()
         elif self._timer is None:
             self._timer = self._loop.call_at(self._deadline(), self._look)
 
@@ -227,7 +228,7 @@ class BoundedParser:
     def _look(self) -> None:
         self._timer = None
         now = self._loop.time()
-        if self._queued:
+        if self._queued():
             # The queue is full of requests that came whole; the parser has not gone on.
             self._began = now
         if now < self._deadline():

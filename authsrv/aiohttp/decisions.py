@@ -7,7 +7,7 @@ says nothing of the route that it leads to now, so nobody is known there until `
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiohttp import web
@@ -19,14 +19,15 @@ from authsrv.http.reply import Reply
 from authsrv.identity import Identity
 
 __all__ = [
-    "DECISION",
+    "ADMISSION",
+    "Admission",
     "AuthenticationRequired",
     "Decision",
     "Guard",
     "Refusal",
-    "decision_of",
     "demand_identity",
     "guard",
+    "identity_of",
     "respond",
 ]
 
@@ -54,14 +55,13 @@ class Guard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a request needs on one route by one method, and who sent it.
+    """What requests need on one route by one method.
 
     Args:
         guard: Who decided.
         route: The route.
         method: The method.
         requirement: What is needed.
-        identity: The client, where it is known.
 
     Source: RFC 9110 section 11.
     """
@@ -70,24 +70,27 @@ class Decision:
     route: web.AbstractRoute
     method: str
     requirement: Requirement
+
+
+@dataclass(slots=True, eq=False)
+class Admission:
+    """How a request was let in, where it was decided on last.
+
+    Args:
+        decision: What was decided.
+        identity: The client, where it is known.
+        proof: The fields of the response by which the server proves itself. A request and its
+            clones share them, as there is one response.
+
+    Source: RFC 9110 section 11.
+    """
+
+    decision: Decision
     identity: Identity | None = None
-
-    def known_as(self, identity: Identity | None) -> Decision:
-        """The same decision about a client who is known, or is not any more.
-
-        Args:
-            identity: The client.
-
-        Returns:
-            The decision.
-
-        Source: RFC 9110 section 11.
-        """
-        # dataclasses.replace takes three times as long, and each request needs it twice.
-        return Decision(self.guard, self.route, self.method, self.requirement, identity)
+    proof: dict[str, str] = field(default_factory=dict)
 
 
-DECISION: web.RequestKey[Decision] = web.RequestKey("authsrv.decision", Decision)
+ADMISSION: web.RequestKey[Admission] = web.RequestKey("authsrv.admission", Admission)
 
 
 class AuthenticationRequired(web.HTTPUnauthorized):
@@ -129,21 +132,24 @@ def respond(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, headers=reply.headers, text=reply.text)
 
 
-def decision_of(request: web.Request) -> Decision | None:
-    """What was decided on a request, where it is now.
+def identity_of(request: web.Request) -> Identity | None:
+    """Who sent a request, by what was decided on it where it is now.
 
     Args:
         request: The request.
 
     Returns:
-        The decision, or None if there is none on this route and method.
+        The identity; None where nobody is known, or nothing was decided on this route and method.
 
     Source: aiohttp, Request.match_info.
     """
-    made = request.get(DECISION)
-    if made is None or made.method != request.method:
+    try:
+        made = request[ADMISSION]
+    except KeyError:
         return None
-    return made if made.route is request.match_info.route else None
+    if made.decision.method != request.method:
+        return None
+    return made.identity if made.decision.route is request.match_info.route else None
 
 
 async def guard(request: web.Request) -> None:
@@ -158,10 +164,10 @@ async def guard(request: web.Request) -> None:
 
     Source: RFC 9110 section 11.
     """
-    made = request.get(DECISION)
+    made = request.get(ADMISSION)
     if made is None:
         raise ConfigError("guard was asked about a request that no setup covers")
-    await made.guard.guard(request)
+    await made.decision.guard.guard(request)
 
 
 def demand_identity(request: web.Request | None) -> None:
@@ -175,8 +181,7 @@ def demand_identity(request: web.Request | None) -> None:
 
     Source: RFC 9110 section 11.6.1.
     """
-    decision = None if request is None else decision_of(request)
-    if decision is not None and decision.identity is not None:
+    if request is not None and identity_of(request) is not None:
         return
     _LOG.error(
         "refused a request at a handler that requires authentication: nobody had asked for it. "

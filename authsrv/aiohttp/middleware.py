@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 
 from authsrv.acceptor import Acceptor
 from authsrv.aiohttp.connections import Connections, Persistence
-from authsrv.aiohttp.decisions import DECISION, Decision, Refusal, respond
+from authsrv.aiohttp.decisions import ADMISSION, Admission, Decision, Refusal, respond
 from authsrv.aiohttp.fitting import HeaderLimit, header_limit
 from authsrv.aiohttp.placing import SelfCheck, check_place
 from authsrv.aiohttp.reporting import AuditTrail
@@ -30,7 +30,7 @@ from authsrv.bindings import ChannelBindings
 from authsrv.drive import Leg, SecurityHandshake
 from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
 from authsrv.events import AuditSink, log_event
-from authsrv.http.exchange import Accepted, Ask, Requirement, Step, conclude, decide
+from authsrv.http.exchange import Accepted, Ask, Pass, Requirement, Step, conclude, decide
 from authsrv.http.origins import OriginPolicy, Provenance, RequestKind, is_harmless
 from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.identity import Identity
@@ -42,8 +42,6 @@ __all__ = ["AUTH", "NegotiateAuth"]
 _LOG = logging.getLogger("authsrv")
 
 _MAX_DECISIONS = 4_096
-
-_PROOF: web.RequestKey[dict[str, str]] = web.RequestKey("authsrv.proof", dict)
 
 
 class NegotiateAuth:
@@ -105,8 +103,7 @@ class NegotiateAuth:
         decision = self._decide(request)
         if decision.requirement is Requirement.OPEN:
             # Handed on as it is: what is open to everybody pays for no coroutine of ours.
-            request[DECISION] = decision
-            request[_PROOF] = {}
+            request[ADMISSION] = Admission(decision)
             return handler(request)
         return self._handle_admitted(request, handler, decision)
 
@@ -129,7 +126,7 @@ class NegotiateAuth:
         """
         decision = self._decide(request)
         if decision.requirement is Requirement.OPEN:
-            request[DECISION] = decision
+            request[ADMISSION] = Admission(decision, None, request[ADMISSION].proof)
         elif (reply := await self.admit(request, decision)) is not None:
             raise Refusal(reply)
 
@@ -188,40 +185,45 @@ class NegotiateAuth:
 
         Source: RFC 4559 section 4.
         """
-        reply = await self._admit(request, decision)
-        return self._refuse_cross_site(request) if reply is None else reply
-
-    async def _admit(self, request: web.Request, decision: Decision) -> Reply | None:
-        made = request.get(DECISION)
-        if made is not None and made.guard is not self:
+        # Most have nothing noted yet, and a miss is an exception.
+        made = request.get(ADMISSION) if len(request) else None
+        if made is None:
+            request[ADMISSION] = admission = Admission(decision)
+        elif made.decision.guard is self:
+            request[ADMISSION] = admission = Admission(decision, made.identity, made.proof)
+        else:
             return self._refuse(request, StateError("two setups authenticate one request"))
-        known = None if made is None else made.identity
-        request[DECISION] = decision.known_as(known)
-        if known is not None:
-            return None
-        try:
-            fields = request.headers.getall(hdrs.AUTHORIZATION, ())
-            asked = decide(fields, decision.requirement, limits=self.acceptor.limits)
-        except AuthsrvError as error:
-            return self._refuse(request, error)
-        if isinstance(asked, Step):
-            return await self._authenticate(request, asked.token)
-        if not self._recall(request) and isinstance(asked, Ask):
-            if self.self_check is None or not self.self_check.recognize(request):
-                self._trail.challenged(request)
-            return challenge()
-        return None
+        if admission.identity is None:
+            try:
+                fields = request.headers.getall(hdrs.AUTHORIZATION, ())
+                asked = decide(fields, decision.requirement, limits=self.acceptor.limits)
+            except AuthsrvError as error:
+                return self._refuse(request, error)
+            if isinstance(asked, Step):
+                reply = await self._authenticate(request, asked.token)
+            else:
+                reply = self._recall_or_ask(request, asked)
+            if reply is not None:
+                return reply
+        return self._refuse_cross_site(request, admission)
 
-    def _refuse_cross_site(self, request: web.Request) -> Reply | None:
-        made = request[DECISION]
-        if made.identity is None or is_harmless(request.method, request.headers.get(hdrs.UPGRADE)):
+    def _recall_or_ask(self, request: web.Request, asked: Pass | Ask) -> Reply | None:
+        if self._recall(request) or isinstance(asked, Pass):
+            return None
+        if self.self_check is None or not self.self_check.recognize(request):
+            self._trail.challenged(request)
+        return challenge()
+
+    def _refuse_cross_site(self, request: web.Request, admission: Admission) -> Reply | None:
+        identity = admission.identity
+        if identity is None or is_harmless(request.method, request.headers.get(hdrs.UPGRADE)):
             return None
         error = self.origins.refusal(_provenance(request))
         if error is None:
             return None
-        request[DECISION] = made.known_as(None)
+        admission.identity = None
         reply = build_reply(error, limits=self.acceptor.limits)
-        self._trail.refused(request, error, reply, identity=made.identity)
+        self._trail.refused(request, error, reply, identity=identity)
         return reply
 
     async def prove(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -233,9 +235,9 @@ class NegotiateAuth:
 
         Source: RFC 4559 section 5; RFC 9110 section 11.6.1.
         """
-        fields = request.get(_PROOF)
-        if fields and response.status != 401:
-            response.headers.update(fields)
+        made = request.get(ADMISSION)
+        if made is not None and made.proof and response.status != 401:
+            response.headers.update(made.proof)
 
     async def _authenticate(self, request: web.Request, token: bytes) -> Reply | None:
         """Drive one leg. None means that the request now carries an identity."""
@@ -265,11 +267,9 @@ class NegotiateAuth:
 
     def _accept(self, request: web.Request, accepted: Accepted, leg: Leg) -> None:
         identity = accepted.identity
-        request[DECISION] = request[DECISION].known_as(identity)
-        # The clones of a request share it, and the response is sent for the request that came.
-        proof = request.get(_PROOF)
-        if proof is None:
-            proof = request[_PROOF] = {}
+        admission = request[ADMISSION]
+        admission.identity = identity
+        proof = admission.proof
         if accepted.challenge is not None:
             proof[hdrs.WWW_AUTHENTICATE] = accepted.challenge
         if self.persistence is Persistence.CONNECTION:
@@ -312,7 +312,7 @@ class NegotiateAuth:
             self._end_kept(request, cause)
             return False
         identity = connection.identity
-        request[DECISION] = request[DECISION].known_as(identity)
+        request[ADMISSION].identity = identity
         self._trail.recalled(request, identity)
         return True
 

@@ -80,8 +80,8 @@ class AuditTrail:
 
         Source: SSPI SEC_I_CONTINUE_NEEDED.
         """
-        self._note_token(request)
         if self._takes_routine:
+            self._note_token(request)
             mechanism = peek(token).mechanism.label
             self._sink(ContinuedEvent(_described(request), leg, mechanism))
 
@@ -95,8 +95,8 @@ class AuditTrail:
 
         Source: SSPI SEC_E_OK.
         """
-        self._note_token(request)
         if self._takes_routine:
+            self._note_token(request)
             self._sink(EstablishedEvent(_described(request), leg, identity))
 
     def recalled(self, request: web.Request, identity: Identity) -> None:
@@ -174,8 +174,7 @@ class AuditTrail:
         self._sink(ConnectionIdentityEndedEvent(_described(request), principal, cause))
 
     def _note_token(self, request: web.Request) -> None:
-        if self._challenged:
-            self._challenged.discard(request.task)
+        self._challenged.discard(request.task)
 
 
 def _shown_by(token: bytes) -> tuple[str, str | None]:

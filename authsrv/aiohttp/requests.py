@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from authsrv.aiohttp.decisions import AuthenticationRequired, decision_of
+from authsrv.aiohttp.decisions import AuthenticationRequired, identity_of
 from authsrv.identity import Identity
 
 __all__ = ["current_identity", "optional_identity"]
@@ -22,8 +22,7 @@ def optional_identity(request: web.Request) -> Identity | None:
 
     Source: authsrv README, Your own application.
     """
-    decision = decision_of(request)
-    return None if decision is None else decision.identity
+    return identity_of(request)
 
 
 def current_identity(request: web.Request) -> Identity:

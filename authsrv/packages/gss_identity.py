@@ -90,6 +90,8 @@ def read_name_attributes(
     """
     values: dict[str, tuple[bytes, ...]] = {}
     wanted = tuple(wanted)
+    if not wanted:
+        return values
     if any(attribute.startswith(_PAC) for attribute in wanted) and not is_signed(_read_pac(name)):
         wanted = tuple(attribute for attribute in wanted if not attribute.startswith(_PAC))
     for attribute in wanted:

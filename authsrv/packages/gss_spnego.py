@@ -21,6 +21,7 @@ import krb5
 
 from authsrv.errors import InvalidTokenError, KeytabError, UnexpectedTokenError
 from authsrv.tokens import der
+from authsrv.tokens.beginnings import Beginnings
 from authsrv.tokens.der_types import read_oid
 from authsrv.tokens.spnego import (
     KERBEROS,
@@ -40,6 +41,9 @@ _KERBEROS: Final = gss.OID.from_int_seq(KERBEROS)
 _SPNEGO: Final = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 _AES256 = 18
 _KEY_BYTES = 32
+
+# Whether the token at the end, behind such a beginning, is one of Kerberos.
+_KNOWN: Final[Beginnings[bool]] = Beginnings()
 
 
 class MICField(enum.Enum):
@@ -87,6 +91,10 @@ def read_first(token: bytes) -> Leg:
 
     Source: RFC 4178 section 4.2.1; RFC 2743 section 3.1.
     """
+    known = _KNOWN.find(token)
+    if known is not None:
+        beginning, is_kerberos = known
+        return Leg(token, token[len(beginning) :] if is_kerberos else None)
     if not token:
         raise InvalidTokenError("the token is empty")
     if not is_spnego(token):
@@ -98,8 +106,10 @@ def read_first(token: bytes) -> Leg:
     if not isinstance(message, NegTokenInit):
         raise InvalidTokenError("the token goes on with a negotiation, and begins none")
     # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
-    is_kerberos = message.mech_types[0] in (KERBEROS, MS_KERBEROS)
-    return Leg(token, message.mech_token if is_kerberos else None)
+    carried, is_kerberos = message.mech_token, message.mech_types[0] in (KERBEROS, MS_KERBEROS)
+    if carried is not None and message.ends_in_mech_token:
+        _KNOWN.note(token, len(token) - len(carried), is_kerberos)
+    return Leg(token, carried if is_kerberos else None)
 
 
 def read_next(token: bytes) -> Leg:

@@ -109,6 +109,14 @@ class Reader:
         """
         return self._data[self._next] if self._next < self._end else None
 
+    @property
+    def position(self) -> int:
+        """Where the next element begins, an offset into the data.
+
+        Source: X.690 section 8.1.
+        """
+        return self._next
+
     def read(self, tag: int) -> bytes:
         """Read one element and give its content.
 

@@ -8,7 +8,6 @@ are the clocks apart) and the replay cache (which authenticator is it).
 from __future__ import annotations
 
 import enum
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Final, TypeVar
 from authsrv.errors import InvalidTokenError
 from authsrv.tokens import der
 from authsrv.tokens.authorization import read_pac
+from authsrv.tokens.beginnings import Beginnings
 from authsrv.tokens.der import SEQUENCE, Reader
 from authsrv.tokens.der_types import (
     read_bits,
@@ -70,6 +70,9 @@ _MUTUAL_REQUIRED = 0x20
 _VERSION_FIELD, _REALM_FIELD, _NAME_FIELD = map(der.field_tag, range(3))
 _AP_REQ_ID: Final = b"\x01\x00"
 _MECHANISMS: Final = frozenset({KERBEROS, MS_KERBEROS})
+
+# The services that tickets say, behind such beginnings, that they are for.
+_ASKED: Final[Beginnings[str]] = Beginnings()
 
 _T = TypeVar("_T")
 
@@ -257,6 +260,9 @@ def parse_asked_service(token: bytes) -> str:
 
     Source: RFC 4121 section 4.1; RFC 4120 sections 5.3 and 5.5.1.
     """
+    known = _ASKED.find(token)
+    if known is not None:
+        return known[1]
     reader = Reader(token)
     if reader.next_tag != _AP_REQ:
         reader = der.open_frame(token)
@@ -266,17 +272,12 @@ def parse_asked_service(token: bytes) -> str:
     reader.skip(*_BEFORE_TICKET)
     reader.enter(_TICKET_FIELD, _TICKET, SEQUENCE)
     reader.skip(_VERSION_FIELD)
-    return _asked_service(reader.read(_REALM_FIELD), reader.read(_NAME_FIELD))
-
-
-# Most requests ask for one of few services.
-@functools.lru_cache(maxsize=256)
-def _asked_service(realm: bytes, name: bytes) -> str:
-    told, service = Reader(realm), Reader(name)
-    answer = f"{read_principal_name(service)}@{escape_realm(read_text(told))}"
-    told.finish()
-    service.finish()
-    return answer
+    realm, name = Reader(reader.read(_REALM_FIELD)), Reader(reader.read(_NAME_FIELD))
+    asked = f"{read_principal_name(name)}@{escape_realm(read_text(realm))}"
+    realm.finish()
+    name.finish()
+    _ASKED.note(token, reader.position, asked)
+    return asked
 
 
 def parse_krb_error(token: bytes) -> KrbError:

@@ -13,6 +13,7 @@ _NEG_TOKEN_RESP = b"\xa1"
 # RFC 2743 section 3.1: the frame of an initial token; RFC 4178 section 4.2: a NegTokenInit without
 # it. A NegTokenResp begins with 0xA1.
 _INITIAL_TAGS = (0x60, 0xA0)
+_CONTINUING = frozenset({_NEG_TOKEN_RESP, NTLM_SIGNATURE[:1]})
 _NTLM_NEGOTIATE = b"NTLMSSP\x00\x01\x00\x00\x00"
 
 
@@ -42,6 +43,8 @@ def continues_handshake(token: bytes) -> bool:
 
     Source: RFC 4178 section 4.2.2; MS-NLMP section 2.2.1.3.
     """
+    if token[:1] not in _CONTINUING:
+        return False
     try:
         if token.startswith(_NEG_TOKEN_RESP):
             return isinstance(parse_spnego(token), NegTokenResp)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from authsrv.errors import InvalidTokenError
@@ -96,6 +96,7 @@ class NegTokenInit:
         mech_types: OIDs with dots, the client's preference first, 1 to 32.
         mech_token: The first token of the first mechanism, if the client sent one; may be empty.
         mech_list_mic: A checksum over mech_types, if the client sent one.
+        ends_in_mech_token: Whether mech_token is all that stands at its end.
 
     Source: RFC 4178 section 4.2.1.
     """
@@ -103,6 +104,7 @@ class NegTokenInit:
     mech_types: tuple[str, ...]
     mech_token: bytes | None = None
     mech_list_mic: bytes | None = None
+    ends_in_mech_token: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         """Show lengths where tokens are."""
@@ -257,6 +259,8 @@ def _read_init(reader: Reader) -> NegTokenInit:
     # RFC 4178 section 4.2.1: reqFlags are not protected by anything, so they must not be relied on.
     reader.optional_field(1, lambda flags: flags.read(der.BIT_STRING))
     mech_token = reader.optional_field(2, read_octets)
+    if mech_token is not None and reader.next_tag is None:
+        return NegTokenInit(mech_types, mech_token, ends_in_mech_token=True)
     mic = reader.optional_field(3, _read_mic_or_hints)
     if mic is None:
         # MS-SPNG section 2.2.1: after the hints of NegTokenInit2 the MIC is field 4.

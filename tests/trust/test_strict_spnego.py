@@ -6,10 +6,13 @@ On those versions these tests kill their process where our own parser is left ou
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from initiators import LateInitiator
+from elements import mutate_element
+from initiators import LateInitiator, fresh_token
 from ways import WAYS, Way, outcome_of
 
 from authsrv.acceptor import Initiator
@@ -21,9 +24,10 @@ from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage
 from authsrv.packages.pyspnego import PyspnegoPackage
 from authsrv.results import Refused, Result
 from authsrv.testing.handshakes import establish, open_context
-from authsrv.tokens.der import OCTET_STRING, SEQUENCE
-from authsrv.tokens.der_writer import encode, encode_field
-from authsrv.tokens.spnego import KERBEROS, NTLM, build_neg_token_init
+from authsrv.tokens.beginnings import Beginnings
+from authsrv.tokens.der import GENERAL_STRING, OCTET_STRING, SEQUENCE
+from authsrv.tokens.der_writer import build_frame, encode, encode_field, encode_oid
+from authsrv.tokens.spnego import KERBEROS, NTLM, SPNEGO, build_neg_token_init
 
 each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
@@ -127,3 +131,43 @@ def test_a_frame_that_is_not_der_is_read_by_nobody(number: int) -> None:
     ):
         with pytest.raises(InvalidTokenError):
             read_first(bytes([number]) + length + inner)
+
+
+def test_a_first_token_is_taken_for_the_same_whatever_came_before(
+    kerberos_environment: dict[str, str],
+) -> None:
+    """What is remembered of tokens that begin alike hands nothing on that is malformed."""
+    good = fresh_token()
+    inner = read_first(good).kerberos
+    assert inner is not None
+    hints = encode_field(3, encode(SEQUENCE, encode_field(0, encode(GENERAL_STRING, b"hint"))))
+    types = encode_field(0, encode(SEQUENCE, encode_oid(KERBEROS)))
+    # Behind the hints stands what looks like the token itself.
+    mechanism_token = encode_field(2, encode(OCTET_STRING, b"t"))
+    with_hints = build_frame(
+        SPNEGO, encode_field(0, encode(SEQUENCE, types, mechanism_token, hints))
+    )
+    chance = random.Random(1)
+    tokens = [
+        other
+        for token in (good, with_hints)
+        for _ in range(1_500)
+        for other in (token, altered(token, chance), mutate_element(token, chance))
+    ]
+    with patch("authsrv.packages.gss_spnego._KNOWN", Beginnings()):
+        warm = [read_first_or_refuse(token) for token in (*tokens, *tokens)]
+    for token, *seen in zip(tokens, warm, warm[len(tokens) :], strict=False):
+        with patch("authsrv.packages.gss_spnego._KNOWN", Beginnings()):
+            assert seen == [read_first_or_refuse(token)] * 2
+
+
+def altered(token: bytes, chance: random.Random) -> bytes:
+    place = chance.randrange(len(token))
+    return token[:place] + chance.randbytes(1) + token[place + 1 :]
+
+
+def read_first_or_refuse(token: bytes) -> object:
+    try:
+        return read_first(token)
+    except InvalidTokenError as error:
+        return error.cause
