@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ import pytest
 
 # Plug-ins of the machine would take part in every negotiation. It is read when libgssapi is loaded.
 os.environ["GSS_MECH_CONFIG"] = os.devnull
+
+# In debug mode asyncio warns of what took long on a busy machine, into tests that look at the log.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 if sys.platform == "win32":
     # MIT's programs are not there, and neither is the guard against blocking.
