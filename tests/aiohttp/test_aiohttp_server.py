@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import http.client
 import logging
 import os
@@ -317,6 +318,19 @@ def test_run_app_serves_says_where_and_ends_on_a_signal(
     assert len(client.printed) == 1
     assert client.printed[0].startswith("listening on 127.0.0.1:")
     assert loops == [loop_kind]
+
+
+def test_while_it_serves_the_garbage_collector_is_spared_what_the_start_made() -> None:
+    site, client, frozen = Site(), Client(), []
+
+    def ask(line: str) -> None:
+        frozen.append(gc.get_freeze_count())
+
+    with client.running(ask) as answer:
+        run_app(site.app, host="127.0.0.1", port=0, print=client.print, shutdown_timeout=1)
+        answer.result()
+    assert frozen[0] > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_run_app_accepts_the_largest_token() -> None:

@@ -17,6 +17,7 @@ from workbench import Load, Workbench
 __all__ = [
     "Cost",
     "Lag",
+    "ask_without_pause",
     "demand_replay_refused",
     "demand_stream_replay_refused",
     "measure_handshake_cost",
@@ -177,6 +178,23 @@ def shake_hands_without_pause(
     load.demand_mutual()
     if load.exhausted:
         raise BenchError(f"the tokens ran out after {load.seconds:.1f} of {seconds:g} s")
+    return load
+
+
+def ask_without_pause(bench: Workbench, server: Server, seconds: float) -> Load:
+    """Keep 64 connections busy for a time with requests that need no authentication.
+
+    Raises:
+        BenchError: An answer was not 200.
+    """
+    load = bench.run_load(
+        server.port,
+        _PUBLIC,
+        connections=_BUSY_CONNECTIONS,
+        requests=_ENDLESS,
+        seconds=seconds,
+    )
+    load.demand_all()
     return load
 
 
