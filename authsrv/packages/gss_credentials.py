@@ -114,13 +114,20 @@ def source_of(credential: ClientCredential | None) -> CredentialSource:
             return _Environment()
         case TicketCache(name):
             shown = os.fspath(name)
-            return _Stored(f"the credential cache {shown}", {b"ccache": os.fsencode(shown)})
+            return _Stored(f"the credential cache {shown}", {b"ccache": _named(name)})
         case ClientKeytab():
             return _LoggedIn(credential)
         case DelegatedCredential(package="gssapi", native=native) if native is not None:
             return _HandedOver(native)
         case _:
             raise ConfigError("the security package 'gssapi' cannot use a credential of this kind")
+
+
+def _named(name: str | os.PathLike[str]) -> bytes:
+    """What libkrb5 is told; in the path of a file it would take a colon for the end of a type."""
+    shown = os.fspath(name)
+    is_file = isinstance(name, os.PathLike) or shown.startswith("/")
+    return os.fsencode(f"FILE:{shown}" if is_file else shown)
 
 
 class _Stored:
@@ -185,9 +192,9 @@ class _LoggedIn:
     """The tickets of a principal whose keys we have: we log in ourselves, and again in time."""
 
     def __init__(self, described: ClientKeytab) -> None:
-        path, principal = os.fspath(described.keytab), described.principal
-        self.label = f"the keytab {path} for {principal}"
-        self._keytab: _Store = {b"client_keytab": os.fsencode(path)}
+        keytab, principal = described.keytab, described.principal
+        self.label = f"the keytab {os.fspath(keytab)} for {principal}"
+        self._keytab: _Store = {b"client_keytab": _named(keytab)}
         self._name = _import_principal(_encoded(principal))
         self._guard = threading.Lock()
         self._held: HeldCredential | None = None

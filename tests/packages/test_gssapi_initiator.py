@@ -6,6 +6,7 @@ import datetime
 import gc
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -50,6 +51,7 @@ from authsrv.packages.client_credentials import ClientCredential, ClientKeytab, 
 from authsrv.packages.gssapi import GssapiPackage
 from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage, InitiatorMechanism
 from authsrv.packages.initiator_diagnosis import diagnose_answer, diagnose_beginning
+from authsrv.packages.replay import MITReplayCache
 from authsrv.results import Continue, Established, Refused, Result
 from authsrv.status import SecurityStatus
 from authsrv.testing.leaks import find_leak
@@ -348,6 +350,24 @@ class TestCredentials:
         for name in (cache, f"FILE:{cache}"):
             assert who_with(TicketCache(name), acceptor) == f"{user}@AUTHSRV.TEST"
         assert who_with(None, acceptor) == "alice@AUTHSRV.TEST"
+
+    def test_a_path_may_hold_a_colon(
+        self, kerberos_realm: Realm, kerberos_keytab: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "FILE:of a:colon"
+        folder.mkdir()
+        keytab, cache = folder / "keytab:1", folder / "cache:1"
+        shutil.copy(kerberos_keytab, keytab)
+        user = newcomer(kerberos_realm)
+        shutil.copy(kerberos_realm.login(user), cache)
+        replays = MITReplayCache(f"file2:{folder}/replays:1")
+        acceptor = GssapiPackage(keytab, replay=replays)
+        for path in (cache, str(cache), f"FILE:{cache}"):
+            assert who_with(TicketCache(path), acceptor) == f"{user}@AUTHSRV.TEST"
+        for path in (keytab, str(keytab), f"FILE:{keytab}"):
+            credential = ClientKeytab(path, "HTTP/localhost@AUTHSRV.TEST")
+            assert who_with(credential, acceptor) == "HTTP/localhost@AUTHSRV.TEST"
+        assert Path(f"{folder}/replays:1").exists()
 
     def test_whoever_logs_in_later_is_known_without_a_restart(
         self, kerberos_realm: Realm, acceptor: GssapiPackage
