@@ -351,6 +351,7 @@ class TestCredentials:
             assert who_with(TicketCache(name), acceptor) == f"{user}@AUTHSRV.TEST"
         assert who_with(None, acceptor) == "alice@AUTHSRV.TEST"
 
+    @pytest.mark.usefixtures("kerberos_environment")
     def test_a_path_may_hold_a_colon(
         self, kerberos_realm: Realm, kerberos_keytab: Path, tmp_path: Path
     ) -> None:
