@@ -42,7 +42,7 @@ endef
 COMPILE = build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
   --generate-hashes --no-annotate --custom-compile-command "make requirements"
 
-.PHONY: help demo test test-debian test-windows test-clients check bench requirements clean system-demo system-test system-debian system-windows system-clients system-bench
+.PHONY: help demo test test-debian test-windows test-clients test-readme check bench requirements clean system-demo system-test system-debian system-windows system-clients system-bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ test-windows: system-windows $(STAMP) ## the unit tests and the SSPI tests, with
 
 test-clients: system-clients $(STAMP) ## browsers, other languages' clients, and proxies; README's tables of them
 	$(BIN)/python -m pytest tests/peers/try_clients.py tests/peers/try_proxies.py
+
+test-readme: system-test $(STAMP) ## what the README prints, typed into an empty environment
+	$(BIN)/python -m pytest tests/readme/try_readme.py
 
 check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .

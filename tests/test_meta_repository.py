@@ -39,6 +39,7 @@ TARGETS = [
     "test-debian",
     "test-windows",
     "test-clients",
+    "test-readme",
     "check",
     "bench",
     "requirements",
@@ -121,7 +122,9 @@ def test_ci_runs_the_checks_and_the_commands_of_the_readme() -> None:
     assert os.access(path, os.X_OK)
     assert lines[0].startswith("#!")
     assert "set -euo pipefail" in lines
-    assert {"make check", "make demo", "make test", "make test-clients"} <= set(lines)
+    assert {"make check", "make demo", "make test", "make test-clients", "make test-readme"} <= set(
+        lines
+    )
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "test-clients", "check", "bench"])

@@ -53,6 +53,7 @@ LEFT_OUT = {
     "test_settings_everywhere.py": _MIT,
     "trust": _MIT,
     "peers": _PROGRAMS,
+    "readme": _PROGRAMS,
     "client/test_client.py": _MIT,
     "client/test_client_apache.py": _MIT,
     "client/test_client_challenges.py": _MIT,
