@@ -154,6 +154,15 @@ class TestCommandLine:
         assert script.load() is main
 
 
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    """SIGHUP as it is at a terminal; under nohup(1) our children would ignore it, too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup")
 class TestRealmRun:
     def test_the_program_runs_as_a_user_who_is_logged_in(self) -> None:
         done = run("realm", "run", "--user", "carol", "--user", "bob", "--", "klist")
