@@ -4,16 +4,16 @@ The names here are the ones that every integration shares. An aiohttp applicatio
 `authsrv.aiohttp`.
 """
 
-from authsrv.acceptor import Acceptor
-from authsrv.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
-from authsrv.disposition import DISPOSITIONS, Disposition
-from authsrv.drive import Leg, SecurityHandshake
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.core.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
+from authsrv.core.outcome import DISPOSITIONS, Disposition
+from authsrv.handshake.driver import Leg, SecurityHandshake
 from authsrv.errors import AuthsrvError
-from authsrv.flags import AscReq, AscRet
-from authsrv.handshake import TRANSITIONS, Event, Handshake, State
-from authsrv.identity import DelegatedCredential, Identity
-from authsrv.limits import DEFAULT_LIMITS, Limits
-from authsrv.results import (
+from authsrv.core.flags import AscReq, AscRet
+from authsrv.handshake.machine import TRANSITIONS, Event, Handshake, State
+from authsrv.core.identity import DelegatedCredential, Identity
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -22,7 +22,7 @@ from authsrv.results import (
     Refused,
     Result,
 )
-from authsrv.status import (
+from authsrv.core.status import (
     GSSCode,
     SecurityStatus,
     StatusReport,

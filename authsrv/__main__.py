@@ -1,3 +1,3 @@
-from authsrv.cli import main
+from authsrv.cli.main import main
 
 raise SystemExit(main())

@@ -50,7 +50,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from authsrv.status import NativeCode, SecurityStatus
+from authsrv.core.status import NativeCode, SecurityStatus
 
 __all__ = [
     "AttributesError",

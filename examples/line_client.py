@@ -11,11 +11,11 @@ import asyncio
 import sys
 from collections.abc import Iterable
 
-from authsrv.acceptor import Initiator
+from authsrv.handshake.acceptor import Initiator
 from authsrv.errors import AuthsrvError
-from authsrv.flags import AscRet
-from authsrv.packages.base import InitiatorRequest
-from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage
+from authsrv.core.flags import AscRet
+from authsrv.providers.base import InitiatorRequest
+from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
 from authsrv.streams import initiate
 
 

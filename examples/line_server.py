@@ -15,10 +15,10 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from authsrv.acceptor import Acceptor
+from authsrv.handshake.acceptor import Acceptor
 from authsrv.errors import AuthsrvError
-from authsrv.identity import Identity
-from authsrv.packages.gssapi import GssapiPackage
+from authsrv.core.identity import Identity
+from authsrv.providers.gssapi.acceptor import GssapiPackage
 from authsrv.streams import accept
 
 

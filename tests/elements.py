@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from authsrv.tokens.der_writer import encode
+from authsrv.codecs.der.writer import encode
 
 __all__ = ["Element", "grow", "mutate_element", "read_elements"]
 

@@ -11,9 +11,9 @@ import gssapi.raw as gss
 import spnego
 
 from authsrv.devrealm import Realm
-from authsrv.tokens.der import SEQUENCE
-from authsrv.tokens.der_writer import encode, encode_oid
-from authsrv.tokens.spnego import (
+from authsrv.codecs.der.reader import SEQUENCE
+from authsrv.codecs.der.writer import encode, encode_oid
+from authsrv.codecs.spnego import (
     KERBEROS,
     MS_KERBEROS,
     NEGOEX,

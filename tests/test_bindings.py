@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from authsrv.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
+from authsrv.core.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
 from authsrv.errors import ConfigError
 
 PREFIX = b"tls-server-end-point:"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsrv.buffers import (
+from authsrv.core.buffers import (
     ATTRIBUTE_MASK,
     BufferAttribute,
     BufferType,

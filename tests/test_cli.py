@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import authsrv
-from authsrv.cli import main
+from authsrv.cli.main import main
 
 SHOW = """
 import json, os, pathlib, signal, sys
@@ -142,7 +142,7 @@ class TestCommandLine:
 
     def test_importing_it_loads_no_native_library_and_no_realm(self) -> None:
         code = (
-            "import sys, authsrv.cli; "
+            "import sys, authsrv.cli.main; "
             "print([name for name in ('gssapi', 'krb5', 'spnego', 'aiohttp', 'authsrv.devrealm')"
             " if name in sys.modules])"
         )
@@ -230,7 +230,7 @@ class TestRealmRun:
         full = tmp_path / "file"
         full.touch()
         code = (
-            "import sys, tempfile; from authsrv.cli import main; tempfile.tempdir = sys.argv[1];"
+            "import sys, tempfile; from authsrv.cli.main import main; tempfile.tempdir = sys.argv[1];"
             "sys.exit(main(['realm', 'run', '--', 'true']))"
         )
         command = [sys.executable, "-c", code, str(full)]
@@ -361,7 +361,7 @@ if made == "authsrv-realm-":
     os.mkdir = interrupt_after(os.mkdir)
 else:
     subprocess.Popen.__init__ = interrupt_after(subprocess.Popen.__init__)
-from authsrv.cli import main
+from authsrv.cli.main import main
 raise SystemExit(main(["realm", "run", "--", "true"]))
 """
 

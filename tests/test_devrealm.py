@@ -32,8 +32,8 @@ from authsrv.devrealm.kdc import run_kdc
 from authsrv.devrealm.keytab import Key, select_keys
 from authsrv.devrealm.profiles import Layout, write_profiles
 from authsrv.errors import LocalError
-from authsrv.tokens.kerberos import parse_ap_req, parse_krb_error
-from authsrv.tokens.spnego import unwrap_spnego
+from authsrv.codecs.kerberos.messages import parse_ap_req, parse_krb_error
+from authsrv.codecs.spnego import unwrap_spnego
 
 SERVICE = "HTTP/localhost"
 SPNEGO = gssapi.raw.OID.from_int_seq("1.3.6.1.5.5.2")

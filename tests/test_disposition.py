@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-import authsrv.disposition
+import authsrv.core.outcome
 import authsrv.errors
-from authsrv.disposition import DISPOSITIONS, Disposition, disposition
+from authsrv.core.outcome import DISPOSITIONS, Disposition, disposition
 from authsrv.errors import (
     AuthsrvError,
     DeniedError,
@@ -18,7 +18,7 @@ from authsrv.errors import (
     PeerError,
     UnavailableError,
 )
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 S = SecurityStatus
 D = Disposition
@@ -39,7 +39,7 @@ def test_every_status_has_a_disposition() -> None:
 
 
 def test_no_status_has_two_rows_in_the_table() -> None:
-    tree = ast.parse(inspect.getsource(authsrv.disposition))
+    tree = ast.parse(inspect.getsource(authsrv.core.outcome))
     rows = Counter(
         key.attr
         for node in ast.walk(tree)

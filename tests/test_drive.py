@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import authsrv.errors
-from authsrv.acceptor import Acceptor
-from authsrv.disposition import Disposition, disposition
-from authsrv.drive import Leg, SecurityHandshake
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.core.outcome import Disposition, disposition
+from authsrv.handshake.driver import Leg, SecurityHandshake
 from authsrv.errors import (
     AuthsrvError,
     ConfigError,
@@ -32,12 +32,12 @@ from authsrv.errors import (
     TooManyRoundsError,
     UnexpectedTokenError,
 )
-from authsrv.handshake import State
-from authsrv.lease import ContextLease, Retention
-from authsrv.limits import Limits
-from authsrv.packages.base import ContextRequest, Deletion, SecurityContext
-from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
-from authsrv.results import (
+from authsrv.handshake.machine import State
+from authsrv.handshake.context_guard import ContextLease, Retention
+from authsrv.core.limits import Limits
+from authsrv.providers.base import ContextRequest, Deletion, SecurityContext
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -46,8 +46,8 @@ from authsrv.results import (
     Refused,
     Result,
 )
-from authsrv.status import SecurityStatus
-from authsrv.workers import WorkerPool
+from authsrv.core.status import SecurityStatus
+from authsrv.handshake.pool import WorkerPool
 
 SECRET = "SECRETSECRET"
 FATAL = (Disposition.BROKEN, Disposition.DENIED, Disposition.UNAVAILABLE, Disposition.FAULT)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 import authsrv.errors
-from authsrv.disposition import Disposition, disposition
+from authsrv.core.outcome import Disposition, disposition
 from authsrv.errors import AuthsrvError, LogonDeniedError, StateError
-from authsrv.status import GSSCode, SecurityStatus
+from authsrv.core.status import GSSCode, SecurityStatus
 
 ALL: list[type[AuthsrvError]] = [getattr(authsrv.errors, name) for name in authsrv.errors.__all__]
 

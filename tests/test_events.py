@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsrv.drive import Leg
+from authsrv.handshake.driver import Leg
 from authsrv.errors import (
     AuthsrvError,
     ClockSkewError,
@@ -23,7 +23,7 @@ from authsrv.errors import (
     LogonDeniedError,
     PackageFaultError,
 )
-from authsrv.events import (
+from authsrv.audit.records import (
     AbandonedEvent,
     AuditEvent,
     Challenge,
@@ -38,11 +38,11 @@ from authsrv.events import (
     log_event,
     logs_routine,
 )
-from authsrv.handshake import State
-from authsrv.identity import Identity
-from authsrv.packages import scripted
-from authsrv.results import Continue, Established, Refused
-from authsrv.status import GSSCode, SecurityStatus
+from authsrv.handshake.machine import State
+from authsrv.core.identity import Identity
+from authsrv.providers import scripted
+from authsrv.core.results import Continue, Established, Refused
+from authsrv.core.status import GSSCode, SecurityStatus
 
 REQUEST = Request("GET", "/", "192.0.2.1")
 SECRET = b"SECRETSECRET"

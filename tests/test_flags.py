@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsrv.flags import (
+from authsrv.core.flags import (
     ASC_REQ_MEANINGS,
     ASC_RET_MEANINGS,
     AscReq,

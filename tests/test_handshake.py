@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from authsrv.disposition import Disposition, disposition
+from authsrv.core.outcome import Disposition, disposition
 from authsrv.errors import (
     AuthsrvError,
     HandshakeExpiredError,
@@ -18,10 +18,10 @@ from authsrv.errors import (
     TooManyRoundsError,
     UnexpectedTokenError,
 )
-from authsrv.handshake import TRANSITIONS, Event, Handshake, State, draw_transitions, event_of
-from authsrv.limits import Limits
-from authsrv.packages.scripted import ALICE
-from authsrv.results import (
+from authsrv.handshake.machine import TRANSITIONS, Event, Handshake, State, draw_transitions, event_of
+from authsrv.core.limits import Limits
+from authsrv.providers.scripted import ALICE
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -30,8 +30,8 @@ from authsrv.results import (
     Refused,
     Result,
 )
-from authsrv.role import Role
-from authsrv.status import SecurityStatus
+from authsrv.core.role import Role
+from authsrv.core.status import SecurityStatus
 
 REFUSED = Refused(LogonDeniedError("no"))
 

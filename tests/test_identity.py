@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from authsrv.errors import LogonDeniedError, PackageFaultError
-from authsrv.flags import AscRet
-from authsrv.identity import DelegatedCredential, Identity
+from authsrv.core.flags import AscRet
+from authsrv.core.identity import DelegatedCredential, Identity
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t"])

@@ -27,7 +27,7 @@ except ConfigError as error:
 SCRIPTED = """
 from aiohttp import web
 from authsrv.aiohttp import setup
-from authsrv.packages.scripted import ScriptedPackage
+from authsrv.providers.scripted import ScriptedPackage
 print(setup(web.Application(), package=ScriptedPackage({})))
 """
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from authsrv.errors import ConfigError
-from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
 
 NAMES = [entry.name for entry in dataclasses.fields(Limits)]
 

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import pytest
 
-from authsrv.disposition import Disposition, disposition
+from authsrv.core.outcome import Disposition, disposition
 from authsrv.errors import ClockSkewError, LogonDeniedError, PackageFaultError
-from authsrv.packages.scripted import ALICE
-from authsrv.results import (
+from authsrv.providers.scripted import ALICE
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -19,7 +19,7 @@ from authsrv.results import (
     Refused,
     Result,
 )
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 RESULTS: list[Result] = [
     Established(ALICE, b"SECRET"),

@@ -18,23 +18,29 @@ from aiohttp import web
 
 import authsrv
 from authsrv import sspi
-from authsrv.acceptor import Acceptor, Initiator
-from authsrv.aiohttp import AccessRules, AppRunner, NegotiateAuth, run_app, server_settings, setup
-from authsrv.bindings import ChannelBindings, tls_server_end_point
-from authsrv.client import NegotiateClient, Negotiation
+from authsrv.handshake.acceptor import Acceptor, Initiator
+from authsrv.aiohttp import AccessRules
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import NegotiateAuth
+from authsrv.aiohttp import run_app
+from authsrv.aiohttp import server_settings
+from authsrv.aiohttp import setup
+from authsrv.core.bindings import ChannelBindings, tls_server_end_point
+from authsrv.client import NegotiateClient
+from authsrv.client import Negotiation
 from authsrv.client.hosts import HostList
 from authsrv.client.policy import ClientPolicy
 from authsrv.errors import ConfigError
-from authsrv.limits import Limits
-from authsrv.packages.base import ContextRequest, InitiatorRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage
-from authsrv.packages.keytab import KeytabFile
-from authsrv.packages.pyspnego import PyspnegoPackage
-from authsrv.packages.registry import Keytab
-from authsrv.packages.replay import ProcessReplayCache
-from authsrv.packages.scripted import ScriptedPackage
-from authsrv.workers import WorkerPool
+from authsrv.core.limits import Limits
+from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
+from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.providers.registry import Keytab
+from authsrv.providers.replay import ProcessReplayCache
+from authsrv.providers.scripted import ScriptedPackage
+from authsrv.handshake.pool import WorkerPool
 
 PACKAGE = ScriptedPackage()
 HANDLE = sspi.CredentialHandle()

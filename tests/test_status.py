@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from authsrv.status import (
+from authsrv.core.status import (
     GSSCode,
     SecurityStatus,
     StatusReport,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from authsrv.errors import DeadlineError, OverloadedError, StateError
-from authsrv.limits import Limits
-from authsrv.workers import WorkerPool
+from authsrv.core.limits import Limits
+from authsrv.handshake.pool import WorkerPool
 
 
 async def test_a_call_runs_on_another_thread_and_its_answer_comes_back() -> None:

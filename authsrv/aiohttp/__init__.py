@@ -1,7 +1,9 @@
 """Single sign-on for aiohttp applications.
 
 from aiohttp import web
-from authsrv.aiohttp import current_identity, run_app, setup
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import run_app
+from authsrv.aiohttp import setup
 
 async def hello(request: web.Request) -> web.Response:
     return web.Response(text=f"Hello, {current_identity(request).principal}")
@@ -15,12 +17,12 @@ run_app(app, port=8080)
 from authsrv.aiohttp.connections import Persistence
 from authsrv.aiohttp.decisions import AuthenticationRequired, guard
 from authsrv.aiohttp.fitting import server_settings
-from authsrv.aiohttp.installation import setup
+from authsrv.aiohttp.setup import setup
 from authsrv.aiohttp.marks import open_access, optional_authentication, require_authentication
 from authsrv.aiohttp.middleware import NegotiateAuth
-from authsrv.aiohttp.requests import current_identity, optional_identity
+from authsrv.aiohttp.identity import current_identity, optional_identity
 from authsrv.aiohttp.rules import AccessRules, Preflight
-from authsrv.aiohttp.server import AppRunner, run_app
+from authsrv.aiohttp.runner import AppRunner, run_app
 from authsrv.aiohttp.tls import OwnChannel
 from authsrv.http.exchange import Requirement
 

@@ -21,7 +21,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from authsrv.aiohttp.bounds import BoundedParser, HeaderTooLargeError, HeaderTooSlowError
 from authsrv.errors import ConfigError
-from authsrv.limits import Limits
+from authsrv.core.limits import Limits
 
 __all__ = ["TRIED_WITH", "adopt", "check", "linger"]
 

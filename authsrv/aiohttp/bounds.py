@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from aiohttp.http_exceptions import BadHttpMessage
 
-from authsrv.limits import Limits
+from authsrv.core.limits import Limits
 
 __all__ = ["BoundedParser", "HeaderTooLargeError", "HeaderTooSlowError", "largest_field"]
 

@@ -24,10 +24,10 @@ from typing import Any
 
 from aiohttp import web
 
-from authsrv.drive import SecurityHandshake
-from authsrv.handshake import State
-from authsrv.identity import Identity
-from authsrv.tokens.opening import begins_handshake
+from authsrv.handshake.driver import SecurityHandshake
+from authsrv.handshake.machine import State
+from authsrv.core.identity import Identity
+from authsrv.codecs.opening import begins_handshake
 
 __all__ = ["Connection", "Connections", "Persistence", "Trust", "forwarding_of"]
 

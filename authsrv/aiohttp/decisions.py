@@ -16,7 +16,7 @@ from authsrv.errors import ConfigError
 from authsrv.http.exchange import Requirement
 from authsrv.http.headers import build_challenge
 from authsrv.http.reply import Reply
-from authsrv.identity import Identity
+from authsrv.core.identity import Identity
 
 __all__ = [
     "ADMISSION",

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from authsrv.aiohttp.bounds import largest_field
 from authsrv.aiohttp.routes import mounted
-from authsrv.limits import DEFAULT_LIMITS, Limits
-from authsrv.settings import as_instance
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.settings import as_instance
 
 __all__ = ["HeaderLimit", "header_limit", "server_settings"]
 

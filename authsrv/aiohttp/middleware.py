@@ -17,7 +17,7 @@ from dataclasses import replace
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from authsrv.acceptor import Acceptor
+from authsrv.handshake.acceptor import Acceptor
 from authsrv.aiohttp.connections import Connections, Persistence
 from authsrv.aiohttp.decisions import ADMISSION, Admission, Decision, Refusal, respond
 from authsrv.aiohttp.fitting import HeaderLimit, header_limit
@@ -26,16 +26,16 @@ from authsrv.aiohttp.reporting import AuditTrail
 from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.tls import OWN_CHANNEL, OwnChannel
-from authsrv.bindings import ChannelBindings
-from authsrv.drive import Leg, SecurityHandshake
+from authsrv.core.bindings import ChannelBindings
+from authsrv.handshake.driver import Leg, SecurityHandshake
 from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
-from authsrv.events import AuditSink, log_event
+from authsrv.audit.records import AuditSink, log_event
 from authsrv.http.exchange import Accepted, Ask, Pass, Requirement, Step, conclude, decide
 from authsrv.http.origins import OriginPolicy, Provenance, RequestKind, is_harmless
 from authsrv.http.reply import Reply, build_reply, challenge
-from authsrv.identity import Identity
-from authsrv.results import Refused
-from authsrv.settings import as_instance, as_member
+from authsrv.core.identity import Identity
+from authsrv.core.results import Refused
+from authsrv.core.settings import as_instance, as_member
 
 __all__ = ["AUTH", "NegotiateAuth"]
 
@@ -250,7 +250,7 @@ class NegotiateAuth:
         except asyncio.CancelledError:
             self._trail.abandoned(request, token)
             raise
-        answer = conclude(leg, limits=self.acceptor.limits)
+        answer = conclude(leg.result, limits=self.acceptor.limits)
         if isinstance(answer, Accepted):
             self._accept(request, answer, leg)
             return None

@@ -13,9 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
-from authsrv.drive import Leg
+from authsrv.handshake.driver import Leg
 from authsrv.errors import AuthsrvError
-from authsrv.events import (
+from authsrv.audit.records import (
     AbandonedEvent,
     AuditSink,
     Challenge,
@@ -30,8 +30,8 @@ from authsrv.events import (
     logs_routine,
 )
 from authsrv.http.reply import Reply
-from authsrv.identity import Identity
-from authsrv.tokens.peek import peek
+from authsrv.core.identity import Identity
+from authsrv.codecs.inspect import peek
 
 __all__ = ["AuditTrail"]
 

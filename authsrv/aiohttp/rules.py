@@ -12,7 +12,7 @@ from authsrv.aiohttp.marks import mark_of
 from authsrv.aiohttp.routes import places
 from authsrv.errors import ConfigError
 from authsrv.http.exchange import Requirement
-from authsrv.settings import as_member, as_texts
+from authsrv.core.settings import as_member, as_texts
 
 __all__ = ["AccessRules", "Preflight"]
 

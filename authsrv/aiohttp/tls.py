@@ -15,7 +15,7 @@ import warnings
 from aiohttp import web
 
 from authsrv.aiohttp.routes import mounted
-from authsrv.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
+from authsrv.core.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
 from authsrv.errors import ConfigError
 
 __all__ = ["OWN_CHANNEL", "OwnChannel", "bindings_of", "note_channel"]

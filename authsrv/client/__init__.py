@@ -9,11 +9,11 @@ async with NegotiateClient(["web.example.org"]) as negotiate:
             print(await response.text())
 """
 
-from authsrv.client.facade import CLIENT_LIMITS, NegotiateClient
+from authsrv.client.client import CLIENT_LIMITS, NegotiateClient
 from authsrv.client.hosts import HostList
 from authsrv.client.negotiation import Negotiation
 from authsrv.client.policy import BindingsSent, ClientPolicy, ConnectionUse, ServerProof, Timing
-from authsrv.packages.client_credentials import ClientCredential, ClientKeytab, TicketCache
+from authsrv.core.credentials import ClientCredential, ClientKeytab, TicketCache
 
 __all__ = [
     "CLIENT_LIMITS",

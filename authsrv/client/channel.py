@@ -14,8 +14,8 @@ import ssl
 
 from aiohttp import ClientRequest, ClientTimeout, ConnectionTimeoutError
 
-from authsrv.bindings import ChannelBindings, tls_server_end_point
-from authsrv.workers import WorkerPool
+from authsrv.core.bindings import ChannelBindings, tls_server_end_point
+from authsrv.handshake.pool import WorkerPool
 
 __all__ = ["find_bindings"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from authsrv.errors import ConfigError
-from authsrv.settings import as_instance, as_texts
+from authsrv.core.settings import as_instance, as_texts
 
 __all__ = ["HostList", "read_services", "service_of"]
 

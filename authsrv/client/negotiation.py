@@ -11,13 +11,13 @@ import logging
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 
-from authsrv.acceptor import Initiator
+from authsrv.handshake.acceptor import Initiator
 from authsrv.client.bodies import is_repeatable, put_away
 from authsrv.client.channel import find_bindings
 from authsrv.client.cookies import take_cookies
 from authsrv.client.hosts import service_of
 from authsrv.client.policy import BindingsSent, ClientPolicy, ConnectionUse, ServerProof, Timing
-from authsrv.drive import SecurityHandshake
+from authsrv.handshake.driver import SecurityHandshake
 from authsrv.errors import (
     LocalError,
     MutualAuthenticationError,
@@ -26,12 +26,12 @@ from authsrv.errors import (
     StateError,
     UnavailableError,
 )
-from authsrv.flags import AscRet, IscReq
+from authsrv.core.flags import AscRet, IscReq
 from authsrv.http.headers import build_challenge, negotiate_token
-from authsrv.limits import Limits
-from authsrv.packages.base import InitiatorRequest
-from authsrv.results import Continue, Established, Refused, Result
-from authsrv.settings import as_instance
+from authsrv.core.limits import Limits
+from authsrv.providers.base import InitiatorRequest
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.settings import as_instance
 
 __all__ = ["Negotiation"]
 

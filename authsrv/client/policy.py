@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from authsrv.client.hosts import HostList, read_services
-from authsrv.settings import as_instance, as_member
+from authsrv.core.settings import as_instance, as_member
 
 __all__ = ["BindingsSent", "ClientPolicy", "ConnectionUse", "ServerProof", "Timing"]
 

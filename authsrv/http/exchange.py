@@ -10,17 +10,17 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from authsrv.drive import Leg
 from authsrv.errors import PackageFaultError
 from authsrv.http.headers import build_challenge, parse_authorization
 from authsrv.http.reply import Reply, build_reply, challenge
-from authsrv.identity import Identity
-from authsrv.limits import DEFAULT_LIMITS, Limits
-from authsrv.results import (
+from authsrv.core.identity import Identity
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.results import (
     Continue,
     Established,
     Incomplete,
     Refused,
+    Result,
 )
 
 __all__ = [
@@ -125,11 +125,11 @@ def decide(
     return _ASK if requirement is Requirement.REQUIRED else _PASS
 
 
-def conclude(leg: Leg, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | Reply:
+def conclude(result: Result, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | Reply:
     """Say what a leg of the handshake means for the response.
 
     Args:
-        leg: The leg.
+        result: How the leg ended.
         limits: retry_after_seconds is read.
 
     Returns:
@@ -138,7 +138,7 @@ def conclude(leg: Leg, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | Reply:
 
     Source: RFC 4559 section 5; authsrv design section 4.
     """
-    match leg.result:
+    match result:
         case Established(identity=identity, token=token):
             return Accepted(identity, build_challenge(token) if token else None)
         case Continue(token=token):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authsrv.errors import ConfigError, CrossSiteError
-from authsrv.settings import as_texts
+from authsrv.core.settings import as_texts
 
 __all__ = ["OriginPolicy", "Provenance", "RequestKind", "is_harmless"]
 

@@ -1,6 +1,6 @@
 """From whose fault it is to an HTTP answer.
 
-One truth: the status of an error's class says whose fault it is (authsrv.disposition), and the
+One truth: the status of an error's class says whose fault it is (authsrv.core.outcome), and the
 answer follows from the fault; a test walks all errors and all codes. The text that a client sees is
 fixed for each answer: the cause goes to the log, and the reference in the answer finds it there.
 """
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 
-from authsrv.disposition import Disposition, disposition
+from authsrv.core.outcome import Disposition, disposition
 from authsrv.errors import AuthsrvError, ForbiddenError, InvalidHeaderError, TokenTooLargeError
 from authsrv.http.headers import build_challenge
-from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
     "ANSWERS",
@@ -150,7 +150,7 @@ def answer_for(error: AuthsrvError) -> Answer:
         the row of the fault that the status of its class tells. A status that one error was given
         for itself, from a library, does not count.
 
-    Source: RFC 9110 section 15; authsrv.disposition.
+    Source: RFC 9110 section 15; authsrv.core.outcome.
     """
     for kind in type(error).__mro__:
         if kind in EXCEPTIONS:

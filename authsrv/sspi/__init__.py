@@ -6,18 +6,18 @@ has these functions for drivers only; here they are mirrored over whatever secur
 is. `ServerContext` and `ClientContext` are the short form of the same.
 """
 
-from authsrv.attributes import (
+from authsrv.core.attributes import (
     ContextAttribute,
     ContextSizes,
     NegotiationInfo,
     PackageInfo,
     SessionKey,
 )
-from authsrv.buffers import BufferType, SecBuffer, SecBufferDesc
-from authsrv.flags import AscReq, AscRet, CredentialUse, IscReq, IscRet
-from authsrv.flags import DataRepresentation as TargetDataRep
-from authsrv.packages.client_credentials import Password
-from authsrv.packages.registry import AuthData, Keytab
+from authsrv.core.buffers import BufferType, SecBuffer, SecBufferDesc
+from authsrv.core.flags import AscReq, AscRet, CredentialUse, IscReq, IscRet
+from authsrv.core.flags import DataRepresentation as TargetDataRep
+from authsrv.core.credentials import Password
+from authsrv.providers.registry import AuthData, Keytab
 from authsrv.sspi.buffers import pack_channel_bindings, unpack_channel_bindings
 from authsrv.sspi.calls import (
     AsyncContext,
@@ -48,7 +48,7 @@ from authsrv.sspi.establish import (
 from authsrv.sspi.handles import ContextHandle, CredentialHandle
 from authsrv.sspi.objects import ClientContext, ServerContext, Step
 from authsrv.sspi.operations import CallResult
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 __all__ = [
     "AscReq",

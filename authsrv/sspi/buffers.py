@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 
-from authsrv.bindings import BindingPolicy, ChannelBindings
-from authsrv.buffers import BUFFER_VERSION, BufferType, SecBuffer, SecBufferDesc
+from authsrv.core.bindings import BindingPolicy, ChannelBindings
+from authsrv.core.buffers import BUFFER_VERSION, BufferType, SecBuffer, SecBufferDesc
 from authsrv.errors import BadBindingsError, ConfigError, InvalidTokenError
-from authsrv.results import Incomplete, Result
-from authsrv.status import SecurityStatus
+from authsrv.core.results import Incomplete, Result
+from authsrv.core.status import SecurityStatus
 
 __all__ = [
     "check_description",

@@ -20,7 +20,7 @@ from typing import Any
 
 from authsrv.errors import StateError
 from authsrv.sspi.operations import CallResult, Operation
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 __all__ = [
     "ALLOWED",

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authsrv.attributes import ContextAttribute
-from authsrv.buffers import SecBufferDesc
-from authsrv.drive import SecurityHandshake
+from authsrv.core.attributes import ContextAttribute
+from authsrv.core.buffers import SecBufferDesc
+from authsrv.handshake.driver import SecurityHandshake
 from authsrv.errors import AuthsrvError
-from authsrv.flags import AscRet, IscRet, isc_ret_from_asc
-from authsrv.handshake import State
-from authsrv.identity import Identity
-from authsrv.results import Established, Incomplete, Refused
-from authsrv.role import Role
+from authsrv.core.flags import AscRet, IscRet, isc_ret_from_asc
+from authsrv.handshake.machine import State
+from authsrv.core.identity import Identity
+from authsrv.core.results import Established, Incomplete, Refused
+from authsrv.core.role import Role
 from authsrv.sspi.buffers import check_output, write_output
 from authsrv.sspi.calls import ALLOWED, AsyncContext, check_idle, queue
 from authsrv.sspi.handles import ContextHandle, check_context
 from authsrv.sspi.operations import CallResult, Operation, failed
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 __all__ = [
     "QueryResult",

@@ -1,6 +1,6 @@
 """Credentials: what a server accepts with and a client begins with, by the name of a package.
 
-The names are those of `authsrv.packages.registry`; a security package of authsrv, or one of your
+The names are those of `authsrv.providers.registry`; a security package of authsrv, or one of your
 own, can be handed in as it is.
 """
 
@@ -13,24 +13,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from authsrv.acceptor import Acceptor, Initiator
+from authsrv.handshake.acceptor import Acceptor, Initiator
 from authsrv.errors import ConfigError, StateError, UnsupportedFunctionError
-from authsrv.flags import CredentialUse
-from authsrv.limits import DEFAULT_LIMITS, Limits
-from authsrv.packages.base import InitiatorPackage, SecurityPackage
-from authsrv.packages.client_credentials import Password
-from authsrv.packages.registry import (
+from authsrv.core.flags import CredentialUse
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.providers.base import InitiatorPackage, SecurityPackage
+from authsrv.core.credentials import Password
+from authsrv.providers.registry import (
     AuthData,
     Keytab,
     make_acceptor_package,
     make_initiator_package,
 )
-from authsrv.settings import as_flags, as_instance, as_optional
+from authsrv.core.settings import as_flags, as_instance, as_optional
 from authsrv.sspi.calls import AsyncContext, check_idle, queue
 from authsrv.sspi.handles import CredentialHandle
 from authsrv.sspi.operations import CallResult, Operation
-from authsrv.status import SecurityStatus
-from authsrv.workers import WorkerPool
+from authsrv.core.status import SecurityStatus
+from authsrv.handshake.pool import WorkerPool
 
 __all__ = [
     "Package",

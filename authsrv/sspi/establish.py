@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from authsrv.acceptor import Acceptor, Initiator
-from authsrv.bindings import BindingPolicy
-from authsrv.buffers import SecBufferDesc
+from authsrv.handshake.acceptor import Acceptor, Initiator
+from authsrv.core.bindings import BindingPolicy
+from authsrv.core.buffers import SecBufferDesc
 from authsrv.errors import AuthsrvError, UnsupportedFunctionError
-from authsrv.flags import (
+from authsrv.core.flags import (
     AscReq,
     AscRet,
     DataRepresentation,
     IscReq,
 )
-from authsrv.handshake import State
-from authsrv.lease import Retention
-from authsrv.packages.base import ContextRequest, InitiatorRequest
-from authsrv.results import Established, Incomplete, Refused, Result
-from authsrv.role import Role
-from authsrv.settings import as_flags
+from authsrv.handshake.machine import State
+from authsrv.handshake.context_guard import Retention
+from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.core.results import Established, Incomplete, Refused, Result
+from authsrv.core.role import Role
+from authsrv.core.settings import as_flags
 from authsrv.sspi.buffers import (
     check_description,
     check_output,
@@ -39,7 +39,7 @@ from authsrv.sspi.calls import AsyncContext, check_idle, queue
 from authsrv.sspi.contexts import attributes_of
 from authsrv.sspi.handles import ContextHandle, CredentialHandle, check_context
 from authsrv.sspi.operations import UNFINISHED, CallResult, Operation, failed
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 __all__ = ["accept_security_context_async", "initialize_security_context_async"]
 

@@ -12,12 +12,12 @@ import contextlib
 import warnings
 from types import TracebackType
 
-from authsrv.acceptor import Acceptor, Initiator
-from authsrv.drive import SecurityHandshake
+from authsrv.handshake.acceptor import Acceptor, Initiator
+from authsrv.handshake.driver import SecurityHandshake
 from authsrv.errors import StateError
-from authsrv.handshake import State
-from authsrv.role import Role
-from authsrv.status import SecurityStatus
+from authsrv.handshake.machine import State
+from authsrv.core.role import Role
+from authsrv.core.status import SecurityStatus
 
 _ACCEPTOR, _INITIATOR = Role.ACCEPTOR, Role.INITIATOR
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from authsrv.attributes import ContextAttribute
-from authsrv.bindings import BindingPolicy, ChannelBindings
-from authsrv.buffers import BufferType, SecBuffer, SecBufferDesc
+from authsrv.core.attributes import ContextAttribute
+from authsrv.core.bindings import BindingPolicy, ChannelBindings
+from authsrv.core.buffers import BufferType, SecBuffer, SecBufferDesc
 from authsrv.errors import StateError, UnsupportedFunctionError
-from authsrv.flags import AscReq, AscRet, DataRepresentation, IscReq, IscRet
-from authsrv.handshake import State
-from authsrv.settings import as_flags, as_instance, as_member, as_optional
+from authsrv.core.flags import AscReq, AscRet, DataRepresentation, IscReq, IscRet
+from authsrv.handshake.machine import State
+from authsrv.core.settings import as_flags, as_instance, as_member, as_optional
 from authsrv.sspi.buffers import pack_channel_bindings
 from authsrv.sspi.calls import AsyncContext
 from authsrv.sspi.contexts import (
@@ -33,7 +33,7 @@ from authsrv.sspi.establish import (
 )
 from authsrv.sspi.handles import ContextHandle, CredentialHandle
 from authsrv.sspi.operations import CallResult
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 __all__ = ["ClientContext", "ServerContext", "Step"]
 

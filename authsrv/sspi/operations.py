@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from authsrv.buffers import SecBufferDesc
+from authsrv.core.buffers import SecBufferDesc
 from authsrv.errors import AuthsrvError
-from authsrv.flags import AscRet, IscRet
-from authsrv.lease import fault_of
+from authsrv.core.flags import AscRet, IscRet
+from authsrv.handshake.context_guard import fault_of
 from authsrv.sspi.handles import ContextHandle
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 __all__ = ["UNFINISHED", "CallResult", "Operation", "failed"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from authsrv.acceptor import Acceptor
-from authsrv.drive import SecurityHandshake
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.driver import SecurityHandshake
 from authsrv.errors import AuthsrvError, InvalidTokenError
-from authsrv.identity import Identity
-from authsrv.packages.base import ContextRequest
-from authsrv.results import Continue, Established, Incomplete, Refused
-from authsrv.role import Role
+from authsrv.core.identity import Identity
+from authsrv.providers.base import ContextRequest
+from authsrv.core.results import Continue, Established, Incomplete, Refused
+from authsrv.core.role import Role
 from authsrv.streams.channel import MessageChannel, deadline
-from authsrv.streams.framing import HandshakeDone, HandshakeInProgress
+from authsrv.codecs.nns import HandshakeDone, HandshakeInProgress
 
 __all__ = ["accept"]
 

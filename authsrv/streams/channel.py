@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from authsrv.errors import AuthsrvError, HandshakeExpiredError, InvalidTokenError
-from authsrv.limits import Limits
-from authsrv.role import Role
-from authsrv.streams.framing import (
+from authsrv.core.limits import Limits
+from authsrv.core.role import Role
+from authsrv.codecs.nns import (
     MAX_PAYLOAD_BYTES,
     HandshakeDone,
     HandshakeError,

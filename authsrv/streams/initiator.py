@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
-from authsrv.acceptor import Initiator
-from authsrv.drive import SecurityHandshake
+from authsrv.handshake.acceptor import Initiator
+from authsrv.handshake.driver import SecurityHandshake
 from authsrv.errors import (
     AuthsrvError,
     InvalidTokenError,
     MutualAuthenticationError,
     PackageFaultError,
 )
-from authsrv.flags import AscRet, IscReq
-from authsrv.identity import Identity
-from authsrv.packages.base import InitiatorRequest
-from authsrv.results import Continue, Established, Incomplete, Refused, Result
-from authsrv.role import Role
+from authsrv.core.flags import AscRet, IscReq
+from authsrv.core.identity import Identity
+from authsrv.providers.base import InitiatorRequest
+from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
+from authsrv.core.role import Role
 from authsrv.streams.channel import MessageChannel, deadline
-from authsrv.streams.framing import HandshakeDone, HandshakeInProgress
+from authsrv.codecs.nns import HandshakeDone, HandshakeInProgress
 
 __all__ = ["initiate"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from authsrv.disposition import DISPOSITIONS, Disposition
+from authsrv.core.outcome import DISPOSITIONS, Disposition
 from authsrv.errors import (
     AttributesError,
     AuthorityError,
@@ -24,8 +24,8 @@ from authsrv.errors import (
     UnavailableError,
     WrongServiceError,
 )
-from authsrv.role import Role
-from authsrv.status import SecurityStatus, StatusReport, WindowsCode, from_windows
+from authsrv.core.role import Role
+from authsrv.core.status import SecurityStatus, StatusReport, WindowsCode, from_windows
 
 __all__ = ["ERROR_TRUST_FAILURE", "code_of", "refusal_of"]
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
-from authsrv.attributes import ContextAttribute
+from authsrv.core.attributes import ContextAttribute
 from authsrv.errors import DeniedError, PeerError, StateError, UnsupportedFunctionError
-from authsrv.packages.base import ContextRequest, Deletion, SecurityContext
-from authsrv.results import Continue, Established, Incomplete, Refused, Result
+from authsrv.providers.base import ContextRequest, Deletion, SecurityContext
+from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
 from authsrv.testing.handshakes import (
     Case,
     Client,

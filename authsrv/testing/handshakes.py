@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from authsrv.errors import AuthsrvError
-from authsrv.packages.base import ContextRequest, SecurityContext, SecurityPackage
-from authsrv.results import (
+from authsrv.providers.base import ContextRequest, SecurityContext, SecurityPackage
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,

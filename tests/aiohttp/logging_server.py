@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from authsrv.aiohttp import run_app, setup
-from authsrv.identity import Identity
-from authsrv.packages.scripted import Act, ScriptedPackage
-from authsrv.results import Established
+from authsrv.aiohttp import run_app
+from authsrv.aiohttp import setup
+from authsrv.core.identity import Identity
+from authsrv.providers.scripted import Act, ScriptedPackage
+from authsrv.core.results import Established
 
 OWN = "own %(name)s %(message)s"
 

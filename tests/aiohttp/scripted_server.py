@@ -10,10 +10,12 @@ if "--without-uvloop" in sys.argv:
 
 from aiohttp import web
 
-from authsrv.aiohttp import current_identity, run_app, setup
-from authsrv.identity import Identity
-from authsrv.packages.scripted import Act, ScriptedPackage
-from authsrv.results import Established
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import run_app
+from authsrv.aiohttp import setup
+from authsrv.core.identity import Identity
+from authsrv.providers.scripted import Act, ScriptedPackage
+from authsrv.core.results import Established
 
 
 def log_in(token: bytes) -> Act:

@@ -14,12 +14,14 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDict
 
-from authsrv.aiohttp import AppRunner, optional_identity, setup
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import optional_identity
+from authsrv.aiohttp import setup
 from authsrv.errors import LogonDeniedError
-from authsrv.events import AuditEvent
-from authsrv.identity import Identity
-from authsrv.packages.scripted import Act, ScriptedPackage
-from authsrv.results import Established, Refused
+from authsrv.audit.records import AuditEvent
+from authsrv.core.identity import Identity
+from authsrv.providers.scripted import Act, ScriptedPackage
+from authsrv.core.results import Established, Refused
 
 __all__ = ["PROOF", "Answer", "Site", "Wire", "connected", "field", "log_in", "served", "until"]
 

@@ -12,7 +12,7 @@ from sites import Answer, Site, Wire, connected, field, served, until
 
 from authsrv.aiohttp import AccessRules
 from authsrv.aiohttp.bounds import largest_field
-from authsrv.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
 
 TOO_LARGE = (431, "The header fields of the request are too large.\n")
 TOO_SLOW = (408, "The request did not come in time.\n")

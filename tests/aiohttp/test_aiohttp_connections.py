@@ -25,22 +25,24 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from sites import PROOF, Site, Wire, connected, field, log_in, served, until
 
-from authsrv.acceptor import Acceptor
-from authsrv.aiohttp import AccessRules, Persistence, Requirement
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.aiohttp import AccessRules
+from authsrv.aiohttp import Persistence
+from authsrv.aiohttp import Requirement
 from authsrv.aiohttp.connections import Connection
 from authsrv.errors import TooManyRoundsError
-from authsrv.events import (
+from authsrv.audit.records import (
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
     RecalledEvent,
     RefusedEvent,
 )
-from authsrv.handshake import State
-from authsrv.identity import Identity
-from authsrv.limits import Limits
-from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedPackage
-from authsrv.results import Continue, Established, Incomplete, Result
+from authsrv.handshake.machine import State
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedPackage
+from authsrv.core.results import Continue, Established, Incomplete, Result
 
 if sys.platform != "win32":
     import uvloop

@@ -19,7 +19,7 @@ from authsrv.aiohttp import (
     setup,
 )
 from authsrv.errors import ConfigError
-from authsrv.packages.scripted import ScriptedPackage
+from authsrv.providers.scripted import ScriptedPackage
 
 
 class Witness:

@@ -7,8 +7,8 @@ from aiohttp import web
 from sites import PROOF, Site, connected, field, served
 
 from authsrv.aiohttp import AccessRules
-from authsrv.packages.scripted import ALICE
-from authsrv.results import Continue, Established
+from authsrv.providers.scripted import ALICE
+from authsrv.core.results import Continue, Established
 
 EXPECT = {"Expect": "100-continue", "Content-Length": "5"}
 

@@ -41,12 +41,12 @@ from authsrv.errors import (
     TokenTooLargeError,
     UnavailableError,
 )
-from authsrv.events import AbandonedEvent, ChallengedEvent, EstablishedEvent, RefusedEvent
-from authsrv.handshake import State
-from authsrv.identity import Identity
-from authsrv.limits import Limits
-from authsrv.packages.scripted import ALICE, Delay, ScriptedPackage
-from authsrv.results import Established, Refused
+from authsrv.audit.records import AbandonedEvent, ChallengedEvent, EstablishedEvent, RefusedEvent
+from authsrv.handshake.machine import State
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.providers.scripted import ALICE, Delay, ScriptedPackage
+from authsrv.core.results import Established, Refused
 
 CAUSE = "SECRET cause"
 PREFLIGHT = {"Origin": "https://example.org", "Access-Control-Request-Method": "PUT"}

@@ -24,14 +24,17 @@ from aiohttp import web
 from serving import clean_environment, serve
 from sites import Site, connected, field, log_in, served, until
 
-from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import run_app
+from authsrv.aiohttp import server_settings
+from authsrv.aiohttp import setup
 from authsrv.aiohttp.fitting import HeaderLimit, header_limit
-from authsrv.aiohttp.server import _shown
+from authsrv.aiohttp.runner import _shown
 from authsrv.errors import ConfigError, KeytabError, OverloadedError, TokenTooLargeError
-from authsrv.events import RefusedEvent
-from authsrv.limits import Limits
-from authsrv.packages.scripted import ALICE, Act, ScriptedPackage
-from authsrv.results import Established
+from authsrv.audit.records import RefusedEvent
+from authsrv.core.limits import Limits
+from authsrv.providers.scripted import ALICE, Act, ScriptedPackage
+from authsrv.core.results import Established
 
 LARGEST = 65_536
 MEBIBYTE = 1_048_576

@@ -19,16 +19,16 @@ from initiators import DELEGATE, INTEGRITY, MUTUAL, fresh_token, kerberos_token
 from tickets import with_authenticator
 
 from authsrv.errors import DeniedError, InvalidTokenError, PeerError
-from authsrv.packages.base import ContextRequest, SecurityPackage
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.keytab import KeytabFile, KeytabSnapshot
-from authsrv.packages.pyspnego import PyspnegoPackage
-from authsrv.packages.replay import ProcessReplayCache
-from authsrv.results import Continue, Refused, Result
-from authsrv.tokens import der
-from authsrv.tokens.der_types import read_oid
-from authsrv.tokens.der_writer import build_frame, encode_oid
-from authsrv.tokens.spnego import (
+from authsrv.providers.base import ContextRequest, SecurityPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
+from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.providers.replay import ProcessReplayCache
+from authsrv.core.results import Continue, Refused, Result
+from authsrv.codecs.der import reader as der
+from authsrv.codecs.der.types import read_oid
+from authsrv.codecs.der.writer import build_frame, encode_oid
+from authsrv.codecs.spnego import (
     IAKERB,
     KERBEROS,
     MS_KERBEROS,

@@ -14,7 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from initiators import fresh_token, kerberos_token
 
-from authsrv.aiohttp import AccessRules, AppRunner, Requirement, setup
+from authsrv.aiohttp import AccessRules
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import Requirement
+from authsrv.aiohttp import setup
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     AuthsrvError,
@@ -23,12 +26,12 @@ from authsrv.errors import (
     ReplayError,
     TicketExpiredError,
 )
-from authsrv.limits import Limits
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.scripted import ScriptedPackage
-from authsrv.results import Refused
-from authsrv.workers import WorkerPool
+from authsrv.core.limits import Limits
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.scripted import ScriptedPackage
+from authsrv.core.results import Refused
+from authsrv.handshake.pool import WorkerPool
 
 # With MIT, "no flags" means its default flags; this one asks for no answer by the server.
 NOT_MUTUAL = {"flags": (gss.RequirementFlag.integrity,)}
@@ -122,11 +125,11 @@ async def test_a_shortage_of_threads_passes(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_client_cannot_write_pages_into_the_log(kerberos_realm: Realm) -> None:
-    from authsrv.packages.diagnosis import Failure, diagnose
-    from authsrv.packages.keytab import KeytabFile
-    from authsrv.packages.service_names import ServiceNames
-    from authsrv.tokens import der_writer as der
-    from authsrv.tokens.spnego import KERBEROS
+    from authsrv.providers.gssapi.diagnosis import Failure, diagnose
+    from authsrv.providers.kerberos.keytab import KeytabFile
+    from authsrv.providers.kerberos.service_names import ServiceNames
+    from authsrv.codecs.der import writer as der
+    from authsrv.codecs.spnego import KERBEROS
 
     def text(value: str) -> bytes:
         return der.encode(0x1B, value.encode())

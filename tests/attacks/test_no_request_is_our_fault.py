@@ -11,11 +11,11 @@ import pytest
 from initiators import INTEGRITY, MUTUAL, kerberos_token
 from mutations import Mutations, ask, is_our_fault, lists_and_frames, told
 
-from authsrv.packages.base import SecurityPackage
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.keytab import KeytabFile
-from authsrv.packages.pyspnego import PyspnegoPackage
-from authsrv.packages.replay import ProcessReplayCache
+from authsrv.providers.base import SecurityPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.providers.replay import ProcessReplayCache
 
 MUTATIONS = 10_000
 SEED = 8

@@ -15,12 +15,15 @@ from functools import partial
 import pytest
 from aiohttp import web
 
-from authsrv.acceptor import Acceptor
-from authsrv.aiohttp import AppRunner, NegotiateAuth, Persistence, setup
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import NegotiateAuth
+from authsrv.aiohttp import Persistence
+from authsrv.aiohttp import setup
 from authsrv.errors import LogonDeniedError
-from authsrv.limits import Limits
-from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedPackage
-from authsrv.results import (
+from authsrv.core.limits import Limits
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedPackage
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,

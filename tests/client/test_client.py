@@ -36,8 +36,11 @@ from websites import (
 )
 from yarl import URL
 
-from authsrv.aiohttp import AccessRules, current_identity, open_access, setup
-from authsrv.bindings import ChannelBindings, tls_server_end_point
+from authsrv.aiohttp import AccessRules
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import open_access
+from authsrv.aiohttp import setup
+from authsrv.core.bindings import ChannelBindings, tls_server_end_point
 from authsrv.client import (
     BindingsSent,
     ClientKeytab,
@@ -56,7 +59,7 @@ from authsrv.errors import (
     StateError,
     TargetUnknownError,
 )
-from authsrv.packages.gssapi import GssapiPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
 
 ALICE = "alice@AUTHSRV.TEST"
 OWN_AUTHORIZATION = {"Authorization": "Bearer token"}

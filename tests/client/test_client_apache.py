@@ -13,14 +13,18 @@ from apache import run_apache
 from initiators import newcomer
 from websites import Certificate, Everywhere, make_certificate, session_of
 
-from authsrv.client import ClientKeytab, NegotiateClient, ServerProof, TicketCache, Timing
+from authsrv.client import ClientKeytab
+from authsrv.client import NegotiateClient
+from authsrv.client import ServerProof
+from authsrv.client import TicketCache
+from authsrv.client import Timing
 from authsrv.devrealm import Realm
-from authsrv.flags import IscReq
-from authsrv.identity import DelegatedCredential
-from authsrv.packages.base import ContextRequest, InitiatorRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage
-from authsrv.results import Continue, Established
+from authsrv.core.flags import IscReq
+from authsrv.core.identity import DelegatedCredential
+from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
+from authsrv.core.results import Continue, Established
 
 ALICE = "alice@AUTHSRV.TEST"
 

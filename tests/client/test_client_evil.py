@@ -15,7 +15,11 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from websites import Evil, challenge, own_site, served, session_of
 
-from authsrv.client import NegotiateClient, ServerProof, TicketCache, Timing, bodies
+from authsrv.client import NegotiateClient
+from authsrv.client import ServerProof
+from authsrv.client import TicketCache
+from authsrv.client import Timing
+from authsrv.client import bodies
 from authsrv.errors import (
     LogonDeniedError,
     MutualAuthenticationError,
@@ -23,13 +27,13 @@ from authsrv.errors import (
     OverloadedError,
     PackageFaultError,
 )
-from authsrv.flags import AscRet
-from authsrv.identity import Identity
-from authsrv.limits import Limits
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.scripted import Act, Delay, ScriptedPackage
-from authsrv.results import Continue, Established, Refused
+from authsrv.core.flags import AscRet
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.scripted import Act, Delay, ScriptedPackage
+from authsrv.core.results import Continue, Established, Refused
 from authsrv.testing.leaks import find_leak
 
 PROVEN = Established(Identity("HTTP/localhost", "scripted", attributes=AscRet.MUTUAL_AUTH))

@@ -20,9 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from authsrv.aiohttp import AppRunner, optional_identity, setup
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import optional_identity
+from authsrv.aiohttp import setup
 from authsrv.client import Negotiation
-from authsrv.packages.gssapi import GssapiPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
 
 __all__ = [
     "Certificate",

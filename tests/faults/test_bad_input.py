@@ -25,11 +25,11 @@ from witness import CHALLENGE, Witness, serve
 
 from authsrv.aiohttp import server_settings
 from authsrv.devrealm import EncryptionType, Realm
-from authsrv.limits import Limits
-from authsrv.packages.pyspnego import NTLMPolicy, PyspnegoPackage
-from authsrv.tokens.der_writer import build_frame
-from authsrv.tokens.kerberos import parse_ap_req
-from authsrv.tokens.spnego import (
+from authsrv.core.limits import Limits
+from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoPackage
+from authsrv.codecs.der.writer import build_frame
+from authsrv.codecs.kerberos.messages import parse_ap_req
+from authsrv.codecs.spnego import (
     KERBEROS,
     NEGOEX,
     NTLM,

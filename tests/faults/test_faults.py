@@ -20,19 +20,19 @@ import pytest
 from initiators import INTEGRITY, MUTUAL, fresh_token
 from witness import CHALLENGE, Server, Witness, negotiate, serve
 
-from authsrv.acceptor import Acceptor
+from authsrv.handshake.acceptor import Acceptor
 from authsrv.devrealm import Realm
-from authsrv.drive import SecurityHandshake
+from authsrv.handshake.driver import SecurityHandshake
 from authsrv.errors import ConfigError, LogonDeniedError
-from authsrv.handshake import Handshake
-from authsrv.identity import Identity
-from authsrv.limits import Limits
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.keytab import KeytabFile
-from authsrv.packages.pyspnego import PyspnegoPackage
-from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
-from authsrv.results import Continue, Established, Refused, Result
+from authsrv.handshake.machine import Handshake
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
+from authsrv.core.results import Continue, Established, Refused, Result
 from authsrv.testing.leaks import find_leak
 
 TOKEN = bytes(range(130, 190))

@@ -20,7 +20,10 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from authsrv.aiohttp import AppRunner, NegotiateAuth, current_identity, setup
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import NegotiateAuth
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import setup
 from authsrv.testing.leaks import find_leak
 
 __all__ = ["TEXTS", "Answer", "Server", "Witness", "negotiate", "serve"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from authsrv.drive import Leg
+from authsrv.handshake.driver import Leg
 from authsrv.errors import (
     InvalidHeaderError,
     InvalidTokenError,
@@ -15,12 +15,12 @@ from authsrv.errors import (
     OverloadedError,
     TokenTooLargeError,
 )
-from authsrv.handshake import State
+from authsrv.handshake.machine import State
 from authsrv.http.exchange import Accepted, Ask, Pass, Requirement, Step, conclude, decide
 from authsrv.http.reply import Reply
-from authsrv.limits import Limits
-from authsrv.packages.scripted import ALICE
-from authsrv.results import (
+from authsrv.core.limits import Limits
+from authsrv.providers.scripted import ALICE
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -29,7 +29,7 @@ from authsrv.results import (
     Refused,
     Result,
 )
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 
 R = Requirement
 
@@ -99,30 +99,30 @@ def test_a_step_does_not_show_its_token() -> None:
 
 
 def test_an_established_leg_is_accepted_with_the_servers_proof() -> None:
-    answer = conclude(leg_of(Established(ALICE, b"proof")))
+    answer = conclude(Established(ALICE, b"proof"))
     assert answer == Accepted(ALICE, "Negotiate cHJvb2Y=")
 
 
 def test_an_established_leg_without_token_has_no_proof() -> None:
-    assert conclude(leg_of(Established(ALICE))) == Accepted(ALICE, None)
+    assert conclude(Established(ALICE)) == Accepted(ALICE, None)
 
 
 def test_a_leg_that_continues_is_answered_with_its_token() -> None:
-    reply = conclude(leg_of(Continue(b"next")))
+    reply = conclude(Continue(b"next"))
     assert isinstance(reply, Reply)
     assert reply.status == 401
     assert dict(reply.headers)["WWW-Authenticate"] == "Negotiate bmV4dA=="
 
 
 def test_an_incomplete_leg_is_answered_with_a_bare_challenge() -> None:
-    reply = conclude(leg_of(Incomplete(missing=5)))
+    reply = conclude(Incomplete(missing=5))
     assert isinstance(reply, Reply)
     assert reply.status == 401
     assert dict(reply.headers)["WWW-Authenticate"] == "Negotiate"
 
 
 def test_a_refused_leg_has_the_answer_of_its_error_and_the_error_token() -> None:
-    reply = conclude(leg_of(Refused(LogonDeniedError("no"), b"why")))
+    reply = conclude(Refused(LogonDeniedError("no"), b"why"))
     assert isinstance(reply, Reply)
     assert reply.status == 401
     assert dict(reply.headers)["WWW-Authenticate"] == "Negotiate d2h5"
@@ -131,7 +131,7 @@ def test_a_refused_leg_has_the_answer_of_its_error_and_the_error_token() -> None
 
 def test_an_overloaded_leg_tells_when_to_come_back_by_the_limits() -> None:
     limits = Limits(retry_after_seconds=9)
-    reply = conclude(leg_of(Refused(OverloadedError("full"))), limits=limits)
+    reply = conclude(Refused(OverloadedError("full")), limits=limits)
     assert isinstance(reply, Reply)
     assert reply.status == 503
     assert dict(reply.headers)["Retry-After"] == "9"
@@ -139,7 +139,7 @@ def test_an_overloaded_leg_tells_when_to_come_back_by_the_limits() -> None:
 
 @pytest.mark.parametrize("result", [CompleteNeeded(b"half"), CompleteAndContinue(b"half")])
 def test_a_leg_whose_complete_auth_token_was_left_out_lets_nobody_in(result: Result) -> None:
-    answer = conclude(leg_of(result))
+    answer = conclude(result)
     assert isinstance(answer, Reply)
     assert answer.status == 500
     assert not any(name == "WWW-Authenticate" for name, _ in answer.headers)

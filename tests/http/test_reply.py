@@ -11,8 +11,8 @@ import pytest
 # Every module with errors of its own, so that the walk over the tree meets them all.
 import authsrv.aiohttp
 import authsrv.devrealm.errors
-import authsrv.packages.pyspnego
-from authsrv.disposition import DISPOSITIONS, Disposition, disposition
+import authsrv.providers.pyspnego
+from authsrv.core.outcome import DISPOSITIONS, Disposition, disposition
 from authsrv.errors import (
     AuthsrvError,
     ClockSkewError,
@@ -39,11 +39,11 @@ from authsrv.http.reply import (
     build_reply,
     challenge,
 )
-from authsrv.limits import Limits
-from authsrv.status import GSSCode, SecurityStatus
+from authsrv.core.limits import Limits
+from authsrv.core.status import GSSCode, SecurityStatus
 
 if sys.platform != "win32":
-    import authsrv.packages.gssapi  # noqa: F401
+    import authsrv.providers.gssapi.acceptor  # noqa: F401
 
 CAUSE = "principal alice, key version 7, SECRET"
 

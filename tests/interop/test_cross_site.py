@@ -11,11 +11,14 @@ from aiohttp import ClientSession, web
 from people import Person
 from test_chromium import Browser, browser
 
-from authsrv.aiohttp import AppRunner, Persistence, current_identity, setup
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import Persistence
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import setup
 from authsrv.client import NegotiateClient
 from authsrv.devrealm import Realm
 from authsrv.errors import CrossSiteError
-from authsrv.events import AuditEvent, RefusedEvent
+from authsrv.audit.records import AuditEvent, RefusedEvent
 
 __all__ = ["browser"]
 

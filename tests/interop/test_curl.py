@@ -15,7 +15,7 @@ from people import Person
 from programs import find_program
 from serving import Served
 
-from authsrv.tokens.spnego import NegState, NegTokenResp, parse_spnego
+from authsrv.codecs.spnego import NegState, NegTokenResp, parse_spnego
 
 pytestmark = pytest.mark.xdist_group("interop")
 

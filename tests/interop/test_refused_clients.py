@@ -19,17 +19,18 @@ from programs import find_program
 from requests_gssapi import DISABLED, HTTPSPNEGOAuth
 from test_chromium import MAY_AUTHENTICATE, Browser, browser
 
-from authsrv.aiohttp import AppRunner, setup
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import setup
 from authsrv.client import NegotiateClient
 from authsrv.devrealm import Realm
 from authsrv.errors import AuthsrvError, InvalidTokenError, LogonDeniedError, LostHandshakeError
-from authsrv.events import AuditEvent, ChallengedEvent, RefusedEvent
+from authsrv.audit.records import AuditEvent, ChallengedEvent, RefusedEvent
 from authsrv.http.headers import build_challenge, negotiate_token
-from authsrv.packages.base import SecurityPackage
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.scripted import ScriptedPackage
-from authsrv.results import Refused
-from authsrv.tokens.spnego import NegState, build_neg_token_resp
+from authsrv.providers.base import SecurityPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.scripted import ScriptedPackage
+from authsrv.core.results import Refused
+from authsrv.codecs.spnego import NegState, build_neg_token_resp
 
 __all__ = ["browser"]
 

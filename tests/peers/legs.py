@@ -13,9 +13,9 @@ from typing import Any
 
 import gssapi.raw as gss
 
-from authsrv.tokens.der import SEQUENCE
-from authsrv.tokens.der_writer import encode, encode_oid
-from authsrv.tokens.spnego import (
+from authsrv.codecs.der.reader import SEQUENCE
+from authsrv.codecs.der.writer import encode, encode_oid
+from authsrv.codecs.spnego import (
     KERBEROS,
     NEGOEX,
     NegState,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from authsrv.packages.base import SecurityPackage
+from authsrv.providers.base import SecurityPackage
 from authsrv.sspi import (
     AscReq,
     AscRet,

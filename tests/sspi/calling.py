@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from backends import tokens
 
-from authsrv.identity import Identity
-from authsrv.limits import DEFAULT_LIMITS, Limits
-from authsrv.packages.scripted import Act, Delay, ScriptedPackage
-from authsrv.results import CompleteNeeded, Continue, Established
+from authsrv.core.identity import Identity
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.providers.scripted import Act, Delay, ScriptedPackage
+from authsrv.core.results import CompleteNeeded, Continue, Established
 from authsrv.sspi import (
     AsyncContext,
     ContextAttribute,

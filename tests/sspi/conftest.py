@@ -12,11 +12,11 @@ from backends import Backend
 
 from authsrv.devrealm import Realm
 from authsrv.errors import LogonDeniedError
-from authsrv.packages.client_credentials import Password
-from authsrv.packages.pyspnego import NTLMPolicy, PyspnegoPackage
-from authsrv.packages.scripted import ALICE, ScriptedPackage
-from authsrv.packages.sspi import SspiPackage
-from authsrv.results import (
+from authsrv.core.credentials import Password
+from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoPackage
+from authsrv.providers.scripted import ALICE, ScriptedPackage
+from authsrv.providers.sspi.provider import SspiPackage
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -24,13 +24,13 @@ from authsrv.results import (
     Refused,
     Result,
 )
-from authsrv.status import SecurityStatus as S
+from authsrv.core.status import SecurityStatus as S
 from authsrv.testing.handshakes import Client
 
 if sys.platform != "win32":
     from initiators import GssapiInitiator, LateInitiator, PyspnegoInitiator, ntlm_credential
 
-    from authsrv.packages.gssapi import GssapiPackage
+    from authsrv.providers.gssapi.acceptor import GssapiPackage
 
 NTLM_USERS = "DOMAIN:alice:Pässword 1\n"
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from authsrv.packages.base import SecurityPackage
+from authsrv.providers.base import SecurityPackage
 from authsrv.sspi import (
     AsyncContext,
     BufferType,
@@ -57,19 +57,19 @@ class AnyNumberOfTimes:
 
 
 def make_gssapi(keytab: str) -> SecurityPackage:
-    from authsrv.packages.gssapi import GssapiPackage
+    from authsrv.providers.gssapi.acceptor import GssapiPackage
 
     return GssapiPackage(keytab, replay=AnyNumberOfTimes())
 
 
 def make_pyspnego(keytab: str) -> SecurityPackage:
-    from authsrv.packages.pyspnego import NTLMPolicy, PyspnegoPackage
+    from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoPackage
 
     return PyspnegoPackage(ntlm=NTLMPolicy.ON)
 
 
 def make_sspi(keytab: str) -> SecurityPackage:
-    from authsrv.packages.sspi import SspiPackage
+    from authsrv.providers.sspi.provider import SspiPackage
 
     return SspiPackage("NTLM", credential=USER)
 

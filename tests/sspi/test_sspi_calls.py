@@ -25,8 +25,8 @@ from calling import (
 )
 
 from authsrv.errors import LogonDeniedError, StateError
-from authsrv.packages.scripted import ScriptedPackage
-from authsrv.results import Refused
+from authsrv.providers.scripted import ScriptedPackage
+from authsrv.core.results import Refused
 from authsrv.sspi import (
     AsyncContext,
     CallResult,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from backends import COMPLETING, Backend, accept, converse, token_of, tokens
 
-from authsrv.bindings import ChannelBindings
+from authsrv.core.bindings import ChannelBindings
 from authsrv.errors import (
     AttributesError,
     AuthorityError,
@@ -24,10 +24,10 @@ from authsrv.errors import (
     LogonDeniedError,
     PackageFaultError,
 )
-from authsrv.identity import Identity
-from authsrv.limits import Limits
-from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedPackage
-from authsrv.results import (
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedPackage
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -66,7 +66,7 @@ from authsrv.sspi import (
 if sys.platform != "win32":
     from initiators import GssapiInitiator
 
-    from authsrv.packages.gssapi import GssapiPackage
+    from authsrv.providers.gssapi.acceptor import GssapiPackage
 
 S = SecurityStatus
 NO_FLAGS = AscReq(0)
@@ -528,7 +528,7 @@ async def test_sec_e_internal_error_for_a_token_that_was_cut_off(backend: Backen
 
 @pytest.mark.parametrize("value", [0x80090301, 0x80100003])
 def test_sec_e_invalid_handle_by_both_values_that_are_in_print(value: int) -> None:
-    from authsrv.status import from_windows
+    from authsrv.core.status import from_windows
 
     assert from_windows(value).status is S.SEC_E_INVALID_HANDLE
 

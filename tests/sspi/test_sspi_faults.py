@@ -19,8 +19,8 @@ from calling import QUEUEING, World, a_world, begun, delete, make_world, nothing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsrv.bindings import ChannelBindings
-from authsrv.buffers import BufferType, SecBuffer, SecBufferDesc
+from authsrv.core.bindings import ChannelBindings
+from authsrv.core.buffers import BufferType, SecBuffer, SecBufferDesc
 from authsrv.errors import (
     AuthsrvError,
     BadBindingsError,
@@ -31,10 +31,10 @@ from authsrv.errors import (
     OverloadedError,
     PackageFaultError,
 )
-from authsrv.limits import DEFAULT_LIMITS, Limits
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
-from authsrv.results import (
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -64,7 +64,7 @@ from authsrv.sspi import (
     unpack_channel_bindings,
 )
 from authsrv.sspi.buffers import read_token
-from authsrv.status import WindowsCode, from_windows
+from authsrv.core.status import WindowsCode, from_windows
 
 S = SecurityStatus
 SECRET = "a token of somebody"

@@ -15,9 +15,9 @@ from backends import tokens
 from calling import World, a_world, begun, delete, nothing_is_left, person, turns
 
 from authsrv.errors import HandshakeExpiredError, StateError
-from authsrv.limits import Limits
-from authsrv.packages.scripted import ScriptedPackage
-from authsrv.results import Continue
+from authsrv.core.limits import Limits
+from authsrv.providers.scripted import ScriptedPackage
+from authsrv.core.results import Continue
 from authsrv.sspi import (
     AsyncContext,
     CallResult,

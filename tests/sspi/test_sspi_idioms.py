@@ -15,11 +15,11 @@ import pytest
 from backends import COMPLETING, Backend, token_of, tokens
 from calling import QUEUEING, a_world, begun, delete, nothing_is_left
 
-from authsrv.buffers import BufferAttribute
+from authsrv.core.buffers import BufferAttribute
 from authsrv.errors import ConfigError, OverloadedError
-from authsrv.identity import Identity
-from authsrv.packages.scripted import ALICE, Act, ScriptedPackage
-from authsrv.results import CompleteNeeded, Established, Incomplete
+from authsrv.core.identity import Identity
+from authsrv.providers.scripted import ALICE, Act, ScriptedPackage
+from authsrv.core.results import CompleteNeeded, Established, Incomplete
 from authsrv.sspi import (
     AscReq,
     AscRet,

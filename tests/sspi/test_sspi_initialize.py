@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from backends import tokens
 
-from authsrv.bindings import ChannelBindings
+from authsrv.core.bindings import ChannelBindings
 from authsrv.errors import MutualAuthenticationError
-from authsrv.flags import AscRet, IscRet
-from authsrv.identity import Identity
-from authsrv.packages.client_credentials import TicketCache
-from authsrv.packages.scripted import Act, ScriptedPackage
-from authsrv.results import Continue, Established, Refused
+from authsrv.core.flags import AscRet, IscRet
+from authsrv.core.identity import Identity
+from authsrv.core.credentials import TicketCache
+from authsrv.providers.scripted import Act, ScriptedPackage
+from authsrv.core.results import Continue, Established, Refused
 from authsrv.sspi import (
     AscReq,
     AsyncContext,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from backends import Backend
 
-from authsrv.bindings import BindingPolicy, ChannelBindings
+from authsrv.core.bindings import BindingPolicy, ChannelBindings
 from authsrv.errors import (
     AttributesError,
     AuthsrvError,
@@ -13,9 +13,9 @@ from authsrv.errors import (
     StateError,
     UnsupportedFunctionError,
 )
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.scripted import ALICE, Delay, ScriptedContext, ScriptedPackage
-from authsrv.results import (
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.scripted import ALICE, Delay, ScriptedContext, ScriptedPackage
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,

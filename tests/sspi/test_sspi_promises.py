@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from authsrv.bindings import BindingPolicy, ChannelBindings
+from authsrv.core.bindings import BindingPolicy, ChannelBindings
 from authsrv.errors import AttributesError, BadBindingsError
-from authsrv.flags import AscRet, IscRet
-from authsrv.identity import Identity
-from authsrv.packages.scripted import ScriptedPackage
-from authsrv.results import Continue, Established
+from authsrv.core.flags import AscRet, IscRet
+from authsrv.core.identity import Identity
+from authsrv.providers.scripted import ScriptedPackage
+from authsrv.core.results import Continue, Established
 from authsrv.sspi import (
     ClientContext,
     CredentialUse,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wires import Wire, joined, pieces, settle, until
 
-from authsrv.acceptor import Acceptor
-from authsrv.bindings import ChannelBindings
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.core.bindings import ChannelBindings
 from authsrv.errors import (
     AttributesError,
     AuthsrvError,
@@ -27,12 +27,12 @@ from authsrv.errors import (
     TokenTooLargeError,
     TooManyRoundsError,
 )
-from authsrv.flags import AscRet
-from authsrv.identity import Identity
-from authsrv.limits import Limits
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
-from authsrv.results import (
+from authsrv.core.flags import AscRet
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
+from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
     Continue,
@@ -41,9 +41,9 @@ from authsrv.results import (
     Refused,
     Result,
 )
-from authsrv.status import SecurityStatus
+from authsrv.core.status import SecurityStatus
 from authsrv.streams import accept
-from authsrv.streams.framing import (
+from authsrv.codecs.nns import (
     HandshakeDone,
     HandshakeError,
     HandshakeInProgress,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authsrv.errors import InvalidTokenError, PackageFaultError, TokenTooLargeError
-from authsrv.streams.framing import (
+from authsrv.codecs.nns import (
     MAX_PAYLOAD_BYTES,
     HandshakeDone,
     HandshakeError,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wires import Wire, joined, pieces, settle, until
 
-from authsrv.acceptor import Initiator
+from authsrv.handshake.acceptor import Initiator
 from authsrv.errors import (
     AttributesError,
     AuthsrvError,
@@ -29,15 +29,15 @@ from authsrv.errors import (
     TooManyRoundsError,
     UnavailableError,
 )
-from authsrv.flags import AscRet, IscReq
-from authsrv.identity import Identity
-from authsrv.limits import Limits
-from authsrv.packages.base import InitiatorRequest
-from authsrv.packages.scripted import Act, Delay, ScriptedContext, ScriptedPackage
-from authsrv.results import Continue, Established, Incomplete, Refused, Result
-from authsrv.status import SecurityStatus, WindowsCode
+from authsrv.core.flags import AscRet, IscReq
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.providers.base import InitiatorRequest
+from authsrv.providers.scripted import Act, Delay, ScriptedContext, ScriptedPackage
+from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
+from authsrv.core.status import SecurityStatus, WindowsCode
 from authsrv.streams import initiate
-from authsrv.streams.framing import (
+from authsrv.codecs.nns import (
     HandshakeDone,
     HandshakeError,
     HandshakeInProgress,

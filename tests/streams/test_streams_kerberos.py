@@ -15,8 +15,8 @@ from people import Person, appear
 from serving import Served, serve, server_environment
 from wires import FakeWriter, Wire, pieces
 
-from authsrv.acceptor import Acceptor, Initiator
-from authsrv.bindings import ChannelBindings
+from authsrv.handshake.acceptor import Acceptor, Initiator
+from authsrv.core.bindings import ChannelBindings
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     AttributesError,
@@ -27,16 +27,17 @@ from authsrv.errors import (
     ReplayError,
     WrongServiceError,
 )
-from authsrv.flags import AscRet, IscReq
-from authsrv.identity import Identity
-from authsrv.packages.base import ContextRequest, InitiatorRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage, InitiatorMechanism
-from authsrv.packages.scripted import ALICE, ScriptedPackage
-from authsrv.results import Established
-from authsrv.status import SecurityStatus
-from authsrv.streams import accept, initiate
-from authsrv.streams.framing import (
+from authsrv.core.flags import AscRet, IscReq
+from authsrv.core.identity import Identity
+from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage, InitiatorMechanism
+from authsrv.providers.scripted import ALICE, ScriptedPackage
+from authsrv.core.results import Established
+from authsrv.core.status import SecurityStatus
+from authsrv.streams import accept
+from authsrv.streams import initiate
+from authsrv.codecs.nns import (
     HandshakeDone,
     HandshakeError,
     HandshakeInProgress,

@@ -19,8 +19,8 @@ from authsrv.errors import (
     PeerError,
     UnavailableError,
 )
-from authsrv.role import Role
-from authsrv.status import SecurityStatus, WindowsCode
+from authsrv.core.role import Role
+from authsrv.core.status import SecurityStatus, WindowsCode
 from authsrv.streams.refusals import ERROR_TRUST_FAILURE, code_of, refusal_of
 
 KINDS = [

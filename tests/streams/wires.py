@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from authsrv.streams.framing import (
+from authsrv.codecs.nns import (
     HandshakeMessage,
     MissingBytes,
     build_message,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from authsrv.errors import LogonDeniedError
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.scripted import ALICE, Act, ScriptedPackage
-from authsrv.results import CompleteNeeded, Continue, Established, Incomplete, Refused
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.scripted import ALICE, Act, ScriptedPackage
+from authsrv.core.results import CompleteNeeded, Continue, Established, Incomplete, Refused
 from authsrv.testing.handshakes import (
     Case,
     ClientGaveUpError,

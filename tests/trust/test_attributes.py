@@ -8,8 +8,8 @@ import pytest
 from initiators import INTEGRITY, MUTUAL, fresh_token
 from ways import WAYS, outcome_of
 
-from authsrv.flags import AscRet
-from authsrv.packages.gssapi import GssapiPackage
+from authsrv.core.flags import AscRet
+from authsrv.providers.gssapi.acceptor import GssapiPackage
 
 
 @pytest.mark.parametrize("required", [AscRet.MUTUAL_AUTH, int(AscRet.MUTUAL_AUTH)])

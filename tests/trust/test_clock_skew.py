@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from initiators import fresh_token
 
-from authsrv.acceptor import Acceptor
+from authsrv.handshake.acceptor import Acceptor
 from authsrv.devrealm import Realm
 from authsrv.errors import ConfigError, ReplayError
-from authsrv.identity import Identity
-from authsrv.packages import krb5_profile
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.krb5_profile import clock_skew, read_clock_skew
-from authsrv.packages.pyspnego import PyspnegoPackage
-from authsrv.packages.replay import ProcessReplayCache
-from authsrv.results import Established, Refused, Result
+from authsrv.core.identity import Identity
+from authsrv.providers.kerberos import profile as krb5_profile
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.kerberos.profile import clock_skew, read_clock_skew
+from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.providers.replay import ProcessReplayCache
+from authsrv.core.results import Established, Refused, Result
 
 LIFETIME_S = 500
 

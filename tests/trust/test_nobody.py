@@ -11,9 +11,9 @@ from ways import WAYS, Way, outcome_of
 
 from authsrv.devrealm import Realm
 from authsrv.devrealm.pkinit import pkinit_configuration
-from authsrv.packages.base import SecurityPackage
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.pyspnego import PyspnegoPackage
+from authsrv.providers.base import SecurityPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.pyspnego import PyspnegoPackage
 
 WELL_KNOWN = "WELLKNOWN/ORG.H5L.PASSWORD-CHANGE"
 ANONYMOUS = "WELLKNOWN/ANONYMOUS"

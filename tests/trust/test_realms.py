@@ -11,12 +11,12 @@ import pytest
 from initiators import KERBEROS_MECH, SPNEGO_MECH
 from ways import WAYS, Way, outcome_of
 
-from authsrv.acceptor import Acceptor
+from authsrv.handshake.acceptor import Acceptor
 from authsrv.devrealm import Realm
 from authsrv.errors import ConfigError
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.keytab import KeytabFile
-from authsrv.packages.scripted import ScriptedPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.scripted import ScriptedPackage
 
 OURS, THEIRS = "OURS.TEST", "THEIRS.TEST"
 STRANGER = f"alice@{THEIRS}"

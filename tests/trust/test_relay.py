@@ -15,7 +15,7 @@ from initiators import fresh_token
 from serving import Served, serve, server_environment
 
 from authsrv.aiohttp.tls import OwnChannel, bindings_of
-from authsrv.bindings import BindingPolicy, tls_server_end_point
+from authsrv.core.bindings import BindingPolicy, tls_server_end_point
 from authsrv.client import NegotiateClient
 from authsrv.devrealm import Realm
 

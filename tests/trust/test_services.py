@@ -13,12 +13,12 @@ from ways import WAYS, Way, outcome_of
 
 from authsrv.devrealm import Realm
 from authsrv.errors import ConfigError, KeytabError
-from authsrv.identity import Identity
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.results import Established
-from authsrv.tokens.kerberos import parse_asked_service
-from authsrv.tokens.spnego import KERBEROS, build_neg_token_init, unwrap_spnego
+from authsrv.core.identity import Identity
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.core.results import Established
+from authsrv.codecs.kerberos.messages import parse_asked_service
+from authsrv.codecs.spnego import KERBEROS, build_neg_token_init, unwrap_spnego
 
 WEB, HOST, OTHER = "HTTP/localhost", "host/localhost", "HTTP/other"
 

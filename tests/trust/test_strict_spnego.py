@@ -15,19 +15,19 @@ from elements import mutate_element
 from initiators import LateInitiator, fresh_token
 from ways import WAYS, Way, outcome_of
 
-from authsrv.acceptor import Initiator
+from authsrv.handshake.acceptor import Initiator
 from authsrv.errors import InvalidTokenError, MutualAuthenticationError
-from authsrv.packages.base import InitiatorRequest
-from authsrv.packages.gss_spnego import MICField, mic_field, read_first, read_next
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage
-from authsrv.packages.pyspnego import PyspnegoPackage
-from authsrv.results import Refused, Result
+from authsrv.providers.base import InitiatorRequest
+from authsrv.providers.gssapi.spnego import MICField, mic_field, read_first, read_next
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
+from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.core.results import Refused, Result
 from authsrv.testing.handshakes import establish, open_context
-from authsrv.tokens.beginnings import Beginnings
-from authsrv.tokens.der import GENERAL_STRING, OCTET_STRING, SEQUENCE
-from authsrv.tokens.der_writer import build_frame, encode, encode_field, encode_oid
-from authsrv.tokens.spnego import KERBEROS, NTLM, SPNEGO, build_neg_token_init
+from authsrv.codecs.beginnings import Beginnings
+from authsrv.codecs.der.reader import GENERAL_STRING, OCTET_STRING, SEQUENCE
+from authsrv.codecs.der.writer import build_frame, encode, encode_field, encode_oid
+from authsrv.codecs.spnego import KERBEROS, NTLM, SPNEGO, build_neg_token_init
 
 each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
@@ -154,10 +154,10 @@ def test_a_first_token_is_taken_for_the_same_whatever_came_before(
         for _ in range(1_500)
         for other in (token, altered(token, chance), mutate_element(token, chance))
     ]
-    with patch("authsrv.packages.gss_spnego._KNOWN", Beginnings()):
+    with patch("authsrv.providers.gssapi.spnego._KNOWN", Beginnings()):
         warm = [read_first_or_refuse(token) for token in (*tokens, *tokens)]
     for token, *seen in zip(tokens, warm, warm[len(tokens) :], strict=False):
-        with patch("authsrv.packages.gss_spnego._KNOWN", Beginnings()):
+        with patch("authsrv.providers.gssapi.spnego._KNOWN", Beginnings()):
             assert seen == [read_first_or_refuse(token)] * 2
 
 

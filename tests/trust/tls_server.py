@@ -8,7 +8,9 @@ import sys
 
 from aiohttp import web
 
-from authsrv.aiohttp import current_identity, run_app, setup
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import run_app
+from authsrv.aiohttp import setup
 
 
 async def answer(request: web.Request) -> web.Response:

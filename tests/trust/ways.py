@@ -15,15 +15,17 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from authsrv import sspi
-from authsrv.acceptor import Acceptor
-from authsrv.aiohttp import AppRunner, current_identity, setup
-from authsrv.attributes import ContextAttribute
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import setup
+from authsrv.core.attributes import ContextAttribute
 from authsrv.errors import AuthsrvError
-from authsrv.events import AuditEvent, RefusedEvent
-from authsrv.packages.base import ContextRequest, SecurityPackage
-from authsrv.results import Established, Refused
+from authsrv.audit.records import AuditEvent, RefusedEvent
+from authsrv.providers.base import ContextRequest, SecurityPackage
+from authsrv.core.results import Established, Refused
 from authsrv.streams import accept
-from authsrv.streams.framing import HandshakeInProgress, build_message
+from authsrv.codecs.nns import HandshakeInProgress, build_message
 
 __all__ = ["WAYS", "Way", "outcome_of"]
 

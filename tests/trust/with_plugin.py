@@ -15,12 +15,12 @@ import sys
 import gssapi.raw as gss
 
 from authsrv.errors import AuthsrvError
-from authsrv.packages.base import ContextRequest, InitiatorRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.gssapi_initiator import GssapiInitiatorPackage
-from authsrv.packages.keytab import KeytabEntry, KeytabSnapshot
-from authsrv.results import Continue, Refused, Result
-from authsrv.tokens.spnego import (
+from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
+from authsrv.providers.kerberos.keytab import KeytabEntry, KeytabSnapshot
+from authsrv.core.results import Continue, Refused, Result
+from authsrv.codecs.spnego import (
     KERBEROS,
     NTLM,
     NegTokenInit,

@@ -7,10 +7,11 @@ import sys
 import pytest
 from aiohttp import web
 
-from authsrv.aiohttp import installation, setup
+from authsrv.aiohttp import setup as installation
+from authsrv.aiohttp import setup
 from authsrv.errors import ConfigError
-from authsrv.packages.scripted import ScriptedPackage
-from authsrv.packages.sspi import SspiPackage
+from authsrv.providers.scripted import ScriptedPackage
+from authsrv.providers.sspi.provider import SspiPackage
 
 
 @pytest.fixture

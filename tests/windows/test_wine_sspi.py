@@ -22,9 +22,11 @@ import spnego
 import sspilib.raw as raw
 from aiohttp import web
 
-from authsrv.acceptor import Acceptor
-from authsrv.aiohttp import AppRunner, current_identity, setup
-from authsrv.attributes import ContextAttribute, ContextSizes, PackageInfo
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.aiohttp import AppRunner
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import setup
+from authsrv.core.attributes import ContextAttribute, ContextSizes, PackageInfo
 from authsrv.errors import (
     AuthsrvError,
     ConfigError,
@@ -36,12 +38,12 @@ from authsrv.errors import (
     UnexpectedTokenError,
     UnsupportedFunctionError,
 )
-from authsrv.handshake import State
-from authsrv.packages import sspi
-from authsrv.packages.base import ContextRequest, InitiatorRequest, SecurityContext
-from authsrv.packages.sspi import SspiPackage
-from authsrv.results import Continue, Established, Refused, Result
-from authsrv.status import SecurityStatus, WindowsCode
+from authsrv.handshake.machine import State
+from authsrv.providers.sspi import provider as sspi
+from authsrv.providers.base import ContextRequest, InitiatorRequest, SecurityContext
+from authsrv.providers.sspi.provider import SspiPackage
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.status import SecurityStatus, WindowsCode
 
 S = SecurityStatus
 PASSWORD = os.environ["TESTS_NTLM_PASSWORD"]

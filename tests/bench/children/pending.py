@@ -15,13 +15,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from authsrv.acceptor import Acceptor
-from authsrv.drive import SecurityHandshake
-from authsrv.limits import DEFAULT_LIMITS
-from authsrv.packages.base import SecurityPackage
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.scripted import ScriptedPackage
-from authsrv.results import Continue
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.driver import SecurityHandshake
+from authsrv.core.limits import DEFAULT_LIMITS
+from authsrv.providers.base import SecurityPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.scripted import ScriptedPackage
+from authsrv.core.results import Continue
 
 _WARM_UP = 100
 # NegTokenInit of RFC 4178 section 4.2.1 with the mechanism Kerberos and no token of it: MIT asks

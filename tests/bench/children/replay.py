@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from authsrv.packages.base import ContextRequest
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.replay import MITReplayCache, ProcessReplayCache, ReplayProtection
-from authsrv.results import Established, Result
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.replay import MITReplayCache, ProcessReplayCache, ReplayProtection
+from authsrv.core.results import Established, Result
 
 _CHOICES: dict[str, Callable[[str], ReplayProtection]] = {
     "mit_default_file": lambda folder: MITReplayCache(),

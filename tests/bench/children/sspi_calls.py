@@ -20,10 +20,10 @@ from pathlib import Path
 
 import uvloop
 
-from authsrv.acceptor import Acceptor
-from authsrv.packages.gssapi import GssapiPackage
-from authsrv.packages.scripted import ALICE, Delay, ScriptedPackage
-from authsrv.results import Established
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.scripted import ALICE, Delay, ScriptedPackage
+from authsrv.core.results import Established
 from authsrv.sspi import (
     AsyncContext,
     BufferType,

@@ -12,9 +12,12 @@ import logging
 from aiohttp import web
 from lag import add_lag_routes
 
-from authsrv.aiohttp import AccessRules, current_identity, run_app, setup
-from authsrv.packages.scripted import ALICE, Delay, ScriptedPackage
-from authsrv.results import Established
+from authsrv.aiohttp import AccessRules
+from authsrv.aiohttp import current_identity
+from authsrv.aiohttp import run_app
+from authsrv.aiohttp import setup
+from authsrv.providers.scripted import ALICE, Delay, ScriptedPackage
+from authsrv.core.results import Established
 
 _OPEN_PATHS = ("/public", "/lag")
 

@@ -20,7 +20,7 @@ import uvloop
 from aiohttp import web
 from lag import add_lag_routes
 
-from authsrv.workers import WorkerPool
+from authsrv.handshake.pool import WorkerPool
 
 _Call = Callable[[], tuple[str, bytes]]
 _Way = Callable[[_Call], Awaitable[tuple[str, bytes]]]

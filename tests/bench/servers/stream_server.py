@@ -11,9 +11,9 @@ import sys
 
 import uvloop
 
-from authsrv.acceptor import Acceptor
+from authsrv.handshake.acceptor import Acceptor
 from authsrv.errors import AuthsrvError
-from authsrv.packages.gssapi import GssapiPackage
+from authsrv.providers.gssapi.acceptor import GssapiPackage
 from authsrv.streams import accept
 
 

@@ -1,0 +1,125 @@
+"""`setup`: the one call that puts single sign-on into an aiohttp application."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection
+
+from aiohttp import web
+
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.aiohttp.connections import Persistence
+from authsrv.aiohttp.middleware import AUTH, NegotiateAuth
+from authsrv.aiohttp.rules import AccessRules
+from authsrv.aiohttp.tls import OwnChannel
+from authsrv.core.bindings import ChannelBindings
+from authsrv.errors import ConfigError
+from authsrv.audit.records import AuditSink, log_event
+from authsrv.core.flags import AscRet
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.providers.base import ContextRequest, SecurityPackage
+from authsrv.core.settings import as_flags
+
+__all__ = ["setup"]
+
+_NO_ATTRIBUTES = AscRet(0)
+_HAS_OWN_SSPI = bool(sys.platform == "win32")
+
+
+def setup(
+    app: web.Application,
+    *,
+    keytab: str | os.PathLike[str] | None = None,
+    service: str | Collection[str] | None = None,
+    realms: str | Collection[str] | None = None,
+    package: SecurityPackage | None = None,
+    rules: AccessRules | None = None,
+    bindings: ChannelBindings | None = None,
+    required_attributes: AscRet = _NO_ATTRIBUTES,
+    persistence: Persistence = Persistence.REQUEST,
+    limits: Limits = DEFAULT_LIMITS,
+    audit: AuditSink = log_event,
+    own_channel: OwnChannel = OwnChannel.LOOKED_AT,
+    trusted_origins: Collection[str] = (),
+) -> NegotiateAuth:
+    """Require single sign-on for an application and all that is mounted in it.
+
+    Args:
+        app: The application, not yet started.
+        keytab: The keytab with the service's keys, for the package "gssapi". On Windows none is
+            needed: without keytab and package, SSPI's own package "Negotiate" accepts with the
+            account that the process runs as.
+        service: The service principal name to accept tickets for, such as
+            "HTTP/web.example.org", or several; None for every key of the keytab.
+        realms: The realms whose users are let in, or "*" for all that trust leads to; those of the
+            keytab's own keys, if not given.
+        package: Another security package, instead of a keytab.
+        rules: Which requests need an authenticated client; all, if not given.
+        bindings: The TLS channel that clients must speak over (RFC 5929), if it is looked at.
+        required_attributes: What the established context must have, such as MUTUAL_AUTH; a client
+            whose context lacks it is refused.
+        persistence: How long an identity lasts; for one request, if not given.
+        limits: All bounds.
+        audit: Where events go; to the log "authsrv.audit", if not given.
+        own_channel: Whether clients' channel bindings are held against the certificate of
+            `run_app`, where no bindings are given.
+        trusted_origins: Other origins whose pages may make requests in a user's name, such as
+            "https://app.example.org".
+
+    Returns:
+        What was installed.
+
+    Raises:
+        ConfigError: Neither keytab nor package is given, and this is not Windows, or both are; a
+            service is given without its keytab; the extra authsrv[kerberos] is missing; the
+            application was set up before; or a setting is of a wrong type.
+
+    Source: RFC 4559; authsrv design section 1.
+    """
+    if AUTH in app:
+        raise ConfigError("authentication is set up for this application already")
+    acceptor = Acceptor(
+        _choose_package(keytab, service, package),
+        request=ContextRequest(
+            bindings, required=as_flags(AscRet, required_attributes, "required_attributes")
+        ),
+        limits=limits,
+        realms=realms,
+    )
+    auth = NegotiateAuth(
+        acceptor,
+        rules=AccessRules() if rules is None else rules,
+        persistence=persistence,
+        audit=audit,
+        own_channel=own_channel,
+        trusted_origins=trusted_origins,
+    )
+    app[AUTH] = auth
+
+    # First of all: no other middleware may see a request that is not authenticated.
+    app.middlewares.insert(0, auth.handle)
+    app.on_response_prepare.append(auth.prove)
+    app.on_startup.append(auth.start)
+    app.on_cleanup.append(auth.stop)
+    return auth
+
+
+def _choose_package(
+    keytab: str | os.PathLike[str] | None,
+    service: str | Collection[str] | None,
+    package: SecurityPackage | None,
+) -> SecurityPackage:
+    if package is not None:
+        if keytab is not None or service is not None:
+            raise ConfigError("give a package, or a keytab and a service, not both")
+        return package
+    if keytab is None and service is None and _HAS_OWN_SSPI:
+        from authsrv.providers.sspi.provider import SspiPackage  # pyspnego brings sspilib along there
+
+        return SspiPackage("Negotiate")
+    if keytab is None:
+        raise ConfigError("give the keytab with the service's keys, or a security package")
+    from authsrv.providers.gssapi.acceptor import GssapiPackage  # needs the extra authsrv[kerberos]
+
+    return GssapiPackage(keytab, service=service)

@@ -1,0 +1,134 @@
+"""What can be asked of an established context: SECPKG_ATTR_*, and the answers."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from authsrv.errors import UnsupportedFunctionError
+from authsrv.core.identity import Identity
+
+__all__ = [
+    "ContextAttribute",
+    "ContextSizes",
+    "NegotiationInfo",
+    "PackageInfo",
+    "SessionKey",
+    "attribute_of",
+]
+
+
+class ContextAttribute(enum.IntEnum):
+    """What to ask: SECPKG_ATTR_*.
+
+    Source: sspi.h; SSPI QueryContextAttributes, ulAttribute.
+    """
+
+    #: A ContextSizes.
+    SIZES = 0
+    #: The name of the authenticated peer, a str.
+    NAMES = 1
+    #: When the context ends, a datetime in UTC, or None for never.
+    LIFESPAN = 2
+    #: A SessionKey.
+    SESSION_KEY = 9
+    #: A PackageInfo.
+    PACKAGE_INFO = 10
+    #: A NegotiationInfo.
+    NEGOTIATION_INFO = 12
+    #: What the context has, an AscRet.
+    FLAGS = 14
+    #: The service principal name that the client asked for, a str.
+    CLIENT_SPECIFIED_TARGET = 27
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSizes:
+    """How large the context's tokens, signatures and trailers are, in bytes.
+
+    Args:
+        max_token: The largest token of a handshake.
+        max_signature: The largest signature of a message.
+        block_size: What an encrypted message is a multiple of; 1 or 0 for any length.
+        security_trailer: The largest trailer of an encrypted message.
+
+    Source: sspi.h, SecPkgContext_Sizes.
+    """
+
+    max_token: int
+    max_signature: int
+    block_size: int
+    security_trailer: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """The key that both sides share; no byte of it is ever printed.
+
+    Args:
+        value: The key.
+
+    Source: sspi.h, SecPkgContext_SessionKey; MIT krb5, GSS_C_INQ_SSPI_SESSION_KEY.
+    """
+
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PackageInfo:
+    """What a security package says of itself.
+
+    Args:
+        name: Its name, such as "Negotiate", "Kerberos" or "NTLM".
+        comment: What it is, in words.
+        capabilities: SECPKG_FLAG_* bits; 0 where they are not known.
+        max_token: Its largest token, in bytes.
+
+    Source: sspi.h, SecPkgInfo.
+    """
+
+    name: str
+    comment: str = ""
+    capabilities: int = 0
+    max_token: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationInfo:
+    """Which package a negotiation chose.
+
+    Args:
+        package: The package that was chosen.
+
+    Source: sspi.h, SecPkgContext_NegotiationInfo.
+    """
+
+    package: PackageInfo
+
+
+def attribute_of(identity: Identity, attribute: ContextAttribute) -> object:
+    """Tell an attribute that the identity knows, so that no package has to be asked.
+
+    Args:
+        identity: Of the established context.
+        attribute: What to tell.
+
+    Returns:
+        The answer to NAMES, LIFESPAN, FLAGS or CLIENT_SPECIFIED_TARGET.
+
+    Raises:
+        UnsupportedFunctionError: The identity does not know this.
+
+    Source: SSPI QueryContextAttributes.
+    """
+    match attribute:
+        case ContextAttribute.NAMES:
+            return identity.principal
+        case ContextAttribute.LIFESPAN:
+            return identity.expires_at
+        case ContextAttribute.FLAGS:
+            return identity.attributes
+        case ContextAttribute.CLIENT_SPECIFIED_TARGET if identity.service is not None:
+            return identity.service
+        case _:
+            raise UnsupportedFunctionError(f"the package cannot tell {attribute.name}")

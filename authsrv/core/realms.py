@@ -1,0 +1,124 @@
+"""Which realms are let in; a ticket proves who somebody is, in whatever realm trust leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from authsrv.errors import ConfigError, ForbiddenRealmError
+from authsrv.core.identity import Identity
+from authsrv.core.settings import as_texts
+
+__all__ = ["ALL_REALMS", "KnowsRealms", "RealmPolicy"]
+
+ALL_REALMS = "*"
+"""The setting that lets in every realm."""
+
+_MAX_SHOWN = 256
+
+
+@runtime_checkable
+class KnowsRealms(Protocol):
+    """A security package that knows which realms its own keys belong to.
+
+    Source: MIT krb5, keytab file format.
+    """
+
+    def realms(self) -> Collection[str]:
+        """The realms of the keys as they are now. It may block.
+
+        Returns:
+            The realms.
+
+        Raises:
+            KeytabError: There are no keys.
+
+        Source: MIT krb5, keytab file format.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RealmPolicy:
+    """Which realms are let in.
+
+    Args:
+        names: The realms; None for those of the security package's own keys.
+        own_realms: Asks for these; None where the package has no keys, which lets in all.
+
+    Source: RFC 4120 sections 1.2 (cross-realm operation) and 6.1.
+    """
+
+    names: frozenset[str] | None = None
+    own_realms: Callable[[], Collection[str]] | None = None
+
+    @classmethod
+    def of_setting(cls, setting: object, package: object) -> RealmPolicy:
+        """Take a setting.
+
+        Args:
+            setting: None, "*" for all, or several realms.
+            package: The security package.
+
+        Returns:
+            The policy.
+
+        Raises:
+            ConfigError: It is none of these, or names no realm.
+
+        Source: RFC 4120 section 6.1.
+        """
+        if setting is None:
+            return cls(own_realms=package.realms if isinstance(package, KnowsRealms) else None)
+        if setting == ALL_REALMS:
+            return cls(frozenset({ALL_REALMS}))
+        names = as_texts(setting, "realms")
+        if not names or not all(name.strip() and name.isprintable() for name in names):
+            raise ConfigError('realms must name realms; "*" lets in all')
+        return cls(frozenset(names))
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether all realms are let in because nobody said which; start has to say so.
+
+        Source: RFC 4120 section 6.1.
+        """
+        return self.names is None and self.own_realms is None
+
+    def check(self, identity: Identity) -> None:
+        """Refuse a client of another realm. It may block where the package is asked.
+
+        Args:
+            identity: The client.
+
+        Raises:
+            ForbiddenRealmError: The realm is not let in; the cause says what would let it in.
+            KeytabError: There are no keys any more.
+
+        Source: RFC 4120 section 6.1.
+        """
+        let_in: Collection[str] | None = self.names
+        if let_in is None:
+            if self.own_realms is None:
+                return
+            let_in = self.own_realms()
+        if _realm_of(identity) in let_in or ALL_REALMS in let_in:
+            return
+        raise ForbiddenRealmError(
+            f"{identity.principal[:_MAX_SHOWN]} is of another realm than {_listed(let_in)}; "
+            f'name its realm in realms=[...], or "*" for all that trust leads to'
+        )
+
+
+def _realm_of(identity: Identity) -> str | None:
+    """The realm, or what stands in its place in the names of Windows: DOMAIN in DOMAIN\\user."""
+    realm = identity.realm
+    if realm is not None:
+        return realm
+    domain, separator, _ = identity.principal.partition("\\")
+    return domain if separator else None
+
+
+def _listed(realms: Collection[str]) -> str:
+    return ", ".join(sorted(realms)[:4]) or "none"

@@ -1,0 +1,138 @@
+"""What a security package may answer to one token: six frozen results, and no flag beside them.
+
+There is no `complete` boolean that could be true with nobody authenticated: the one result that
+means "done", Established, holds an Identity, and an Identity cannot be empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from authsrv.errors import AuthsrvError, PackageFaultError
+from authsrv.core.identity import Identity
+from authsrv.core.status import SecurityStatus
+
+__all__ = [
+    "CompleteAndContinue",
+    "CompleteNeeded",
+    "Continue",
+    "Established",
+    "Incomplete",
+    "Refused",
+    "Result",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """The context is established (SEC_E_OK). An output token must still be sent.
+
+    Args:
+        identity: The authenticated client.
+        token: The output token for the client, or empty where there is none.
+        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
+
+    Raises:
+        PackageFaultError: The identity is none: a security package said OK and named nobody.
+
+    Source: SSPI AcceptSecurityContext, SEC_E_OK; authsrv design decision 1.
+    """
+
+    status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_OK
+    identity: Identity
+    token: bytes = field(default=b"", repr=False)
+    unused: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.identity, Identity):
+            raise PackageFaultError("the security package said OK and named nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """The token must be sent, and the client's answer given to the next step.
+
+    Args:
+        token: The output token for the client.
+        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
+
+    Source: SSPI AcceptSecurityContext, SEC_I_CONTINUE_NEEDED.
+    """
+
+    status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_CONTINUE_NEEDED
+    token: bytes = field(default=b"", repr=False)
+    unused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteNeeded:
+    """CompleteAuthToken must be called, and it decides: it may still deny the logon.
+
+    Args:
+        token: The output token for the client, or empty.
+        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
+
+    Source: SSPI AcceptSecurityContext, SEC_I_COMPLETE_NEEDED.
+    """
+
+    status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_COMPLETE_NEEDED
+    token: bytes = field(default=b"", repr=False)
+    unused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteAndContinue:
+    """CompleteAuthToken must be called, then the token sent and the client's answer awaited.
+
+    Args:
+        token: The output token for the client.
+        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
+
+    Source: SSPI AcceptSecurityContext, SEC_I_COMPLETE_AND_CONTINUE.
+    """
+
+    status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_COMPLETE_AND_CONTINUE
+    token: bytes = field(default=b"", repr=False)
+    unused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """The token is not whole: more bytes must be appended to it, and the step repeated.
+
+    Args:
+        missing: How many bytes are missing at least, or None if that is unknown.
+
+    Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE and SECBUFFER_MISSING.
+    """
+
+    status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_INCOMPLETE_MESSAGE
+    missing: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The handshake failed; the context must be deleted.
+
+    Args:
+        error: The cause, sorted by whose fault it is.
+        token: The package's error token for the client, or empty where there is none.
+
+    Source: SSPI AcceptSecurityContext, fatal error codes.
+    """
+
+    error: AuthsrvError
+    token: bytes = field(default=b"", repr=False)
+
+    @property
+    def status(self) -> SecurityStatus:
+        """The SSPI code nearest to the cause.
+
+        Source: SSPI AcceptSecurityContext, fatal error codes.
+        """
+        return self.error.status
+
+
+Result = Established | Continue | CompleteNeeded | CompleteAndContinue | Incomplete | Refused
+"""One of the six answers of a security package."""

@@ -1,0 +1,308 @@
+"""A security context on loan: the loop's side and the thread's side of one native object.
+
+A package that is running cannot be stopped. So a context has two users: the event loop, which may
+give it up at any moment, and the thread that works on it just then. Whoever comes last deletes it.
+Any answer and any exception of a package is checked here, before anybody believes it.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+from collections.abc import Callable
+
+from authsrv.core.attributes import ContextAttribute
+from authsrv.errors import (
+    AttributesError,
+    AuthsrvError,
+    OverloadedError,
+    PackageFaultError,
+    StateError,
+)
+from authsrv.core.flags import AscRet
+from authsrv.core.identity import Identity
+from authsrv.providers.base import Deletion, SecurityContext
+from authsrv.core.results import (
+    CompleteAndContinue,
+    CompleteNeeded,
+    Continue,
+    Established,
+    Incomplete,
+    Refused,
+    Result,
+)
+from authsrv.core.status import SecurityStatus
+
+__all__ = ["ContextLease", "Retention", "fault_of"]
+
+_LOG = logging.getLogger("authsrv")
+
+_NO_FLAGS = AscRet(0)
+_PACKAGE = "the security package"
+_ON_A_THREAD = Deletion.ON_A_THREAD
+_ASKS = (CompleteNeeded, CompleteAndContinue)
+_RESULT_TYPES = (
+    Established,
+    Continue,
+    CompleteNeeded,
+    CompleteAndContinue,
+    Incomplete,
+    Refused,
+)
+
+
+class Retention(enum.Enum):
+    """What becomes of a context once it is established.
+
+    Source: SSPI DeleteSecurityContext.
+    """
+
+    RELEASE = "release"
+    """It is deleted at once: all that is asked of it is who the client is."""
+    KEEP = "keep"
+    """It is kept, to be queried, until the handshake is closed."""
+
+
+def _deletion_of(context: SecurityContext) -> Deletion:
+    try:
+        at_once = getattr(context, "deletion", None) is Deletion.AT_ONCE
+    except Exception:
+        # It has to be deleted, whatever else is wrong with it.
+        return _ON_A_THREAD
+    return Deletion.AT_ONCE if at_once else _ON_A_THREAD
+
+
+def fault_of(error: BaseException, whose: str = _PACKAGE, doing: str = "") -> AuthsrvError:
+    """Tell what an exception means that nobody expected.
+
+    Args:
+        error: The exception. Its type is a name from somebody's code; its text could hold
+            anything, a token too.
+        whose: Who raised it, in words.
+        doing: And where.
+
+    Returns:
+        OverloadedError where memory ran out, which SSPI has a code for; else PackageFaultError.
+
+    Source: SSPI AcceptSecurityContext, SEC_E_INSUFFICIENT_MEMORY and SEC_E_INTERNAL_ERROR.
+    """
+    kind = OverloadedError if isinstance(error, MemoryError) else PackageFaultError
+    return kind(f"{whose} raised {type(error).__name__} {doing}".rstrip())
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+class ContextLease:
+    """A security context, used by one thread at a time and deleted exactly once.
+
+    `revoke` is called on the loop at any moment, everything else on a thread; and `delete` where
+    `deletion` says.
+
+    Args:
+        context: The package's context.
+        required: The attributes that it must have once it is established.
+        retention: What becomes of it then.
+        admit: Called with the identity that it establishes; raises an AuthsrvError to refuse it. It
+            may block.
+
+    Attributes:
+        deletion: Where it is to be deleted.
+
+    Raises:
+        PackageFaultError: There is no context.
+
+    Source: SSPI AcceptSecurityContext, phContext; DeleteSecurityContext.
+    """
+
+    __slots__ = (
+        "_admit",
+        "_busy",
+        "_context",
+        "_guard",
+        "_last",
+        "_required",
+        "_revoked",
+        "deletion",
+    )
+
+    def __init__(
+        self,
+        context: SecurityContext,
+        required: AscRet = _NO_FLAGS,
+        retention: Retention = Retention.RELEASE,
+        admit: Callable[[Identity], None] | None = None,
+    ) -> None:
+        if context is None:
+            raise PackageFaultError("the security package made no context")
+        self._context: SecurityContext | None = context
+        self.deletion = _deletion_of(context)
+        self._required = required
+        self._admit = admit
+        # The results after which nobody needs the context any more.
+        self._last = Refused if retention is Retention.KEEP else (Established, Refused)
+        self._guard = threading.Lock()
+        self._busy = False
+        self._revoked = False
+
+    def work(self, token: bytes) -> list[Result]:
+        """Take one token through the package, CompleteAuthToken included where it asks for it.
+
+        Args:
+            token: The token, from the peer, untrusted.
+
+        Returns:
+            The package's answers, one or two; none if the context was given up before.
+
+        Source: SSPI AcceptSecurityContext, CompleteAuthToken.
+        """
+        return self._use(token, _ASKS)
+
+    def step(self, token: bytes) -> list[Result]:
+        """Take one token through the package, and leave CompleteAuthToken to the caller.
+
+        Args:
+            token: The token, from the peer, untrusted.
+
+        Returns:
+            The package's answer; none if the context was given up before.
+
+        Source: SSPI AcceptSecurityContext.
+        """
+        return self._use(token, ())
+
+    def complete(self) -> list[Result]:
+        """Call CompleteAuthToken.
+
+        Returns:
+            The package's answer; none if the context was given up before.
+
+        Source: SSPI CompleteAuthToken.
+        """
+        return self._use(None, ())
+
+    def query(self, attribute: ContextAttribute) -> object:
+        """Ask an attribute of an established context.
+
+        Args:
+            attribute: What to ask.
+
+        Returns:
+            What `authsrv.core.attributes` says of it.
+
+        Raises:
+            StateError: The context is deleted, or at work.
+            UnsupportedFunctionError: The package cannot tell.
+            PackageFaultError: The package raised something else; OverloadedError for a MemoryError.
+
+        Source: SSPI QueryContextAttributes.
+        """
+        context = self._take()
+        if context is None:
+            raise self._unusable()
+        try:
+            return context.query(attribute)
+        except AuthsrvError:
+            raise
+        except BaseException as error:
+            raise fault_of(error, doing="in query") from None
+        finally:
+            self._give_back(ended=False)
+
+    def revoke(self) -> bool:
+        """Forbid further work.
+
+        Returns:
+            True if the caller has to see to the deletion.
+
+        Source: SSPI DeleteSecurityContext.
+        """
+        with self._guard:
+            self._revoked = True
+            return self._context is not None and not self._busy
+
+    def delete(self) -> None:
+        """Delete the context; a second call does nothing.
+
+        Source: SSPI DeleteSecurityContext.
+        """
+        with self._guard:
+            context, self._context = self._context, None
+        if context is None:
+            return
+        try:
+            context.delete()
+        except BaseException as error:
+            # Nobody could do anything about it: the leg is over, and its client is not at fault.
+            _LOG.error("the security package raised %s in delete", type(error).__name__)
+
+    def _use(self, token: bytes | None, asks: tuple[type, ...]) -> list[Result]:
+        """Ask the package, and again where it wants CompleteAuthToken and we are to see to it."""
+        context = self._take()
+        results: list[Result] = []
+        if context is None:
+            return results
+        try:
+            if token is not None:
+                results.append(self._ask(context.step, token))
+            if token is None or isinstance(results[0], asks):
+                results.append(self._ask(context.complete))
+            return results
+        finally:
+            self._give_back(ended=not results or isinstance(results[-1], self._last))
+
+    def _take(self) -> SecurityContext | None:
+        with self._guard:
+            if self._revoked or self._context is None or self._busy:
+                return None
+            self._busy = True
+            return self._context
+
+    def _unusable(self) -> StateError:
+        with self._guard:
+            if self._context is not None and not self._revoked:
+                status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
+                return StateError("the context is at work", status=status)
+        return StateError("the context is deleted")
+
+    def _give_back(self, *, ended: bool) -> None:
+        with self._guard:
+            self._busy = False
+            self._revoked = self._revoked or ended
+            delete = self._revoked
+        if delete:
+            self.delete()
+
+    def _ask(self, call: Callable[..., Result], *token: bytes) -> Result:
+        """Believe an answer that keeps the contract; any exception is the package's fault."""
+        try:
+            return self._checked(call(*token))
+        except AuthsrvError as error:
+            return Refused(error)
+        except BaseException as error:
+            # On this thread even a SystemExit is no more than a package that broke.
+            return Refused(fault_of(error))
+
+    def _checked(self, result: Result) -> Result:
+        # A subclass could have a status that its class does not have.
+        if type(result) not in _RESULT_TYPES:
+            raise PackageFaultError(f"the security package answered a {type(result).__name__}")
+        if not isinstance(getattr(result, "token", b""), bytes):
+            raise PackageFaultError("the security package made a token that is no bytes")
+        if isinstance(result, Refused) and not isinstance(result.error, AuthsrvError):
+            raise PackageFaultError("the security package refused without a cause")
+        unused, missing = getattr(result, "unused", 0), getattr(result, "missing", None)
+        if not _is_count(unused) or not (missing is None or _is_count(missing)):
+            raise PackageFaultError("the security package counted bytes by no number")
+        if isinstance(result, Established):
+            self._check_established(result.identity)
+        return result
+
+    def _check_established(self, identity: Identity) -> None:
+        lacking = self._required & ~identity.attributes if self._required else None
+        if lacking:
+            raise AttributesError(f"the context lacks what is required: {lacking.name}")
+        if self._admit is not None:
+            self._admit(identity)

@@ -1,0 +1,244 @@
+"""What a security package is: the interface that every one keeps, and where it is written down.
+
+The contract is stated here once; the packages carry no second copy of it, and
+`authsrv.testing.conformance` checks it against each of them.
+
+Rules of threads: the methods below may block, and are therefore never called on the event loop;
+but `delete` is, where the context says so (Deletion). One context is used by one thread at a time,
+but not always by the same one. Different contexts of one package are used at the same time.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from authsrv.core.attributes import ContextAttribute
+from authsrv.core.bindings import ChannelBindings
+from authsrv.core.flags import AscReq, AscRet, DataRepresentation, IscReq
+from authsrv.core.results import Result
+from authsrv.core.settings import as_flags, as_instance, as_member, as_optional
+
+__all__ = [
+    "ContextRequest",
+    "Deletion",
+    "InitiatorPackage",
+    "InitiatorRequest",
+    "SecurityContext",
+    "SecurityPackage",
+]
+
+
+_NOTHING_ASKED = AscReq(0)
+_NOTHING_REQUIRED = AscRet(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRequest:
+    """What the acceptor asks of a new context.
+
+    Args:
+        bindings: The channel that the client must speak over, or None to not look at it.
+        flags: What is asked for; a package may not be able to give it, and passes over what it
+            does not know.
+        required: What the established context must have; it is refused if it lacks one of these.
+        representation: The byte order of the client; of the packages here, none looks at it.
+
+    Raises:
+        ConfigError: One of these is of a wrong type.
+
+    Source: SSPI AcceptSecurityContext, fContextReq, TargetDataRep and SECBUFFER_CHANNEL_BINDINGS.
+    """
+
+    bindings: ChannelBindings | None = None
+    flags: AscReq = _NOTHING_ASKED
+    required: AscRet = _NOTHING_REQUIRED
+    representation: DataRepresentation = DataRepresentation.NATIVE
+
+    def __post_init__(self) -> None:
+        as_optional(ChannelBindings, self.bindings, "bindings")
+        _normalise(self, AscReq)
+
+
+@dataclass(frozen=True, slots=True)
+class InitiatorRequest:
+    """What the initiator asks of a new context.
+
+    Args:
+        target: The service principal name to talk to, such as "HTTP/web.example.org".
+        bindings: The channel that we speak over, or None to say nothing of it.
+        flags: What is asked for, such as MUTUAL_AUTH or DELEGATE.
+        required: What the established context must have; it fails if it lacks one of these. With
+            MUTUAL_AUTH, a server that does not prove who it is ends the handshake.
+        representation: The byte order of the server; of the packages here, none looks at it.
+
+    Raises:
+        ConfigError: One of these is of a wrong type.
+
+    Source: SSPI InitializeSecurityContext, pszTargetName, fContextReq and TargetDataRep.
+    """
+
+    target: str
+    bindings: ChannelBindings | None = None
+    flags: IscReq = IscReq.MUTUAL_AUTH
+    required: AscRet = _NOTHING_REQUIRED
+    representation: DataRepresentation = DataRepresentation.NATIVE
+
+    def __post_init__(self) -> None:
+        as_instance(str, self.target, "target")
+        as_optional(ChannelBindings, self.bindings, "bindings")
+        _normalise(self, IscReq)
+
+
+def _normalise(request: ContextRequest | InitiatorRequest, kind: type[AscReq | IscReq]) -> None:
+    """Turn numbers into flags, and refuse what is neither."""
+    if type(request.flags) is not kind:
+        object.__setattr__(request, "flags", as_flags(kind, request.flags, "flags"))
+    if type(request.required) is not AscRet:
+        object.__setattr__(request, "required", as_flags(AscRet, request.required, "required"))
+    if type(request.representation) is not DataRepresentation:
+        told = as_member(DataRepresentation, request.representation, "representation")
+        object.__setattr__(request, "representation", told)
+
+
+class Deletion(enum.Enum):
+    """What the deletion of a context is, and with that, where it is done.
+
+    A context may say it in an attribute `deletion`. One that says nothing is deleted on a thread.
+
+    Source: SSPI DeleteSecurityContext; authsrv design decision 4.
+    """
+
+    ON_A_THREAD = "on a thread"
+    """It may block: it asks another process, or takes a lock that others hold for long."""
+    AT_ONCE = "at once"
+    """It frees memory, no more. That is done on the event loop, and costs a tenth of the way to a
+    thread and back."""
+
+
+class SecurityContext(Protocol):
+    """A security context that is being established with one peer.
+
+    Of an acceptor, the peer is the client; of an initiator, the server, and the identity that
+    establishes the context is the server's: its service principal name.
+
+    Source: SSPI AcceptSecurityContext and InitializeSecurityContext, phContext.
+    """
+
+    def step(self, token: bytes) -> Result:
+        """Work on one token from the peer.
+
+        Args:
+            token: The token, from the peer, untrusted; at least one byte, but empty in the first
+                step of an initiator. After an Incomplete it begins with the bytes given before.
+
+        Returns:
+            One of the six results. A cause that lies with the peer is a Refused, never an
+            exception. Whatever is raised all the same is taken as a fault of the package.
+
+        Source: SSPI AcceptSecurityContext, InitializeSecurityContext.
+        """
+        ...
+
+    def complete(self) -> Result:
+        """Complete the token after CompleteNeeded or CompleteAndContinue.
+
+        Returns:
+            After CompleteNeeded: Established or Refused. After CompleteAndContinue: Continue
+            with the token to send, or Refused.
+
+        Source: SSPI CompleteAuthToken.
+        """
+        ...
+
+    def query(self, attribute: ContextAttribute) -> object:
+        """Tell an attribute of the established context.
+
+        Args:
+            attribute: What to tell.
+
+        Returns:
+            What ContextAttribute says of it.
+
+        Raises:
+            StateError: The context is not established, or deleted.
+            UnsupportedFunctionError: The package cannot tell this.
+
+        Source: SSPI QueryContextAttributes.
+        """
+        ...
+
+    def delete(self) -> None:
+        """Free all that the context holds; a second call does nothing. It does not raise.
+
+        Source: SSPI DeleteSecurityContext.
+        """
+        ...
+
+
+class SecurityPackage(Protocol):
+    """A factory of acceptor contexts: Kerberos through MIT's GSS-API, a script, and so on.
+
+    Source: SSPI security packages, AcquireCredentialsHandle.
+    """
+
+    @property
+    def name(self) -> str:
+        """The package's name for logs, such as "gssapi".
+
+        Source: SSPI SecPkgInfo, Name.
+        """
+        ...
+
+    def create_context(self, request: ContextRequest) -> SecurityContext:
+        """Begin a context. It is cheap; what may block belongs into the first step.
+
+        Args:
+            request: What is asked of the context.
+
+        Returns:
+            A new context, to be deleted by the caller on every way out.
+
+        Source: SSPI AcceptSecurityContext, first call.
+        """
+        ...
+
+    def check(self) -> None:
+        """Look at start whether the package could work: is its keytab there, can it be read?
+
+        Raises:
+            UnavailableError: It could not answer now, and the cause; it may come right later.
+            ConfigError: It will never work with these settings.
+
+        Source: authsrv design decision 7.
+        """
+        ...
+
+
+class InitiatorPackage(Protocol):
+    """A factory of initiator contexts: the client's side of a security package.
+
+    Source: SSPI security packages, AcquireCredentialsHandle.
+    """
+
+    @property
+    def name(self) -> str:
+        """The package's name for logs, such as "gssapi".
+
+        Source: SSPI SecPkgInfo, Name.
+        """
+        ...
+
+    def create_initiator(self, request: InitiatorRequest) -> SecurityContext:
+        """Begin a context. It is cheap; what may block belongs into the first step.
+
+        Args:
+            request: What is asked of the context.
+
+        Returns:
+            A new context, to be deleted by the caller on every way out.
+
+        Source: SSPI InitializeSecurityContext, first call.
+        """
+        ...

@@ -1,0 +1,185 @@
+"""SPNEGO on its way into libgssapi: read strictly by us first, and put so that it is understood.
+
+libgssapi 1.21 to 1.22.1 looks for mechListMIC at field 4 of a NegTokenResp, where RFC 4178 has it
+at field 3; and what is malformed there ends the process (krb5 tickets 9183 and 9213). Acceptor and
+initiator share that parser. So nothing malformed, and nothing behind field 3, is ever handed on.
+And where libgssapi reads field 4, a mechListMIC is put there: libgssapi checks it all the same.
+
+Which field it reads is found by asking it once, not by its version: distributions mend without
+changing the number.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import os
+from typing import Any, Final, NamedTuple
+
+import gssapi.raw as gss
+import krb5
+
+from authsrv.errors import InvalidTokenError, KeytabError, UnexpectedTokenError
+from authsrv.codecs.der import reader as der
+from authsrv.codecs.beginnings import Beginnings
+from authsrv.codecs.der.types import read_oid
+from authsrv.codecs.spnego import (
+    KERBEROS,
+    MS_KERBEROS,
+    NTLM,
+    NegTokenInit,
+    NegTokenResp,
+    build_neg_token_init,
+    build_neg_token_resp,
+    is_spnego,
+    parse_spnego,
+)
+
+__all__ = ["Leg", "MICField", "mic_field", "read_first", "read_next"]
+
+_KERBEROS: Final = gss.OID.from_int_seq(KERBEROS)
+_SPNEGO: Final = gss.OID.from_int_seq("1.3.6.1.5.5.2")
+_AES256 = 18
+_KEY_BYTES = 32
+
+# Whether the token at the end, behind such a beginning, is one of Kerberos.
+_KNOWN: Final[Beginnings[bool]] = Beginnings()
+
+
+class MICField(enum.Enum):
+    """Where libgssapi looks for mechListMIC in a NegTokenResp.
+
+    Source: RFC 4178 section 4.2.2.
+    """
+
+    RFC_4178 = 3
+    """Where it belongs."""
+    MISPLACED = 4
+    """One field behind, as krb5 1.21 to 1.22.1 do."""
+
+
+class Leg(NamedTuple):
+    """A token that may be handed to libgssapi.
+
+    Args:
+        token: What libgssapi is given.
+        kerberos: The token of Kerberos in it that an acceptor looks at; None where there is none.
+
+    Source: RFC 4178 section 4.2.
+    """
+
+    token: bytes
+    kerberos: bytes | None
+
+    def __repr__(self) -> str:
+        """Show lengths where tokens are."""
+        return f"<Leg of {len(self.token)} bytes, {len(self.kerberos or b'')} of Kerberos>"
+
+
+def read_first(token: bytes) -> Leg:
+    """Read the first token of a handshake strictly.
+
+    Args:
+        token: From the client, untrusted; of any length, in SPNEGO or by itself.
+
+    Returns:
+        What libgssapi may see.
+
+    Raises:
+        InvalidTokenError: It is empty, is malformed SPNEGO, has a malformed frame, or is a
+            NegTokenResp, which begins nothing.
+
+    Source: RFC 4178 section 4.2.1; RFC 2743 section 3.1.
+    """
+    known = _KNOWN.find(token)
+    if known is not None:
+        beginning, is_kerberos = known
+        return Leg(token, token[len(beginning) :] if is_kerberos else None)
+    if not token:
+        raise InvalidTokenError("the token is empty")
+    if not is_spnego(token):
+        if token[0] == der.FRAME:
+            # Whether it is SPNEGO must not be a matter of how lengths are read.
+            read_oid(der.open_frame(token))
+        return Leg(token, token)
+    message = parse_spnego(token)
+    if not isinstance(message, NegTokenInit):
+        raise InvalidTokenError("the token goes on with a negotiation, and begins none")
+    # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
+    carried, is_kerberos = message.mech_token, message.mech_types[0] in (KERBEROS, MS_KERBEROS)
+    if carried is not None and message.ends_in_mech_token:
+        _KNOWN.note(token, len(token) - len(carried), is_kerberos)
+    return Leg(token, carried if is_kerberos else None)
+
+
+def read_next(token: bytes) -> Leg:
+    """Read a later token of a negotiation strictly, and put its MIC where libgssapi looks for it.
+
+    Args:
+        token: From the peer, untrusted; of any length.
+
+    Returns:
+        What libgssapi may see.
+
+    Raises:
+        InvalidTokenError: It is malformed, or has a field behind mechListMIC.
+        UnexpectedTokenError: It is a NegTokenInit, which goes on with nothing.
+        KeytabError: libgssapi could not be asked where it looks for the MIC.
+
+    Source: RFC 4178 section 4.2.2.
+    """
+    message = parse_spnego(token)
+    if not isinstance(message, NegTokenResp):
+        raise UnexpectedTokenError("the negotiation goes on with a NegTokenInit")
+    if message.mech_list_mic is not None and mic_field() is MICField.MISPLACED:
+        token = build_neg_token_resp(
+            message.neg_state,
+            message.supported_mech,
+            message.response_token,
+            message.mech_list_mic,
+            mic_field=MICField.MISPLACED.value,
+        )
+    return Leg(token, message.response_token)
+
+
+@functools.cache
+def mic_field() -> MICField:
+    """Ask libgssapi, once in a process, where it looks for a mechListMIC.
+
+    Its acceptor is led to the second leg of a negotiation, and given nothing but a MIC: if it sees
+    one, it waits for the mechanism's token; if it sees none, the token is empty and so refused.
+
+    Returns:
+        The field.
+
+    Raises:
+        KeytabError: libgssapi makes no credential of a key in memory, so it cannot be asked.
+
+    Source: RFC 4178 section 4.2.2; RFC 2744 section 5.1.
+    """
+    sent = build_neg_token_resp(mech_list_mic=b"MIC")
+    try:
+        credential = _throw_away_credential()
+        first = gss.accept_sec_context(build_neg_token_init([NTLM, KERBEROS]), credential)
+    except (gss.GSSError, krb5.Krb5Error):
+        raise KeytabError("libgssapi accepts nothing, not even with a key of our own") from None
+    try:
+        gss.accept_sec_context(sent, credential, first.context)
+    except gss.GSSError:
+        return MICField.MISPLACED
+    return MICField.RFC_4178
+
+
+def _throw_away_credential() -> Any:
+    """A credential that opens no ticket: its key is random and forgotten."""
+    context = krb5.init_context()
+    name = f"MEMORY:authsrv-probe-{os.getpid()}".encode()
+    memory = krb5.kt_resolve(context, name)
+    principal = krb5.parse_name_flags(context, b"probe/localhost@PROBE")
+    key = krb5.init_keyblock(context, _AES256, os.urandom(_KEY_BYTES))
+    krb5.kt_add_entry(context, memory, principal, 1, 0, key)
+    store: dict[bytes | str, bytes | str] = {b"keytab": name, b"rcache": b"none:"}
+    mechs = [_KERBEROS, _SPNEGO]
+    credential = gss.acquire_cred_from(store, None, mechs=mechs, usage="accept").creds
+    gss.set_neg_mechs(credential, [_KERBEROS])
+    return credential

@@ -1,0 +1,115 @@
+"""The service principal names that tickets may be for, as somebody wrote them into a setting.
+
+What a ticket says in the clear is compared with them by us: never handed to libgssapi as a name,
+which it would look up in DNS, and whose alias it would then accept for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from authsrv.errors import ConfigError, WrongServiceError
+from authsrv.core.identity import split_principal
+from authsrv.core.settings import as_texts
+
+__all__ = ["ServiceNames"]
+
+_MAX_SHOWN = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceNames:
+    """One service principal name, or several, without realms; none for any.
+
+    Args:
+        names: Such as "HTTP/web.example.org". Class and host compare case-insensitively.
+
+    Raises:
+        ConfigError: A name is not of the form "HTTP/host".
+
+    Source: RFC 4120 section 6.2.1; MS-KILE section 3.3.5.1.1 (names compare without case).
+    """
+
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            kind, separator, host = name.partition("/")
+            if not (kind and separator and host) or "@" in name or not name.isprintable():
+                raise ConfigError(
+                    "a service principal name has the form HTTP/host, without a realm"
+                )
+
+    def __str__(self) -> str:
+        return " or ".join(self.names) or "any service"
+
+    @classmethod
+    def of_setting(cls, setting: object) -> ServiceNames:
+        """Take a setting: one name, several, or None for any.
+
+        Args:
+            setting: What was given.
+
+        Returns:
+            The names.
+
+        Raises:
+            ConfigError: It is none of these; an empty collection would mean any, and is refused.
+
+        Source: RFC 4120 section 6.2.1.
+        """
+        if setting is None:
+            return cls()
+        names = (setting,) if isinstance(setting, str) else as_texts(setting, "service")
+        if not names:
+            raise ConfigError("service names no service; leave it out to accept any")
+        return cls(names)
+
+    def covers(self, principal: str) -> bool:
+        """Tell whether a principal is one of the services.
+
+        Args:
+            principal: With or without its realm, which is not compared.
+
+        Returns:
+            True for any where no service was named.
+
+        Source: MS-KILE section 3.3.5.1.1.
+        """
+        if not self.names:
+            return True
+        service = split_principal(principal)[0].casefold()
+        return any(service == name.casefold() for name in self.names)
+
+    def check_claim(self, principal: str) -> None:
+        """Refuse a ticket that says that it is for another service.
+
+        Nothing proves what it says: all services of an account share one key. It keeps out honest
+        clients of another service, and tells them why.
+
+        Args:
+            principal: What the ticket's clear text says, with its realm.
+
+        Raises:
+            WrongServiceError: It is another service; the cause names both.
+
+        Source: RFC 4120 section 3.2.3.
+        """
+        if not self.covers(principal):
+            raise WrongServiceError(
+                f"the ticket is for {principal[:_MAX_SHOWN]}; this service is {self}"
+            )
+
+    def of(self, principals: Iterable[str]) -> tuple[str, ...]:
+        """Choose those principals that are one of the services.
+
+        Args:
+            principals: With their realms.
+
+        Returns:
+            Those that are, in their order.
+
+        Source: MS-KILE section 3.3.5.1.1.
+        """
+        return tuple(filter(self.covers, principals))

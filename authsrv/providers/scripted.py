@@ -1,0 +1,232 @@
+"""The shipped fake: a security package that follows a script.
+
+It produces every status, delay and fault, without a realm, a key or a client. It is kept honest by
+the same conformance kit as the real packages.
+
+    package = ScriptedPackage([Continue(b"challenge"), Established(ALICE, b"done")])
+
+Each context plays the script from its beginning: the first token gets the first act, and so on.
+An act is a result to answer, an exception to raise, or a callable that takes the token and returns
+one of these. `Delay(0.2, act)` blocks its thread first, as a slow package does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from authsrv.core.attributes import ContextAttribute, NegotiationInfo, PackageInfo, attribute_of
+from authsrv.errors import InvalidTokenError, StateError
+from authsrv.core.identity import Identity
+from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.core.results import (
+    CompleteAndContinue,
+    CompleteNeeded,
+    Established,
+    Refused,
+    Result,
+)
+from authsrv.core.role import Role
+
+__all__ = ["ALICE", "Act", "Delay", "ScriptedContext", "ScriptedPackage"]
+
+ALICE = Identity(principal="alice@AUTHSRV.TEST", mechanism="scripted")
+"""An identity for scripts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """An act that blocks its thread before another act.
+
+    Args:
+        seconds: How long. `release` of the package ends all delays early.
+        act: What comes then.
+
+    Source: authsrv design section 3 (packages/scripted).
+    """
+
+    seconds: float
+    act: Act
+
+
+Act = Result | Exception | Delay | Callable[[bytes], "Act"]
+"""One line of a script."""
+
+
+class ScriptedPackage:
+    """A security package that plays a script for every context.
+
+    Args:
+        script: The acts, one for each token. A further one for CompleteAuthToken follows every act
+            that asks for it.
+        fault: What `check` raises, to play a package that cannot work.
+
+    Source: authsrv design section 3 (packages/scripted).
+    """
+
+    name = "scripted"
+
+    def __init__(
+        self, script: Sequence[Act] = (Established(ALICE),), *, fault: Exception | None = None
+    ) -> None:
+        self._script = tuple(script)
+        self._fault = fault
+        self._guard = threading.Lock()
+        self._released = threading.Event()
+        self.created = 0
+        self.deleted = 0
+
+    def __repr__(self) -> str:
+        return f"<ScriptedPackage {self.open_contexts} contexts open>"
+
+    @property
+    def open_contexts(self) -> int:
+        """How many contexts were created and not deleted; what a test of leaks looks at.
+
+        Source: SSPI DeleteSecurityContext.
+        """
+        with self._guard:
+            return self.created - self.deleted
+
+    def create_context(self, request: ContextRequest) -> ScriptedContext:
+        """Begin a context; see SecurityPackage.
+
+        Source: SSPI AcceptSecurityContext, first call.
+        """
+        with self._guard:
+            self.created += 1
+        return ScriptedContext(self, self._script)
+
+    def create_initiator(self, request: InitiatorRequest) -> ScriptedContext:
+        """Begin a context of a client; see InitiatorPackage.
+
+        Source: SSPI InitializeSecurityContext, first call.
+        """
+        with self._guard:
+            self.created += 1
+        return ScriptedContext(self, self._script, Role.INITIATOR)
+
+    def check(self) -> None:
+        """Raise the fault that was given, if one was; see SecurityPackage.
+
+        Raises:
+            Exception: The fault.
+
+        Source: authsrv design decision 7.
+        """
+        if self._fault is not None:
+            raise self._fault
+
+    def release(self) -> None:
+        """End all delays, those to come included.
+
+        Source: authsrv design section 3 (packages/scripted).
+        """
+        self._released.set()
+
+    def wait(self, seconds: float) -> None:
+        """Block the calling thread, until `release` at the latest.
+
+        Args:
+            seconds: How long.
+
+        Source: authsrv design section 3 (packages/scripted).
+        """
+        self._released.wait(seconds)
+
+    def count_deletion(self) -> None:
+        """Note that a context was deleted; its context calls it.
+
+        Source: SSPI DeleteSecurityContext.
+        """
+        with self._guard:
+            self.deleted += 1
+
+
+class ScriptedContext:
+    """One run of a script.
+
+    Args:
+        package: The package.
+        script: Its acts.
+        role: Which side it plays; an initiator's first step has no token.
+
+    Source: authsrv design section 3 (packages/scripted).
+    """
+
+    __slots__ = ("_asks_completion", "_deleted", "_identity", "_package", "_script", "_speaks")
+
+    def __init__(
+        self, package: ScriptedPackage, script: Sequence[Act], role: Role = Role.ACCEPTOR
+    ) -> None:
+        self._package = package
+        self._speaks = role is Role.INITIATOR
+        self._script = list(script)
+        self._asks_completion = False
+        self._deleted = False
+        self._identity: Identity | None = None
+
+    def step(self, token: bytes) -> Result:
+        """Play the next act; see SecurityContext.
+
+        Source: SSPI AcceptSecurityContext.
+        """
+        if not token and not self._speaks:
+            return Refused(InvalidTokenError("the token is empty"))
+        self._speaks = False
+        return self._play(token)
+
+    def complete(self) -> Result:
+        """Play the act of CompleteAuthToken; see SecurityContext.
+
+        Source: SSPI CompleteAuthToken.
+        """
+        if not self._asks_completion:
+            return Refused(StateError("nothing asked for CompleteAuthToken"))
+        return self._play(b"")
+
+    def query(self, attribute: ContextAttribute) -> object:
+        """Tell what the identity of the script knows; see SecurityContext.
+
+        Raises:
+            StateError: The context is not established, or deleted.
+            UnsupportedFunctionError: The script has no such attribute.
+
+        Source: SSPI QueryContextAttributes.
+        """
+        if self._identity is None or self._deleted:
+            raise StateError("only an established context has attributes")
+        if attribute is ContextAttribute.NEGOTIATION_INFO:
+            return NegotiationInfo(PackageInfo("scripted"))
+        return attribute_of(self._identity, attribute)
+
+    def delete(self) -> None:
+        """Count the deletion, once; see SecurityContext.
+
+        Source: SSPI DeleteSecurityContext.
+        """
+        if not self._deleted:
+            self._deleted = True
+            self._package.count_deletion()
+
+    def _play(self, token: bytes) -> Result:
+        if self._deleted or not self._script:
+            return Refused(InvalidTokenError("the script has no act for this token"))
+        result = self._perform(self._script.pop(0), token)
+        self._asks_completion = isinstance(result, CompleteNeeded | CompleteAndContinue)
+        if isinstance(result, Established):
+            self._identity = result.identity
+        return result
+
+    def _perform(self, act: Act, token: bytes) -> Result:
+        while True:
+            if isinstance(act, Delay):
+                self._package.wait(act.seconds)
+                act = act.act
+            elif isinstance(act, Exception):
+                raise act
+            elif callable(act):
+                act = act(token)
+            else:
+                return act

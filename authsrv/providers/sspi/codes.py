@@ -1,0 +1,109 @@
+"""What SSPI's fatal codes mean: whose fault they are, and the cause in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from authsrv.core.outcome import Disposition, disposition
+from authsrv.errors import (
+    AuthorityError,
+    AuthsrvError,
+    BadBindingsError,
+    ClockSkewError,
+    DeniedError,
+    InvalidTokenError,
+    LogonDeniedError,
+    MechanismError,
+    MutualAuthenticationError,
+    NoCredentialError,
+    OverloadedError,
+    PackageFaultError,
+    StateError,
+    TargetUnknownError,
+    TicketExpiredError,
+    UnavailableError,
+    UnexpectedTokenError,
+    UnsupportedFunctionError,
+    WrongServiceError,
+)
+from authsrv.core.status import SecurityStatus, WindowsCode, from_windows
+
+__all__ = ["error_from_native", "error_from_windows"]
+
+_S = SecurityStatus
+
+_CAUSES: Mapping[SecurityStatus, tuple[type[AuthsrvError], str]] = MappingProxyType(
+    {
+        _S.SEC_E_INVALID_TOKEN: (InvalidTokenError, "SSPI cannot read the token"),
+        _S.SEC_E_LOGON_DENIED: (LogonDeniedError, "SSPI denies the logon"),
+        _S.SEC_E_OUT_OF_SEQUENCE: (UnexpectedTokenError, "SSPI expects another token"),
+        _S.SEC_E_BAD_BINDINGS: (BadBindingsError, "the channel bindings differ"),
+        _S.SEC_E_TIME_SKEW: (ClockSkewError, "the clocks differ by too much"),
+        _S.SEC_E_CONTEXT_EXPIRED: (TicketExpiredError, "the ticket or the context has expired"),
+        _S.SEC_E_WRONG_PRINCIPAL: (WrongServiceError, "the token is for another principal"),
+        _S.SEC_E_SECPKG_NOT_FOUND: (MechanismError, "SSPI has no package for the token"),
+        _S.SEC_E_MUTUAL_AUTH_FAILED: (
+            MutualAuthenticationError,
+            "the server did not prove who it is",
+        ),
+        _S.SEC_E_NO_CREDENTIALS: (NoCredentialError, "SSPI has no credential to use"),
+        _S.SEC_E_TARGET_UNKNOWN: (TargetUnknownError, "nobody knows the service"),
+        _S.SEC_E_NO_AUTHENTICATING_AUTHORITY: (AuthorityError, "no authority answers"),
+        _S.SEC_E_INSUFFICIENT_MEMORY: (OverloadedError, "SSPI has no memory left"),
+        _S.SEC_E_INVALID_HANDLE: (StateError, "SSPI does not know the handle"),
+        _S.SEC_E_UNSUPPORTED_FUNCTION: (UnsupportedFunctionError, "SSPI cannot do this"),
+    }
+)
+# What sspi-rs and Wine answer to tokens that were cut off or altered, too.
+_BLAMED_ON_THE_TOKEN = frozenset({_S.SEC_E_INTERNAL_ERROR, _S.SEC_E_INVALID_PARAMETER})
+_FAMILIES: Mapping[Disposition, type[AuthsrvError]] = MappingProxyType(
+    {
+        Disposition.BROKEN: InvalidTokenError,
+        Disposition.DENIED: DeniedError,
+        Disposition.UNAVAILABLE: UnavailableError,
+    }
+)
+
+
+def error_from_windows(code: int) -> AuthsrvError:
+    """Make the error of a code that an SSPI function ended with.
+
+    Args:
+        code: The code, signed or unsigned.
+
+    Returns:
+        The error, with the status and the native code; a code that is not SSPI's is
+        SEC_E_INTERNAL_ERROR, and stays in `native`.
+
+    Source: winerror.h; SSPI AcceptSecurityContext, fatal error codes.
+    """
+    report = from_windows(code)
+    native = report.native
+    number = native.value if isinstance(native, WindowsCode) else 0
+    known = _CAUSES.get(report.status)
+    if number in _BLAMED_ON_THE_TOKEN:
+        known = InvalidTokenError, "SSPI fails over the token"
+    if known is None:
+        family = _FAMILIES.get(disposition(report.status), PackageFaultError)
+        known = family, "SSPI ends the call"
+    kind, words = known
+    cause = f"{words} ({report.status.name}, 0x{number:08X})"
+    return kind(cause, status=report.status, native=native)
+
+
+def error_from_native(failed: Exception) -> AuthsrvError:
+    """Make the error of an exception that sspilib raised. Its text, which is SSPI's, is left out.
+
+    Args:
+        failed: A WindowsError of sspilib or of Python, or whatever else was raised.
+
+    Returns:
+        The error of its code; PackageFaultError where it has none that fits in 32 bits.
+
+    Source: sspilib, WindowsError; winerror.h.
+    """
+    code = getattr(failed, "winerror", None)
+    if not isinstance(code, int) or not -0x8000_0000 <= code <= 0xFFFF_FFFF:
+        return PackageFaultError(f"SSPI raised {type(failed).__name__}")
+    return error_from_windows(code)

@@ -1,0 +1,480 @@
+"""Causes that no answer of MIT's acceptor names: each one with the real thing that leads to it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import gssapi.raw as gss
+import pytest
+from initiators import (
+    DCE,
+    INTEGRITY,
+    KERBEROS_MECH,
+    MUTUAL,
+    SPNEGO_MECH,
+    fresh_token,
+    kerberos_token,
+)
+from tickets import (
+    edited,
+    flagged_invalid,
+    in_field,
+    with_another_pac,
+    with_authenticator,
+    with_bad_checksum,
+    with_broken_pac,
+    with_content,
+)
+
+from authsrv.devrealm import EncryptionType, Realm
+from authsrv.errors import (
+    AuthsrvError,
+    EncryptionTypeError,
+    InvalidTokenError,
+    LogonDeniedError,
+    ReplayCacheError,
+    ReplayError,
+    UnknownCauseError,
+)
+from authsrv.providers.kerberos import request_probe
+from authsrv.providers.gssapi.diagnosis import diagnose
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.replay import MITReplayCache, ProcessReplayCache
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.testing.handshakes import open_context
+
+ACCEPTING = Path(__file__).with_name("accepting.py")
+
+# A client that asks for no mutual authentication gets no KRB-ERROR: MIT tells us nothing of it.
+each_client = pytest.mark.parametrize(
+    "flags", [[MUTUAL], [INTEGRITY]], ids=["mutual", "not mutual"]
+)
+
+
+def ask(package: GssapiPackage, token: bytes) -> Result:
+    with open_context(package) as context:
+        return context.step(token)
+
+
+def refusal(package: GssapiPackage, token: bytes) -> AuthsrvError:
+    result = ask(package, token)
+    assert isinstance(result, Refused), result
+    return result.error
+
+
+@pytest.fixture
+def package(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiPackage:
+    return GssapiPackage(kerberos_keytab)
+
+
+def reconfigure(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
+    """Let libkrb5 read one more file before that of the realm."""
+    extra = folder / "extra.conf"
+    extra.write_text(text)
+    monkeypatch.setenv("KRB5_CONFIG", f"{extra}:{os.environ['KRB5_CONFIG']}")
+
+
+@each_client
+def test_an_encryption_type_that_krb5_conf_does_not_permit(
+    kerberos_realm: Realm,
+    kerberos_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    flags: list[object],
+) -> None:
+    service = f"HTTP/rc4-{MUTUAL in flags:d}.test"
+    kerberos_realm.add_service(service)
+    kerberos_realm.rotate_key(service, enctypes=[EncryptionType("arcfour-hmac")])
+    package = GssapiPackage(kerberos_realm.write_keytab(tmp_path / "rc4", [service]))
+    tokens = [fresh_token(service.replace("/", "@"), flags=flags) for _ in range(2)]
+    assert isinstance(ask(package, tokens[0]), Established)
+    reconfigure(monkeypatch, tmp_path, "[libdefaults]\n permitted_enctypes = aes256-cts\n")
+    error = refusal(package, tokens[1])
+    assert isinstance(error, EncryptionTypeError)
+    assert error.cause.endswith("does not permit rc4-hmac, which the request needs")
+
+
+def test_a_name_in_a_setting_never_goes_through_dns(
+    kerberos_realm: Realm,
+    kerberos_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    numeric_service: str,
+) -> None:
+    """libkrb5 would make it HTTP/localhost, by /etc/hosts, and find no key for that."""
+    keytab = kerberos_realm.write_keytab(tmp_path / "keytab", [numeric_service])
+    token = fresh_token("HTTP@127.0.0.1")
+    aliases = "[libdefaults]\n dns_canonicalize_hostname = true\n rdns = true\n"
+    reconfigure(monkeypatch, tmp_path, aliases)
+    assert socket.getnameinfo(("127.0.0.1", 0), socket.NI_NAMEREQD)[0] == "localhost"
+    package = GssapiPackage(keytab, service=numeric_service)
+    package.check()
+    assert isinstance(ask(package, token), Established)
+
+
+@each_client
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [(flagged_invalid, "the ticket is flagged invalid"), (with_broken_pac, "PAC is broken")],
+)
+def test_what_is_wrong_inside_a_ticket(
+    package: GssapiPackage, flags: list[object], edit: Callable[[bytes], bytes], told: str
+) -> None:
+    token = edited(fresh_token(flags=flags), package.keytab.snapshot(), edit)
+    error = refusal(package, token)
+    assert isinstance(error, LogonDeniedError)
+    assert told in error.cause
+
+
+# RFC 4120 section 5.5.1: the fields of an authenticator, as whoever has a ticket may fill them.
+INSIDE_AUTHENTICATORS = {
+    "another version": (0, 1, b"\x04", InvalidTokenError, "the Kerberos token is malformed"),
+    "another realm": (1, 1, b"OTHER", LogonDeniedError, "names another client than its ticket"),
+    "no name that prints": (2, -1, b"\xff", LogonDeniedError, "names another client than its"),
+    "a short checksum": (3, -1, bytes(23), InvalidTokenError, "no room for channel bindings"),
+    "an unknown subkey": (6, 3, b"\x63", EncryptionTypeError, "not permit enctype 99, which the"),
+}
+
+
+@each_client
+@pytest.mark.parametrize("inside", INSIDE_AUTHENTICATORS.values(), ids=INSIDE_AUTHENTICATORS)
+def test_what_is_wrong_inside_an_authenticator(
+    package: GssapiPackage,
+    flags: list[object],
+    inside: tuple[int, int, bytes, type[AuthsrvError], str],
+) -> None:
+    field, element, content, kind, told = inside
+    edit = in_field(field, element, content)
+    error = refusal(
+        package, with_authenticator(fresh_token(flags=flags), package.keytab.snapshot(), edit)
+    )
+    assert type(error) is kind, error
+    assert told in error.cause
+
+
+@each_client
+def test_a_ticket_for_an_alias_of_the_service_is_looked_into_all_the_same(
+    package: GssapiPackage, flags: list[object]
+) -> None:
+    """The keytab has the key by another name, as one of Active Directory may."""
+    alias = [fresh_token(flags=flags).replace(b"localhost", b"localhoax") for _ in range(2)]
+    assert isinstance(ask(package, alias[0]), Established)
+    error = refusal(package, edited(alias[1], package.keytab.snapshot(), flagged_invalid))
+    assert isinstance(error, LogonDeniedError)
+    assert "flagged invalid" in error.cause
+
+
+def test_a_pac_with_a_wrong_signature_is_no_reason_for_libkrb5(
+    kerberos_environment: dict[str, str], kerberos_keytab: Path
+) -> None:
+    """It lets the client in; nobody vouches for what stands in the PAC, as krb5 1.21 says."""
+    wanted = "urn:mspac:client-info"
+    package = GssapiPackage(kerberos_keytab, name_attributes=[wanted])
+    token = edited(fresh_token(), package.keytab.snapshot(), with_another_pac)
+    result = ask(package, token)
+    assert isinstance(result, Established)
+    assert result.identity.principal == "alice@AUTHSRV.TEST"
+    assert wanted not in result.identity.name_attributes
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[tuple[Realm, Realm, Realm]]:
+    """A.TEST is trusted by B.TEST, and that by C.TEST, whose KDC leaves it to the service."""
+    lenient = "[realms]\n C.TEST = {\n  reject_bad_transit = false\n }\n"
+    with ExitStack() as stack:
+        a, b = (stack.enter_context(Realm(name, services=())) for name in ("A.TEST", "B.TEST"))
+        c = stack.enter_context(Realm("C.TEST", users=(), configuration=lenient))
+        b.trust(a)
+        c.trust(b)
+        yield a, b, c
+
+
+def crossing(realms: tuple[Realm, Realm, Realm], flags: list[object]) -> bytes:
+    """A token of a user of the first realm for the last one's service, by way of the second."""
+    a, b, c = realms
+    kdcs = "".join(
+        f" {realm.name} = {{\n  kdc = 127.0.0.1:{realm._running.port}\n }}\n" for realm in (b, c)
+    )
+    a.configure(f"[realms]\n{kdcs}[capaths]\n A.TEST = {{\n  C.TEST = B.TEST\n }}\n")
+    cache = a.login("alice")
+    name = gss.import_name(b"HTTP/localhost@C.TEST", gss.NameType.kerberos_principal)
+    store = {b"ccache": f"FILE:{cache}".encode()}
+    mechs = [KERBEROS_MECH, SPNEGO_MECH]
+    credential = gss.acquire_cred_from(store, None, mechs=mechs, usage="initiate").creds
+    token = gss.init_sec_context(name, credential, mech=SPNEGO_MECH, flags=flags).token
+    assert token is not None
+    return token
+
+
+@each_client
+@pytest.mark.parametrize("trusted", ["trusted", "not trusted"])
+def test_a_path_of_realms_that_is_not_trusted(
+    chain: tuple[Realm, Realm, Realm],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    flags: list[object],
+    trusted: str,
+) -> None:
+    for name, value in chain[0].environment("alice").items():
+        monkeypatch.setenv(name, value)
+    token = crossing(chain, flags)
+    package = GssapiPackage(chain[2].keytab)
+    # The acceptor is in the last realm.
+    monkeypatch.setenv("KRB5_CONFIG", str(chain[2].keytab.with_name("krb5.conf")))
+    if trusted == "trusted":
+        reconfigure(monkeypatch, tmp_path, "[capaths]\n A.TEST = {\n  C.TEST = B.TEST\n }\n")
+        assert isinstance(ask(package, token), Established)
+        return
+    error = refusal(package, token)
+    assert isinstance(error, LogonDeniedError)
+    assert error.cause == (
+        "the path of realms from alice@A.TEST to C.TEST is not trusted: "
+        "capaths in krb5.conf say which are"
+    )
+
+
+# A file system of one page, which is taken.
+FULL = """
+mount -t tmpfs -o size=4k tmpfs "$1" && head -c 4096 /dev/zero > "$1/all" && shift && exec "$@"
+"""
+
+
+class TestReplayCache:
+    @each_client
+    @pytest.mark.parametrize("name", ["/nowhere/cache", "/dev/full"])
+    def test_that_cannot_be_used_is_the_servers_fault(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        flags: list[object],
+        name: str,
+    ) -> None:
+        package = GssapiPackage(kerberos_keytab, replay=MITReplayCache(f"file2:{name}"))
+        error = refusal(package, fresh_token(flags=flags))
+        assert isinstance(error, ReplayCacheError), error
+
+    @each_client
+    def test_that_works_is_not_blamed_for_a_replay(
+        self, package: GssapiPackage, flags: list[object]
+    ) -> None:
+        token = fresh_token(flags=flags)
+        assert isinstance(ask(package, token), Established)
+        for _ in range(2):
+            error = refusal(package, token)
+            assert isinstance(error, ReplayError)
+            assert error.cause == "the ticket's authenticator was used before"
+
+    @pytest.mark.parametrize("options", ["0400000000", "00", "000000000000", "0018000001"])
+    def test_that_works_is_not_blamed_whatever_the_options_of_the_request(
+        self, package: GssapiPackage, options: str
+    ) -> None:
+        """Found by mutation: odd bits and octets, and nothing that asks for an answer."""
+        token = fresh_token(flags=[INTEGRITY])
+        # RFC 4120 section 5.5.1: a BIT STRING whose first octet counts bits that are unused.
+        odd = with_content(token, bytes(5), bytes.fromhex(options))
+        assert isinstance(ask(package, token), Established)
+        assert isinstance(refusal(package, odd), ReplayError)
+
+    def test_that_works_is_not_blamed_for_a_replay_without_a_frame(
+        self, package: GssapiPackage
+    ) -> None:
+        """As the tokens of DCE are."""
+        token = kerberos_token(flags=[MUTUAL, DCE])
+        assert token[0] == 0x6E
+        assert isinstance(ask(package, token), Continue)
+        assert isinstance(refusal(package, token), ReplayError)
+
+    def test_that_does_not_tell_what_it_is_about_is_not_blamed_either(
+        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Should ever a request be accepted that cannot be made to ask for an answer."""
+        monkeypatch.setattr(request_probe, "_demanding_answer", lambda token: token)
+        token = fresh_token(flags=[INTEGRITY])
+        assert isinstance(ask(package, token), Established)
+        error = refusal(package, token)
+        assert isinstance(error, UnknownCauseError)
+        assert "the authenticator was used before, or the cache is full" in error.cause
+
+    def test_that_came_right_in_the_meantime_is_not_blamed(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        folder = tmp_path / "absent"
+
+        def diagnose_later(*case: Any) -> AuthsrvError:
+            folder.mkdir()
+            return diagnose(*case)
+
+        monkeypatch.setattr("authsrv.providers.gssapi.acceptor.diagnose", diagnose_later)
+        cache = MITReplayCache(f"file2:{folder}/cache")
+        error = refusal(GssapiPackage(kerberos_keytab, replay=cache), fresh_token())
+        assert isinstance(error, UnknownCauseError)
+        assert error.cause.startswith("the ticket was refused once, and is good now: ")
+
+    def test_that_belongs_to_another_user_is_told_at_start(
+        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """libkrb5 uses no such file; somebody else may have put it there."""
+        monkeypatch.setenv("KRB5RCACHEDIR", str(tmp_path))
+        owner = os.geteuid()
+        (tmp_path / f"krb5_{owner + 1}.rcache2").touch(mode=0o666)
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+        with pytest.raises(ReplayCacheError, match=rf"belongs to another user \(uid {owner}\)"):
+            package.check()
+
+    @pytest.mark.parametrize("default", ["default", "named"])
+    def test_that_cannot_be_written_is_told_at_start(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        default: str,
+    ) -> None:
+        absent = tmp_path / "absent"
+        monkeypatch.setenv("KRB5RCACHEDIR", str(absent))
+        name = "dfl:" if default == "default" else f"file2:{absent}/cache"
+        package = GssapiPackage(kerberos_keytab, replay=MITReplayCache(name))
+        with pytest.raises(ReplayCacheError, match="cannot be opened for writing: No such file"):
+            package.check()
+        absent.mkdir()
+        package.check()
+        assert isinstance(ask(package, fresh_token(flags=[INTEGRITY])), Established)
+
+    def test_is_where_libkrb5_has_it(
+        self,
+        package: GssapiPackage,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        """KRB5RCACHEDIR, then TMPDIR: what the start looks at is what libkrb5 writes to."""
+        monkeypatch.delenv("KRB5RCACHEDIR")
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        package.check()
+        (file,) = tmp_path.glob("krb5_*.rcache2")
+        assert file.stat().st_size == 0
+        assert isinstance(ask(package, fresh_token()), Established)
+        assert file.stat().st_size > 0
+        assert list(tmp_path.glob("krb5_*")) == [file]
+
+    def test_that_is_a_link_is_refused_as_libkrb5_does(
+        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("KRB5RCACHEDIR", str(tmp_path))
+        (tmp_path / f"krb5_{os.geteuid()}.rcache2").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(ReplayCacheError):
+            package.check()
+        assert isinstance(refusal(package, fresh_token()), ReplayCacheError)
+
+    @each_client
+    def test_on_a_full_disk_is_told_at_start_and_with_each_refusal(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        tmp_path: Path,
+        flags: list[object],
+    ) -> None:
+        shell = ["unshare", "-r", "-m", "sh", "-c", FULL, "sh", tmp_path]
+        done = subprocess.run(
+            [*shell, sys.executable, ACCEPTING, kerberos_keytab, f"file2:{tmp_path}/cache"],
+            input=base64.b64encode(fresh_token(flags=flags)).decode(),
+            capture_output=True,
+            text=True,
+        )
+        cause = f"the disk of the replay cache {tmp_path}/cache is full"
+        assert done.stdout.splitlines() == [cause, "replay-cache"], done.stderr
+
+    def test_in_memory_of_the_process_has_nothing_to_check(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        GssapiPackage(kerberos_keytab, replay=ProcessReplayCache()).check()
+
+
+@each_client
+def test_what_libgssapi_alone_refuses_is_unknown_and_no_fault_of_the_replay_cache(
+    package: GssapiPackage, flags: list[object]
+) -> None:
+    """The authenticator's checksum, which libkrb5 leaves to libgssapi."""
+    token = with_authenticator(
+        fresh_token(flags=flags), package.keytab.snapshot(), with_bad_checksum
+    )
+    error = refusal(package, token)
+    assert isinstance(error, UnknownCauseError)
+    assert re.fullmatch(
+        r"libgssapi refuses what libkrb5 finds no fault in \(GSS major 0x\w+, minor 0x\w+\): "
+        "key, times, signatures and encryption types are good, and it is no replay",
+        error.cause,
+    ), error.cause
+
+
+def test_what_nothing_shows_is_unknown_and_has_libkrb5s_code(
+    package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that is none of Kerberos, with the one that is looked for held to be away."""
+    token = edited(fresh_token(flags=[INTEGRITY]), package.keytab.snapshot(), with_broken_pac)
+    monkeypatch.setattr("authsrv.providers.gssapi.diagnosis.can_read_pac", lambda pac: True)
+    error = refusal(package, token)
+    assert isinstance(error, UnknownCauseError)
+    assert error.cause == (
+        "libkrb5's code is 22; ticket and authenticator open with our key, and no PAC is broken"
+    )
+
+
+def test_an_encryption_type_is_not_blamed_where_nothing_shows_that_it_is_not_permitted(
+    package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authsrv.providers.gssapi.diagnosis.permitted_enctypes", lambda: None)
+    unknown_subkey = in_field(6, 3, b"\x63")
+    token = with_authenticator(fresh_token(), package.keytab.snapshot(), unknown_subkey)
+    error = refusal(package, token)
+    assert isinstance(error, UnknownCauseError)
+    assert error.cause.startswith("libkrb5's code is -1765328148; ")
+
+
+def test_where_libkrb5_cannot_be_asked_the_cause_is_unknown(
+    package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> None:
+        raise OSError
+
+    monkeypatch.setattr(request_probe, "load_libkrb5", absent)
+    token = edited(fresh_token(flags=[INTEGRITY]), package.keytab.snapshot(), flagged_invalid)
+    error = refusal(package, token)
+    assert isinstance(error, UnknownCauseError)
+
+
+# A root file system that nobody can write to but in one folder, and a user without a passwd entry.
+BARE = """
+mount --bind "$1" "$1" && mount -o remount,bind,ro / && cd / && shift &&
+! touch "$PWD/written" 2>/dev/null &&
+exec unshare --user --map-user=54321 env --unset HOME --unset TMPDIR "$@"
+"""
+
+
+@each_client
+def test_nothing_is_needed_but_a_keytab_and_the_folder_of_the_replay_cache(
+    kerberos_environment: dict[str, str], kerberos_keytab: Path, tmp_path: Path, flags: list[object]
+) -> None:
+    token = base64.b64encode(fresh_token(flags=flags)).decode()
+    shell = ["unshare", "-r", "-m", "sh", "-c", BARE, "sh"]
+    done = subprocess.run(
+        [*shell, tmp_path, sys.executable, ACCEPTING, kerberos_keytab, "dfl:"],
+        env={**os.environ, "KRB5RCACHEDIR": str(tmp_path)},
+        input=f"{token}\n{token}\n",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == ["ready", "alice@AUTHSRV.TEST", "replay"], done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["krb5_54321.rcache2"]

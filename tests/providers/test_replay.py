@@ -1,0 +1,518 @@
+"""Replay protection: both implementations, in one process and between several."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from initiators import LateInitiator, fresh_token, kerberos_token, rewrapped
+
+from authsrv.errors import ConfigError, InvalidTokenError, ReplayCacheError, ReplayError
+from authsrv.providers import replay as replay_module
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.spnego import Leg, read_first, read_next
+from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.replay import (
+    MITReplayCache,
+    ProcessReplayCache,
+    ReplayProtection,
+)
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.testing.handshakes import Recorder, establish, open_context
+from authsrv.codecs.inspect import authenticator_ciphertext
+from authsrv.codecs.spnego import (
+    KERBEROS,
+    MS_KERBEROS,
+    NEGOEX,
+    NTLM,
+    NegState,
+    build_neg_token_init,
+    build_neg_token_resp,
+    unwrap_spnego,
+)
+
+ACCEPTING = Path(__file__).with_name("accepting.py")
+SHELLS = ("raw", "as sent", "MS-Kerberos first", "MS-Kerberos alone", "one more mechanism")
+
+
+class Clock:
+    """The time, told by the test."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def accept(package: GssapiPackage, *tokens: bytes) -> Result:
+    with open_context(package) as context:
+        for token in tokens:
+            result = context.step(token)
+        return result
+
+
+def demand_replay(result: Result) -> None:
+    assert isinstance(result, Refused), result
+    assert isinstance(result.error, ReplayError), result.error
+
+
+@pytest.fixture(scope="session")
+def shared_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("replay") / "cache"
+
+
+@pytest.fixture(params=["default", "file2", "in memory", "process"])
+def cache(request: pytest.FixtureRequest, shared_file: Path) -> ReplayProtection:
+    makers: dict[str, Callable[[], ReplayProtection]] = {
+        "default": MITReplayCache,
+        "file2": lambda: MITReplayCache(f"file2:{shared_file}"),
+        "in memory": lambda: MITReplayCache.in_memory(f"test-{os.getpid()}"),
+        "process": ProcessReplayCache,
+    }
+    return makers[request.param]()
+
+
+@pytest.fixture
+def package(
+    kerberos_environment: dict[str, str], kerberos_keytab: Path, cache: ReplayProtection
+) -> GssapiPackage:
+    return GssapiPackage(kerberos_keytab, replay=cache)
+
+
+class TestEveryImplementation:
+    def test_refuses_a_token_the_second_time(self, package: GssapiPackage) -> None:
+        token = fresh_token()
+        assert isinstance(accept(package, token), Established)
+        demand_replay(accept(package, token))
+
+    @pytest.mark.parametrize("first", SHELLS)
+    def test_refuses_the_same_request_in_every_other_shell(
+        self, package: GssapiPackage, first: str
+    ) -> None:
+        shells = rewrapped(fresh_token())
+        assert set(shells) == set(SHELLS)
+        assert isinstance(accept(package, shells[first]), Established)
+        for shell, token in shells.items():
+            demand_replay(accept(package, token)), shell
+
+    def test_refuses_it_in_the_second_leg_of_a_negotiation(self, package: GssapiPackage) -> None:
+        token = fresh_token()
+        assert isinstance(accept(package, token), Established)
+        offer = build_neg_token_init([NEGOEX, KERBEROS])
+        again = build_neg_token_resp(
+            NegState.ACCEPT_INCOMPLETE, response_token=unwrap_spnego(token)
+        )
+        result = accept(package, offer, again)
+        # MIT's cache sees it at once, ours when the negotiation would end.
+        if isinstance(result, Continue):
+            assert isinstance(package.replay, ProcessReplayCache)
+        else:
+            demand_replay(result)
+
+    def test_refuses_it_with_any_byte_changed(self, package: GssapiPackage) -> None:
+        token = kerberos_token()
+        assert isinstance(accept(package, token), Established)
+        for at in range(len(token)):
+            altered = token[:at] + bytes((token[at] ^ 0x01,)) + token[at + 1 :]
+            assert not isinstance(accept(package, altered), Established), at
+
+    def test_accepts_different_tokens_of_one_client(self, package: GssapiPackage) -> None:
+        for _ in range(20):
+            assert isinstance(accept(package, fresh_token()), Established)
+
+    def test_of_many_that_come_at_once_one_gets_in(self, package: GssapiPackage) -> None:
+        token = fresh_token()
+        with ThreadPoolExecutor(8) as threads:
+            results = list(threads.map(lambda _: accept(package, token), range(32)))
+        assert sum(isinstance(result, Established) for result in results) == 1
+
+
+class TestTwoProcesses:
+    @pytest.fixture
+    def accepting(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+        with ExitStack() as stack:
+
+            def start(cache: str) -> subprocess.Popen[str]:
+                process = stack.enter_context(
+                    subprocess.Popen(
+                        [sys.executable, str(ACCEPTING), str(kerberos_keytab), cache],
+                        env={**os.environ, **kerberos_environment},
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        text=True,
+                    )
+                )
+                assert process.stdout is not None
+                assert process.stdout.readline() == "ready\n"
+                return process
+
+            yield start
+
+    @staticmethod
+    def race(processes: list[subprocess.Popen[str]], count: int) -> list[list[str]]:
+        """Give the same tokens to all processes at the same time; the answers by process."""
+        tokens = [fresh_token() for _ in range(count)]
+        lines = "".join(f"{base64.b64encode(token).decode()}\n" for token in tokens)
+        with ThreadPoolExecutor(len(processes)) as threads:
+            done = threads.map(lambda process: process.communicate(lines, timeout=60), processes)
+            return [answers.split("\n")[:-1] for answers, _ in done]
+
+    @pytest.mark.parametrize("place", ["dfl:", "file2:{}"])
+    def test_do_not_both_accept_one_token(
+        self,
+        accepting: Callable[[str], subprocess.Popen[str]],
+        place: str,
+        tmp_path: Path,
+    ) -> None:
+        cache = place.format(tmp_path / "cache")
+        one, other = self.race([accepting(cache), accepting(cache)], 100)
+        assert len(one) == len(other) == 100
+        for pair in zip(one, other, strict=True):
+            assert sorted(pair) == ["alice@AUTHSRV.TEST", "replay"]
+
+    def test_share_the_cache_in_memory_by_its_label(self) -> None:
+        label = f"shared-{os.getpid()}"
+        code = (
+            "from authsrv.providers.replay import MITReplayCache;"
+            f"print(MITReplayCache.in_memory({label!r}).name)"
+        )
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert told.stdout.strip() == MITReplayCache.in_memory(label).name
+
+    def test_each_accept_it_where_each_has_a_cache_of_its_own(
+        self, accepting: Callable[[str], subprocess.Popen[str]]
+    ) -> None:
+        """What the docstring of ProcessReplayCache warns of, and why it is not the default."""
+        one, other = self.race([accepting("process"), accepting("process")], 3)
+        assert one == other == ["alice@AUTHSRV.TEST"] * 3
+
+
+class TestSwitchingItOff:
+    """Nothing in the environment does; only a cache that is given to the package counts."""
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("KRB5RCACHENAME", "none:"),
+            ("KRB5RCACHETYPE", "none"),
+        ],
+    )
+    def test_a_variable_does_not(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        value: str,
+    ) -> None:
+        monkeypatch.setenv(name, value)
+        token = fresh_token()
+        assert isinstance(accept(GssapiPackage(kerberos_keytab), token), Established)
+        demand_replay(accept(GssapiPackage(kerberos_keytab), token))
+
+    def test_the_configuration_of_kerberos_does_not(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        more = tmp_path / "more.conf"
+        more.write_text("[libdefaults]\n default_rcache_name = none:\n")
+        monkeypatch.setenv("KRB5_CONFIG", f"{more}:{os.environ['KRB5_CONFIG']}")
+        token = fresh_token()
+        assert isinstance(accept(GssapiPackage(kerberos_keytab), token), Established)
+        demand_replay(accept(GssapiPackage(kerberos_keytab), token))
+
+    @pytest.mark.parametrize("name", ["none:", "none", "", "file2:relative", "memory:", "DFL:"])
+    def test_a_cache_of_that_name_does_not(self, name: str) -> None:
+        with pytest.raises(ConfigError, match="'dfl:' or 'file2:'"):
+            MITReplayCache(name)
+
+    def test_the_default_of_a_package_is_the_cache_that_processes_share(self) -> None:
+        assert GssapiPackage("/nowhere").replay == MITReplayCache("dfl:")
+
+
+class TestCacheOutOfOrder:
+    def check(self, package: GssapiPackage) -> None:
+        result = accept(package, fresh_token())
+        assert isinstance(result, Refused), result
+        assert isinstance(result.error, ReplayCacheError)
+        assert "replay cache" in result.error.cause
+
+    def test_a_folder_that_cannot_be_written_is_no_verdict_on_the_client(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        # Below a file there can be no folder, for root neither.
+        monkeypatch.setenv("KRB5RCACHEDIR", str(kerberos_keytab / "below"))
+        self.check(GssapiPackage(kerberos_keytab))
+
+    def test_a_device_that_is_full_is_no_verdict_on_the_client(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        self.check(GssapiPackage(kerberos_keytab, replay=MITReplayCache("file2:/dev/full")))
+
+    def test_a_cache_of_ours_that_is_full_is_no_verdict_on_the_client(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        package = GssapiPackage(kerberos_keytab, replay=ProcessReplayCache(max_entries=1))
+        token = fresh_token()
+        assert isinstance(accept(package, token), Established)
+        self.check(package)
+        demand_replay(accept(package, token))
+
+
+class TestProcessReplayCache:
+    def test_remembers_an_authenticator_once(self) -> None:
+        cache = ProcessReplayCache()
+        cache.claim(b"one")
+        cache.claim(b"other")
+        with pytest.raises(ReplayError, match="used before"):
+            cache.claim(b"one")
+        assert len(cache) == 2
+
+    def test_is_full_and_forgets_nothing(self) -> None:
+        clock = Clock()
+        cache = ProcessReplayCache(max_entries=3, clock=clock)
+        for number in range(3):
+            cache.claim(bytes((number,)))
+        clock.now = 599.9
+        for _ in range(2):
+            with pytest.raises(ReplayCacheError, match="full: 3 entries"):
+                cache.claim(b"one more")
+        for number in range(3):
+            with pytest.raises(ReplayError):
+                cache.claim(bytes((number,)))
+        assert len(cache) == 3
+
+    def test_has_room_again_when_the_oldest_has_expired(self) -> None:
+        clock = Clock()
+        cache = ProcessReplayCache(max_entries=2, clock=clock)
+        cache.claim(b"old")
+        clock.now = 100
+        cache.claim(b"young")
+        clock.now = 605
+        cache.claim(b"new")
+        with pytest.raises(ReplayCacheError):
+            cache.claim(b"newer")
+        with pytest.raises(ReplayError):
+            cache.claim(b"young")
+
+    @pytest.mark.parametrize("skew", [10.0, 300.0])
+    def test_keeps_an_entry_for_twice_the_clock_skew(self, skew: float) -> None:
+        clock = Clock()
+        cache = ProcessReplayCache(skew=lambda: skew, clock=clock)
+        cache.claim(b"one")
+        # MIT compares whole seconds, the last one included: it takes a token for up to 601 s.
+        clock.now = 2 * skew + 1
+        with pytest.raises(ReplayError):
+            cache.claim(b"one")
+        clock.now = 2 * skew + 5
+        cache.claim(b"one")
+
+    def test_a_refused_replay_does_not_prolong_the_entry(self) -> None:
+        clock = Clock()
+        cache = ProcessReplayCache(clock=clock)
+        cache.claim(b"one")
+        clock.now = 500
+        with pytest.raises(ReplayError):
+            cache.claim(b"one")
+        clock.now = 605
+        cache.claim(b"one")
+
+    def test_of_many_threads_one_wins(self) -> None:
+        cache = ProcessReplayCache()
+
+        def claim(_: int) -> bool:
+            try:
+                cache.claim(b"the one")
+            except ReplayError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as threads:
+            assert sum(threads.map(claim, range(200))) == 1
+
+    def test_switches_mits_own_off_and_shows_no_authenticator(self) -> None:
+        cache = ProcessReplayCache(max_entries=5)
+        cache.claim(b"\x00\x01secret authenticator")
+        assert cache.residual == b"none:"
+        assert repr(cache) == "<ProcessReplayCache 1 of 5>"
+
+    @pytest.mark.parametrize("wrong", [0, -1, "7", None, True, 1.5])
+    def test_without_room_it_is_not_made(self, wrong: Any) -> None:
+        with pytest.raises(ConfigError, match="max_entries must be"):
+            ProcessReplayCache(max_entries=wrong)
+
+    def test_protects_where_the_ticket_comes_in_a_later_leg(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        package = GssapiPackage(kerberos_keytab, replay=ProcessReplayCache())
+        recorder = Recorder(LateInitiator())
+        with open_context(package) as context:
+            establish(context, recorder)
+        assert len(recorder.tokens) == 3
+        demand_replay(accept(package, build_neg_token_init([KERBEROS], _ticket(recorder))))
+
+    def test_claims_nothing_for_a_token_that_was_refused(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        cache = ProcessReplayCache()
+        package = GssapiPackage(kerberos_keytab, replay=cache)
+        token = kerberos_token()
+        accept(package, token[:-1] + bytes((token[-1] ^ 1,)))
+        accept(package, b"garbage")
+        assert len(cache) == 0
+        assert isinstance(accept(package, token), Established)
+
+
+def _ticket(recorder: Recorder) -> bytes:
+    """The AP-REQ that a LateInitiator sent in its second leg."""
+    return unwrap_spnego(recorder.tokens[1])
+
+
+class TestKerberosPart:
+    def test_is_the_token_itself_where_it_is_raw(
+        self, kerberos_environment: dict[str, str]
+    ) -> None:
+        raw = kerberos_token()
+        assert read_first(raw).kerberos == raw
+
+    @pytest.mark.parametrize("first", [KERBEROS, MS_KERBEROS])
+    def test_is_what_the_first_mechanism_says(self, first: str) -> None:
+        assert read_first(build_neg_token_init([first, NTLM], b"inner")).kerberos == b"inner"
+
+    @pytest.mark.parametrize("first", [NTLM, NEGOEX, "1.2.3"])
+    def test_is_nothing_where_the_first_mechanism_is_another(self, first: str) -> None:
+        assert read_first(build_neg_token_init([first, KERBEROS], b"inner")).kerberos is None
+
+    def test_is_the_response_in_later_legs(self) -> None:
+        assert read_next(build_neg_token_resp(response_token=b"inner")).kerberos == b"inner"
+        assert read_next(build_neg_token_resp(NegState.ACCEPT_COMPLETED)).kerberos is None
+
+    @pytest.mark.parametrize("token", [b"", b"\x60\x02", b"\xa1\x00", b"\x60" * 40])
+    def test_of_what_cannot_be_read_strictly_is_refused(self, token: bytes) -> None:
+        with pytest.raises(InvalidTokenError):
+            read_first(token)
+
+    def test_leads_to_the_same_key_in_every_shell(
+        self, kerberos_environment: dict[str, str]
+    ) -> None:
+        keys = {authenticator_ciphertext(token) for token in rewrapped(fresh_token()).values()}
+        assert len(keys) == 1
+
+
+class Unreadable(ProcessReplayCache):
+    """A cache that notes what it was asked to remember."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claimed: list[bytes] = []
+
+    def claim(self, authenticator: bytes) -> None:
+        self.claimed.append(authenticator)
+
+
+def test_a_handshake_without_an_authenticator_that_was_read_is_refused(
+    kerberos_environment: dict[str, str],
+    kerberos_keytab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If ever MIT finds an AP-REQ where our parser finds none, nobody gets in by it."""
+    cache = Unreadable()
+    package = GssapiPackage(kerberos_keytab, replay=cache)
+    monkeypatch.setattr("authsrv.providers.gssapi.acceptor.read_first", lambda token: Leg(token, None))
+    result = accept(package, fresh_token())
+    assert isinstance(result, Refused)
+    assert "no ticket was read" in result.error.args[0]
+    assert cache.claimed == []
+
+
+class TestFolderInMemory:
+    """The folder stands in one that everybody may write to."""
+
+    def test_is_made_for_this_user_alone(self, tmp_path: Path) -> None:
+        folder = replay_module._private_folder(tmp_path)
+        assert folder == tmp_path / f"authsrv-{os.geteuid()}"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert replay_module._private_folder(tmp_path) == folder
+
+    def test_is_refused_where_it_is_a_link(self, tmp_path: Path) -> None:
+        own = tmp_path / "own"
+        own.mkdir(mode=0o700)
+        (tmp_path / f"authsrv-{os.geteuid()}").symlink_to(own)
+        with pytest.raises(ConfigError, match="not a folder that only this user can enter"):
+            replay_module._private_folder(tmp_path)
+
+    def test_is_refused_where_it_is_a_link_to_nowhere(self, tmp_path: Path) -> None:
+        (tmp_path / f"authsrv-{os.geteuid()}").symlink_to(tmp_path / "nowhere")
+        with pytest.raises(ConfigError, match="not a folder that only this user can enter"):
+            replay_module._private_folder(tmp_path)
+
+    def test_is_refused_where_it_is_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / f"authsrv-{os.geteuid()}").touch(mode=0o600)
+        with pytest.raises(ConfigError, match="not a folder that only this user can enter"):
+            replay_module._private_folder(tmp_path)
+
+    @pytest.mark.parametrize("mode", [0o777, 0o710, 0o701])
+    def test_is_refused_where_others_may_enter_it(self, tmp_path: Path, mode: int) -> None:
+        folder = tmp_path / f"authsrv-{os.geteuid()}"
+        folder.mkdir()
+        folder.chmod(mode)
+        with pytest.raises(ConfigError, match="not a folder that only this user can enter"):
+            replay_module._private_folder(tmp_path)
+
+    def test_is_refused_where_it_belongs_to_somebody_else(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / f"authsrv-{os.geteuid() + 1}"
+        folder.mkdir(mode=0o700)
+        user = os.geteuid() + 1
+        monkeypatch.setattr(replay_module.os, "geteuid", lambda: user)
+        with pytest.raises(ConfigError, match="not a folder that only this user can enter"):
+            replay_module._private_folder(tmp_path)
+
+    def test_without_such_storage_it_is_a_mistake_of_the_settings(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="no memory-backed storage"):
+            replay_module._private_folder(tmp_path / "missing")
+
+    @pytest.mark.parametrize("label", ["", "../other", "a/b", "a b", "-", "ab\0", "."])
+    def test_a_label_cannot_lead_out_of_it(self, label: str) -> None:
+        with pytest.raises(ConfigError, match="label"):
+            MITReplayCache.in_memory(label)
+
+    def test_the_label_names_the_file(self) -> None:
+        name = MITReplayCache.in_memory("my-app_2").name
+        assert name == f"file2:/dev/shm/authsrv-{os.geteuid()}/my-app_2"
+
+
+def test_mits_cache_claims_nothing_itself() -> None:
+    cache = MITReplayCache()
+    cache.claim(b"one")
+    cache.claim(b"one")
+    assert cache.residual == b"dfl:"
+
+
+def test_a_context_claims_each_authenticator_that_it_saw(
+    kerberos_environment: dict[str, str], kerberos_keytab: Path
+) -> None:
+    cache = Unreadable()
+    token = fresh_token()
+    context = GssapiPackage(kerberos_keytab, replay=cache).create_context(ContextRequest())
+    assert isinstance(context.step(token), Established)
+    assert cache.claimed == [authenticator_ciphertext(token)]
