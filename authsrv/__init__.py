@@ -4,15 +4,11 @@ The names here are the ones that every integration shares. An aiohttp applicatio
 `authsrv.aiohttp`.
 """
 
-from authsrv.handshake.acceptor import Acceptor
 from authsrv.core.bindings import BindingPolicy, ChannelBindings, tls_server_end_point
-from authsrv.core.outcome import DISPOSITIONS, Disposition
-from authsrv.handshake.driver import Leg, SecurityHandshake
-from authsrv.errors import AuthsrvError
 from authsrv.core.flags import AscReq, AscRet
-from authsrv.handshake.machine import TRANSITIONS, Event, Handshake, State
 from authsrv.core.identity import DelegatedCredential, Identity
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.outcome import OUTCOMES, Outcome
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -30,10 +26,14 @@ from authsrv.core.status import (
     from_gss,
     from_windows,
 )
+from authsrv.errors import AuthsrvError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.driver import Handshake, Leg
+from authsrv.handshake.machine import TRANSITIONS, Event, HandshakeMachine, State
 
 __all__ = [
     "DEFAULT_LIMITS",
-    "DISPOSITIONS",
+    "OUTCOMES",
     "TRANSITIONS",
     "Acceptor",
     "AscReq",
@@ -45,18 +45,18 @@ __all__ = [
     "CompleteNeeded",
     "Continue",
     "DelegatedCredential",
-    "Disposition",
     "Established",
     "Event",
     "GSSCode",
     "Handshake",
+    "HandshakeMachine",
     "Identity",
     "Incomplete",
     "Leg",
     "Limits",
+    "Outcome",
     "Refused",
     "Result",
-    "SecurityHandshake",
     "SecurityStatus",
     "State",
     "StatusReport",

@@ -1,3 +1,1 @@
-from authsrv.cli.main import main
-
-raise SystemExit(main())
+"""`python -m authsrv` is the command `authsrv`."""

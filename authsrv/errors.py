@@ -6,12 +6,12 @@ The tree::
       LocalError                  we or the application erred; no client alone causes it
         ConfigError               a setting is wrong or missing; raised at start
         StateError                a call that the state of the handshake does not allow
-        UnsupportedFunctionError  a call that the security package does not know
+        UnsupportedFunctionError  a call that the provider does not know
         TargetUnknownError        nobody knows the service that we, as a client, want to talk to
-        PackageFaultError         a security package broke its contract
+        ProviderFaultError         a provider broke its contract
       UnavailableError            we cannot answer now; the client may be perfectly right
         KeytabError               the keytab is missing, unreadable, empty or broken
-        DeadlineError             a security package did not answer in time
+        DeadlineError             a provider did not answer in time
         OverloadedError           more work is waiting than the limits or the memory allow
         ReplayCacheError          the replay cache is full or cannot be used
         AuthorityError            no authority could be asked
@@ -77,8 +77,8 @@ __all__ = [
     "MutualAuthenticationError",
     "NoCredentialError",
     "OverloadedError",
-    "PackageFaultError",
     "PeerError",
+    "ProviderFaultError",
     "ReplayCacheError",
     "ReplayError",
     "StateError",
@@ -98,25 +98,25 @@ class AuthsrvError(Exception):
     """The root of all errors that authsrv raises.
 
     Args:
-        cause: The cause in words, for the log; trusted text without token bytes or secrets.
+        detail: The cause in words, for the log; trusted text without token bytes or secrets.
         status: The SSPI code nearest to the cause; the class's own where it is not given.
-        native: The code as the security package gave it, if it gave one.
+        native: The code as the provider gave it, if it gave one.
 
     Source: authsrv design decision 5.
     """
 
     status: SecurityStatus = SecurityStatus.SEC_E_INTERNAL_ERROR
-    slug: ClassVar[str] = "error"
+    code: ClassVar[str] = "error"
 
     def __init__(
         self,
-        cause: str,
+        detail: str,
         *,
         status: SecurityStatus | None = None,
         native: NativeCode | None = None,
     ) -> None:
-        super().__init__(cause)
-        self.cause = cause
+        super().__init__(detail)
+        self.detail = detail
         self.native = native
         if status is not None:
             self.status = status
@@ -131,7 +131,7 @@ class LocalError(AuthsrvError):
     """
 
     status = SecurityStatus.SEC_E_INTERNAL_ERROR
-    slug = "local-error"
+    code = "local-error"
 
 
 class ConfigError(LocalError):
@@ -143,7 +143,7 @@ class ConfigError(LocalError):
     """
 
     status = SecurityStatus.SEC_E_INVALID_PARAMETER
-    slug = "bad-configuration"
+    code = "bad-configuration"
 
 
 class StateError(LocalError):
@@ -155,11 +155,11 @@ class StateError(LocalError):
     """
 
     status = SecurityStatus.SEC_E_INVALID_HANDLE
-    slug = "wrong-state"
+    code = "wrong-state"
 
 
 class UnsupportedFunctionError(LocalError):
-    """The security package does not know the call or the flag that was asked for.
+    """The provider does not know the call or the flag that was asked for.
 
     Args and attributes are those of AuthsrvError.
 
@@ -167,7 +167,7 @@ class UnsupportedFunctionError(LocalError):
     """
 
     status = SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
-    slug = "unsupported-function"
+    code = "unsupported-function"
 
 
 class TargetUnknownError(LocalError):
@@ -179,11 +179,11 @@ class TargetUnknownError(LocalError):
     """
 
     status = SecurityStatus.SEC_E_TARGET_UNKNOWN
-    slug = "target-unknown"
+    code = "target-unknown"
 
 
-class PackageFaultError(LocalError):
-    """A security package broke its contract: it raised, or said OK and named nobody.
+class ProviderFaultError(LocalError):
+    """A provider broke its contract: it raised, or said OK and named nobody.
 
     Args and attributes are those of AuthsrvError.
 
@@ -191,7 +191,7 @@ class PackageFaultError(LocalError):
     """
 
     status = SecurityStatus.SEC_E_INTERNAL_ERROR
-    slug = "package-fault"
+    code = "provider-fault"
 
 
 class UnavailableError(AuthsrvError):
@@ -203,7 +203,7 @@ class UnavailableError(AuthsrvError):
     """
 
     status = SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY
-    slug = "unavailable"
+    code = "unavailable"
 
 
 class KeytabError(UnavailableError):
@@ -215,11 +215,11 @@ class KeytabError(UnavailableError):
     """
 
     status = SecurityStatus.SEC_E_NO_CREDENTIALS
-    slug = "keytab"
+    code = "keytab"
 
 
 class DeadlineError(UnavailableError):
-    """A security package did not answer within its deadline.
+    """A provider did not answer within its deadline.
 
     Args and attributes are those of AuthsrvError.
 
@@ -227,7 +227,7 @@ class DeadlineError(UnavailableError):
     """
 
     status = SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY
-    slug = "deadline"
+    code = "deadline"
 
 
 class OverloadedError(UnavailableError):
@@ -239,7 +239,7 @@ class OverloadedError(UnavailableError):
     """
 
     status = SecurityStatus.SEC_E_INSUFFICIENT_MEMORY
-    slug = "overloaded"
+    code = "overloaded"
 
 
 class ReplayCacheError(UnavailableError):
@@ -251,7 +251,7 @@ class ReplayCacheError(UnavailableError):
     """
 
     status = SecurityStatus.SEC_E_INSUFFICIENT_MEMORY
-    slug = "replay-cache"
+    code = "replay-cache"
 
 
 class AuthorityError(UnavailableError):
@@ -263,7 +263,7 @@ class AuthorityError(UnavailableError):
     """
 
     status = SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY
-    slug = "no-authority"
+    code = "no-authority"
 
 
 class NoCredentialError(UnavailableError):
@@ -275,7 +275,7 @@ class NoCredentialError(UnavailableError):
     """
 
     status = SecurityStatus.SEC_E_NO_CREDENTIALS
-    slug = "no-credential"
+    code = "no-credential"
 
 
 class PeerError(AuthsrvError):
@@ -287,7 +287,7 @@ class PeerError(AuthsrvError):
     """
 
     status = SecurityStatus.SEC_E_INVALID_TOKEN
-    slug = "protocol-broken"
+    code = "protocol-broken"
 
 
 class InvalidHeaderError(PeerError):
@@ -299,7 +299,7 @@ class InvalidHeaderError(PeerError):
     """
 
     status = SecurityStatus.SEC_E_INVALID_TOKEN
-    slug = "bad-header"
+    code = "bad-header"
 
 
 class InvalidTokenError(PeerError):
@@ -311,7 +311,7 @@ class InvalidTokenError(PeerError):
     """
 
     status = SecurityStatus.SEC_E_INVALID_TOKEN
-    slug = "bad-token"
+    code = "bad-token"
 
 
 class TokenTooLargeError(PeerError):
@@ -323,7 +323,7 @@ class TokenTooLargeError(PeerError):
     """
 
     status = SecurityStatus.SEC_E_INVALID_TOKEN
-    slug = "token-too-large"
+    code = "token-too-large"
 
 
 class UnexpectedTokenError(PeerError):
@@ -335,7 +335,7 @@ class UnexpectedTokenError(PeerError):
     """
 
     status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
-    slug = "unexpected-token"
+    code = "unexpected-token"
 
 
 class TooManyRoundsError(PeerError):
@@ -347,7 +347,7 @@ class TooManyRoundsError(PeerError):
     """
 
     status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
-    slug = "too-many-rounds"
+    code = "too-many-rounds"
 
 
 class LostHandshakeError(PeerError):
@@ -359,7 +359,7 @@ class LostHandshakeError(PeerError):
     """
 
     status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
-    slug = "lost-handshake"
+    code = "lost-handshake"
 
 
 class DeniedError(AuthsrvError):
@@ -371,7 +371,7 @@ class DeniedError(AuthsrvError):
     """
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
-    slug = "denied"
+    code = "denied"
 
 
 class LogonDeniedError(DeniedError):
@@ -383,7 +383,7 @@ class LogonDeniedError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
-    slug = "logon-denied"
+    code = "logon-denied"
 
 
 class ReplayError(DeniedError):
@@ -395,7 +395,7 @@ class ReplayError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
-    slug = "replay"
+    code = "replay"
 
 
 class TicketExpiredError(DeniedError):
@@ -407,7 +407,7 @@ class TicketExpiredError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
-    slug = "ticket-expired"
+    code = "ticket-expired"
 
 
 class ClockSkewError(DeniedError):
@@ -419,7 +419,7 @@ class ClockSkewError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_TIME_SKEW
-    slug = "clock-skew"
+    code = "clock-skew"
 
 
 class WrongServiceError(DeniedError):
@@ -431,7 +431,7 @@ class WrongServiceError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_WRONG_PRINCIPAL
-    slug = "wrong-service"
+    code = "wrong-service"
 
 
 class KeyVersionError(DeniedError):
@@ -443,7 +443,7 @@ class KeyVersionError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_NO_KERB_KEY
-    slug = "key-version"
+    code = "key-version"
 
 
 class EncryptionTypeError(DeniedError):
@@ -455,7 +455,7 @@ class EncryptionTypeError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_KDC_UNKNOWN_ETYPE
-    slug = "encryption-type"
+    code = "encryption-type"
 
 
 class BadBindingsError(DeniedError):
@@ -467,7 +467,7 @@ class BadBindingsError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_BAD_BINDINGS
-    slug = "bad-bindings"
+    code = "bad-bindings"
 
 
 class AttributesError(DeniedError):
@@ -479,7 +479,7 @@ class AttributesError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_SECURITY_QOS_FAILED
-    slug = "attributes"
+    code = "attributes"
 
 
 class MechanismError(DeniedError):
@@ -491,7 +491,7 @@ class MechanismError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_SECPKG_NOT_FOUND
-    slug = "mechanism"
+    code = "mechanism"
 
 
 class HandshakeExpiredError(DeniedError):
@@ -503,7 +503,7 @@ class HandshakeExpiredError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
-    slug = "handshake-expired"
+    code = "handshake-expired"
 
 
 class UnknownCauseError(DeniedError):
@@ -515,7 +515,7 @@ class UnknownCauseError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
-    slug = "unknown"
+    code = "unknown"
 
 
 class ForbiddenError(DeniedError):
@@ -527,7 +527,7 @@ class ForbiddenError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
-    slug = "forbidden"
+    code = "forbidden"
 
 
 class ForbiddenRealmError(ForbiddenError):
@@ -539,7 +539,7 @@ class ForbiddenRealmError(ForbiddenError):
     """
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
-    slug = "forbidden-realm"
+    code = "forbidden-realm"
 
 
 class CrossSiteError(ForbiddenError):
@@ -551,7 +551,7 @@ class CrossSiteError(ForbiddenError):
     """
 
     status = SecurityStatus.SEC_E_LOGON_DENIED
-    slug = "cross-site"
+    code = "cross-site"
 
 
 class MutualAuthenticationError(DeniedError):
@@ -563,4 +563,4 @@ class MutualAuthenticationError(DeniedError):
     """
 
     status = SecurityStatus.SEC_E_MUTUAL_AUTH_FAILED
-    slug = "mutual-authentication"
+    code = "mutual-authentication"

@@ -34,7 +34,7 @@ def main() -> None:
     try:
         print(asyncio.run(ask(parser.parse_args().url)))
     except AuthsrvError as error:
-        sys.exit(f"{error.slug}: {error.cause}")
+        sys.exit(f"{error.code}: {error.detail}")
     except ClientError as error:
         sys.exit(str(error))
 

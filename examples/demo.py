@@ -29,7 +29,7 @@ _EVENT = re.compile(r"authsrv\.audit (?P<word>\S+) method=")
 _LEG = re.compile(
     r"states=(?P<states>\S+) sspi=(?P<sspi>\S+) token=(?P<token>\S+) ms=(?P<ms>[\d.]+)"
 )
-_CAUSE = re.compile(r" cause=(?P<slug>\S+) reason=(?P<text>\"(?:[^\"\\]|\\.)*\")")
+_CAUSE = re.compile(r" cause=(?P<code>\S+) reason=(?P<text>\"(?:[^\"\\]|\\.)*\")")
 _PRINCIPAL = re.compile(r' principal="(?P<principal>[^"]*)"')
 _TOKEN = re.compile(r"^> Authorization: (Negotiate \S+)", re.MULTILINE)
 _PATIENCE_S = 10.0
@@ -94,7 +94,7 @@ class Demo:
 
     def _compare(self, case: Case, status: str, events: list[str]) -> None:
         words = tuple(match["word"] for line in events if (match := _EVENT.search(line)))
-        causes = [match["slug"] for line in events if (match := _CAUSE.search(line))]
+        causes = [match["code"] for line in events if (match := _CAUSE.search(line))]
         as_expected = status == case.status and words == case.events
         if case.cause:
             as_expected = as_expected and case.cause in causes
@@ -130,7 +130,7 @@ def _shown(event: str) -> Iterator[str]:
         yield f"    SSPI    {leg['sspi'].replace('(', ' (')}"
         yield f"    token   {mechanism}, {length.rstrip('B')} bytes; {leg['ms']} ms"
     if cause:
-        yield f"    cause   {cause['slug']}: {json.loads(cause['text'])}"
+        yield f"    cause   {cause['code']}: {json.loads(cause['text'])}"
 
 
 def _first_line(body: str) -> str:

@@ -13,10 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import open_access
-from authsrv.aiohttp import run_app
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import current_identity, open_access, run_app, setup
 
 
 async def hello(request: web.Request) -> web.Response:

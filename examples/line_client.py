@@ -11,11 +11,11 @@ import asyncio
 import sys
 from collections.abc import Iterable
 
-from authsrv.handshake.acceptor import Initiator
-from authsrv.errors import AuthsrvError
 from authsrv.core.flags import AscRet
+from authsrv.errors import AuthsrvError
+from authsrv.handshake.initiator import Initiator
 from authsrv.providers.base import InitiatorRequest
-from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
 from authsrv.streams import initiate
 
 
@@ -23,7 +23,7 @@ async def converse(host: str, port: int, request: InitiatorRequest, lines: Itera
     """Authenticate, then send each line and print its answer."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
-        async with Initiator(GssapiInitiatorPackage()) as initiator:
+        async with Initiator(GssapiInitiatorProvider()) as initiator:
             server = await initiate(initiator, request, reader, writer)
         print(f"connected to {server.principal}", flush=True)
         await _print_line(reader)
@@ -57,7 +57,7 @@ def main() -> None:
     try:
         asyncio.run(converse(options.host, options.port, request, options.line or sys.stdin))
     except AuthsrvError as error:
-        sys.exit(f"{error.slug}: {error.cause}")
+        sys.exit(f"{error.code}: {error.detail}")
     except OSError as error:
         sys.exit(str(error))
 

@@ -15,10 +15,10 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.errors import AuthsrvError
 from authsrv.core.identity import Identity
-from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.errors import AuthsrvError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.streams import accept
 
 
@@ -36,7 +36,7 @@ class LineServer:
             self.log(f"{identity.principal} has come")
             await self._answer(identity, reader, writer)
         except AuthsrvError as error:
-            self.log(f"refused: {error.slug} ({error.cause})")
+            self.log(f"refused: {error.code} ({error.detail})")
         except (ConnectionError, ValueError):
             self.log("the client has gone, or sent a line without an end")
         finally:
@@ -62,7 +62,7 @@ def keep_quiet(line: str) -> None:
 
 async def listen(host: str, port: int, keytab: Path, log: Callable[[str], None] = tell) -> None:
     """Serve until the task is cancelled."""
-    async with Acceptor(GssapiPackage(keytab)) as acceptor:
+    async with Acceptor(GssapiProvider(keytab)) as acceptor:
         server = await asyncio.start_server(LineServer(acceptor, log).serve, host, port)
         shown, bound = server.sockets[0].getsockname()[:2]
         tell(f"listening on {shown}:{bound}")

@@ -27,8 +27,8 @@ except ConfigError as error:
 SCRIPTED = """
 from aiohttp import web
 from authsrv.aiohttp import setup
-from authsrv.providers.scripted import ScriptedPackage
-print(setup(web.Application(), package=ScriptedPackage({})))
+from authsrv.providers.scripted import ScriptedProvider
+print(setup(web.Application(), provider=ScriptedProvider({})))
 """
 
 

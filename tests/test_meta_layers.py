@@ -72,8 +72,7 @@ def imported(source: Source) -> Iterator[str]:
 
 
 GRAPH = {
-    name: {each for each in imported(source) if each in MODULES}
-    for name, source in MODULES.items()
+    name: {each for each in imported(source) if each in MODULES} for name, source in MODULES.items()
 }
 
 

@@ -149,16 +149,16 @@ def test_the_readme_explains_every_cause_in_the_row_of_its_answer() -> None:
         if match := re.match(r"\| (\d{3})\b", line):
             table[match[1]] += line
     missing = [
-        kind.slug
+        kind.code
         for family in (UnavailableError, PeerError, DeniedError)
         for kind in leaves(family)
         if kind not in CLIENT_SIDE
-        and f"`{kind.slug}`" not in table.get(str(int(answer_for(kind("")).status)), "")
+        and f"`{kind.code}`" not in table.get(str(int(answer_for(kind("")).status)), "")
     ]
     assert missing == []
 
 
-def test_the_readme_places_every_module_in_a_layer() -> None:
+def test_the_readme_places_every_room_in_a_layer() -> None:
     top = {source.module.split(".")[1] for source in SOURCES if "." in source.module}
     table = README.partition("**Layers**")[2].partition("\n## ")[0]
     named = {name.rstrip("/") for name in re.findall(r"`([a-z]+/?)`", table)}

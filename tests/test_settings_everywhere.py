@@ -18,37 +18,32 @@ from aiohttp import web
 
 import authsrv
 from authsrv import sspi
-from authsrv.handshake.acceptor import Acceptor, Initiator
-from authsrv.aiohttp import AccessRules
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import NegotiateAuth
-from authsrv.aiohttp import run_app
-from authsrv.aiohttp import server_settings
-from authsrv.aiohttp import setup
-from authsrv.core.bindings import ChannelBindings, tls_server_end_point
-from authsrv.client import NegotiateClient
-from authsrv.client import Negotiation
+from authsrv.aiohttp import AccessRules, AppRunner, NegotiateAuth, run_app, server_settings, setup
+from authsrv.client import NegotiateClient, Negotiation
 from authsrv.client.hosts import HostList
 from authsrv.client.policy import ClientPolicy
-from authsrv.errors import ConfigError
+from authsrv.core.bindings import ChannelBindings, tls_server_end_point
 from authsrv.core.limits import Limits
+from authsrv.errors import ConfigError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.initiator import Initiator
+from authsrv.handshake.pool import WorkerPool
 from authsrv.providers.base import ContextRequest, InitiatorRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
 from authsrv.providers.kerberos.keytab import KeytabFile
-from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.providers.pyspnego import PyspnegoProvider
 from authsrv.providers.registry import Keytab
 from authsrv.providers.replay import ProcessReplayCache
-from authsrv.providers.scripted import ScriptedPackage
-from authsrv.handshake.pool import WorkerPool
+from authsrv.providers.scripted import ScriptedProvider
 
-PACKAGE = ScriptedPackage()
+PACKAGE = ScriptedProvider()
 HANDLE = sspi.CredentialHandle()
 
 # What is called, and what it needs besides the setting that is tried.
 GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "AccessRules": (AccessRules, {}),
-    "Acceptor": (Acceptor, {"package": PACKAGE}),
+    "Acceptor": (Acceptor, {"provider": PACKAGE}),
     "AppRunner": (AppRunner, {"app": web.Application()}),
     "ChannelBindings": (ChannelBindings, {"application_data": b"x"}),
     "ClientContext": (sspi.ClientContext, {"credential": HANDLE, "target_name": "HTTP/x"}),
@@ -57,15 +52,15 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"hosts": HostList(["x"]), "delegates": HostList([]), "services": {}},
     ),
     "ContextRequest": (ContextRequest, {}),
-    "GssapiInitiatorPackage": (GssapiInitiatorPackage, {}),
-    "Initiator": (Initiator, {"package": GssapiInitiatorPackage()}),
+    "GssapiInitiatorProvider": (GssapiInitiatorProvider, {}),
+    "Initiator": (Initiator, {"provider": GssapiInitiatorProvider()}),
     "InitiatorRequest": (InitiatorRequest, {"target": "HTTP/x"}),
     "NegotiateAuth": (NegotiateAuth, {"acceptor": Acceptor(PACKAGE), "rules": AccessRules()}),
     "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
-    "PyspnegoPackage": (PyspnegoPackage, {}),
+    "PyspnegoProvider": (PyspnegoProvider, {}),
     "ServerContext": (sspi.ServerContext, {"credential": HANDLE}),
     "server_settings": (server_settings, {"app": web.Application()}),
-    "setup": (lambda **given: setup(web.Application(), **given), {"package": PACKAGE}),
+    "setup": (lambda **given: setup(web.Application(), **given), {"provider": PACKAGE}),
     "tls_server_end_point": (tls_server_end_point, {"certificate": b""}),
 }
 
@@ -76,11 +71,11 @@ NO_SETTINGS = set(
     accept_security_context_async acquire_credentials acquire_credentials_handle_async
     initialize_security_context_async query_context_attributes queue SecBuffer QueryResult
     attribute_of attributes_of build_neg_token_resp isc_ret_from_asc query_context query_native
-    read_channel_bindings unpack_channel_bindings pack_channel_bindings disposition refusal_of
-    Answer CallResult Connection Decision Identity Leg NegTokenResp Reply StatusReport Step
-    TokenPeek ContextLease Handshake MessageChannel ScriptedContext SecurityHandshake WorkerPool
-    build_reply conclude decide deadline largest_field run_app NativeContext adopt
-    BoundedParser Provenance ChallengedEvent
+    read_channel_bindings unpack_channel_bindings pack_channel_bindings outcome_of refusal_of
+    ResponseRule CallResult Connection Decision Identity Leg NegTokenResp ErrorResponse
+    StatusReport Step TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext
+    Handshake WorkerPool build_error_response conclude decide deadline largest_field run_app
+    NativeContext adopt BoundedParser Provenance ChallengedEvent HandshakeRegistry
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)
@@ -210,7 +205,7 @@ def test_access_rules_are_what_they_say(given: dict[str, Any]) -> None:
 
 
 OTHERS: list[tuple[str, Callable[[Any], Any]]] = [
-    ("keytab", GssapiPackage),
+    ("keytab", GssapiProvider),
     ("keytab", lambda wrong: setup(web.Application(), keytab=wrong or 7)),
     ("settle_seconds", lambda wrong: KeytabFile("/keytab", settle_seconds=wrong)),
     ("path", Keytab),

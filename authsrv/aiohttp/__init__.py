@@ -17,10 +17,10 @@ run_app(app, port=8080)
 from authsrv.aiohttp.connections import Persistence
 from authsrv.aiohttp.decisions import AuthenticationRequired, guard
 from authsrv.aiohttp.fitting import server_settings
-from authsrv.aiohttp.setup import setup
+from authsrv.aiohttp.identity import current_identity, optional_identity
+from authsrv.aiohttp.install import setup
 from authsrv.aiohttp.marks import open_access, optional_authentication, require_authentication
 from authsrv.aiohttp.middleware import NegotiateAuth
-from authsrv.aiohttp.identity import current_identity, optional_identity
 from authsrv.aiohttp.rules import AccessRules, Preflight
 from authsrv.aiohttp.runner import AppRunner, run_app
 from authsrv.aiohttp.tls import OwnChannel

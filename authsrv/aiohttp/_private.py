@@ -20,8 +20,8 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from authsrv.aiohttp.bounds import BoundedParser, HeaderTooLargeError, HeaderTooSlowError
-from authsrv.errors import ConfigError
 from authsrv.core.limits import Limits
+from authsrv.errors import ConfigError
 
 __all__ = ["TRIED_WITH", "adopt", "check", "linger"]
 

@@ -1,5 +1,4 @@
-"""What hangs on a client connection: a handshake between two of its tokens, and, only where it was
-switched on, the identity of the client.
+"""What hangs on a client connection: a handshake between two tokens, and perhaps an identity.
 
 An identity belongs to the request that carried the token. Behind a proxy that shares one connection
 among its clients, an identity that stayed on the connection would be lent to whoever comes next;
@@ -24,10 +23,10 @@ from typing import Any
 
 from aiohttp import web
 
-from authsrv.handshake.driver import SecurityHandshake
-from authsrv.handshake.machine import State
-from authsrv.core.identity import Identity
 from authsrv.codecs.opening import begins_handshake
+from authsrv.core.identity import Identity
+from authsrv.handshake.driver import Handshake
+from authsrv.handshake.machine import State
 
 __all__ = ["Connection", "Connections", "Persistence", "Trust", "forwarding_of"]
 
@@ -72,13 +71,13 @@ class Connection:
     Source: authsrv design decision 6.
     """
 
-    handshake: SecurityHandshake | None = None
+    handshake: Handshake | None = None
     handshake_forwarding: tuple[str, ...] = ()
     identity: Identity | None = None
     identity_forwarding: tuple[str, ...] = ()
     trust: Trust = Trust.UNSHARED
 
-    def distrust(self, request: web.Request) -> str | None:
+    def invalid_reason(self, request: web.Request) -> str | None:
         """Why the kept identity is not good for a request, in words; None if it is.
 
         Args:
@@ -117,7 +116,7 @@ class Connection:
         """
         self.identity, self.trust = None, Trust.SHARED
 
-    def await_token(self, handshake: SecurityHandshake, request: web.Request) -> None:
+    def await_token(self, handshake: Handshake, request: web.Request) -> None:
         """Put a handshake aside until the client's next token.
 
         Args:
@@ -130,7 +129,7 @@ class Connection:
             self.handshake.close()
         self.handshake, self.handshake_forwarding = handshake, forwarding_of(request)
 
-    def take_handshake(self, token: bytes, request: web.Request) -> SecurityHandshake | None:
+    def take_handshake(self, token: bytes, request: web.Request) -> Handshake | None:
         """Take out the handshake that a token continues.
 
         A token that begins a handshake, or that came another way through proxies, does not

@@ -12,11 +12,11 @@ from typing import Protocol
 
 from aiohttp import web
 
+from authsrv.core.identity import Identity
 from authsrv.errors import ConfigError
 from authsrv.http.exchange import Requirement
 from authsrv.http.headers import build_challenge
-from authsrv.http.reply import Reply
-from authsrv.core.identity import Identity
+from authsrv.http.reply import ErrorResponse
 
 __all__ = [
     "ADMISSION",
@@ -113,12 +113,12 @@ class Refusal(web.HTTPException):
     Source: RFC 9110 section 15.
     """
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: ErrorResponse) -> None:
         self.status_code = int(reply.status)
         super().__init__(headers=reply.headers, text=reply.text)
 
 
-def respond(reply: Reply) -> web.Response:
+def respond(reply: ErrorResponse) -> web.Response:
     """Make the response of a middleware.
 
     Args:

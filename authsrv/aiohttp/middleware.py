@@ -17,7 +17,6 @@ from dataclasses import replace
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from authsrv.handshake.acceptor import Acceptor
 from authsrv.aiohttp.connections import Connections, Persistence
 from authsrv.aiohttp.decisions import ADMISSION, Admission, Decision, Refusal, respond
 from authsrv.aiohttp.fitting import HeaderLimit, header_limit
@@ -26,16 +25,25 @@ from authsrv.aiohttp.reporting import AuditTrail
 from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.tls import OWN_CHANNEL, OwnChannel
-from authsrv.core.bindings import ChannelBindings
-from authsrv.handshake.driver import Leg, SecurityHandshake
-from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
 from authsrv.audit.records import AuditSink, log_event
-from authsrv.http.exchange import Accepted, Ask, Pass, Requirement, Step, conclude, decide
-from authsrv.http.origins import OriginPolicy, Provenance, RequestKind, is_harmless
-from authsrv.http.reply import Reply, build_reply, challenge
+from authsrv.core.bindings import ChannelBindings
 from authsrv.core.identity import Identity
 from authsrv.core.results import Refused
 from authsrv.core.settings import as_instance, as_member
+from authsrv.errors import AuthsrvError, ConfigError, StateError, UnavailableError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.driver import Handshake, Leg
+from authsrv.http.exchange import (
+    Accepted,
+    Anonymous,
+    Challenge,
+    Negotiate,
+    Requirement,
+    conclude,
+    decide,
+)
+from authsrv.http.origins import OriginPolicy, Provenance, RequestKind, is_harmless
+from authsrv.http.reply import ErrorResponse, build_error_response, challenge
 
 __all__ = ["AUTH", "NegotiateAuth"]
 
@@ -170,7 +178,7 @@ class NegotiateAuth:
         self._decisions[route, method] = decision
         return decision
 
-    async def admit(self, request: web.Request, decision: Decision) -> Reply | None:
+    async def admit(self, request: web.Request, decision: Decision) -> ErrorResponse | None:
         """Authenticate a request; what was authenticated already keeps its identity.
 
         No page of another site may make it: the browser tells who it is without being asked.
@@ -199,7 +207,7 @@ class NegotiateAuth:
                 asked = decide(fields, decision.requirement, limits=self.acceptor.limits)
             except AuthsrvError as error:
                 return self._refuse(request, error)
-            if isinstance(asked, Step):
+            if isinstance(asked, Negotiate):
                 reply = await self._authenticate(request, asked.token)
             else:
                 reply = self._recall_or_ask(request, asked)
@@ -207,14 +215,18 @@ class NegotiateAuth:
                 return reply
         return self._refuse_cross_site(request, admission)
 
-    def _recall_or_ask(self, request: web.Request, asked: Pass | Ask) -> Reply | None:
-        if self._recall(request) or isinstance(asked, Pass):
+    def _recall_or_ask(
+        self, request: web.Request, asked: Anonymous | Challenge
+    ) -> ErrorResponse | None:
+        if self._recall(request) or isinstance(asked, Anonymous):
             return None
         if self.self_check is None or not self.self_check.recognize(request):
             self._trail.challenged(request)
         return challenge()
 
-    def _refuse_cross_site(self, request: web.Request, admission: Admission) -> Reply | None:
+    def _refuse_cross_site(
+        self, request: web.Request, admission: Admission
+    ) -> ErrorResponse | None:
         identity = admission.identity
         if identity is None or is_harmless(request.method, request.headers.get(hdrs.UPGRADE)):
             return None
@@ -222,7 +234,7 @@ class NegotiateAuth:
         if error is None:
             return None
         admission.identity = None
-        reply = build_reply(error, limits=self.acceptor.limits)
+        reply = build_error_response(error, limits=self.acceptor.limits)
         self._trail.refused(request, error, reply, identity=identity)
         return reply
 
@@ -239,7 +251,7 @@ class NegotiateAuth:
         if made is not None and made.proof and response.status != 401:
             response.headers.update(made.proof)
 
-    async def _authenticate(self, request: web.Request, token: bytes) -> Reply | None:
+    async def _authenticate(self, request: web.Request, token: bytes) -> ErrorResponse | None:
         """Drive one leg. None means that the request now carries an identity."""
         try:
             handshake = self._handshake_for(request, token)
@@ -260,10 +272,10 @@ class NegotiateAuth:
             return answer
         return self._continue(request, handshake, answer, leg, token)
 
-    def _handshake_for(self, request: web.Request, token: bytes) -> SecurityHandshake:
+    def _handshake_for(self, request: web.Request, token: bytes) -> Handshake:
         connection = self._connections.find(request)
         handshake = None if connection is None else connection.take_handshake(token, request)
-        return handshake or self.acceptor.begin()
+        return handshake or self.acceptor.create_handshake()
 
     def _accept(self, request: web.Request, accepted: Accepted, leg: Leg) -> None:
         identity = accepted.identity
@@ -283,29 +295,28 @@ class NegotiateAuth:
     def _continue(
         self,
         request: web.Request,
-        handshake: SecurityHandshake,
-        answer: Reply,
+        handshake: Handshake,
+        answer: ErrorResponse,
         leg: Leg,
         token: bytes,
-    ) -> Reply:
+    ) -> ErrorResponse:
         self._end_kept(request, "another handshake began on the connection")
         self._connections.open(request).await_token(handshake, request)
         self._trail.continued(request, leg, token)
         return answer
 
-    def _refuse(self, request: web.Request, error: AuthsrvError) -> Reply:
+    def _refuse(self, request: web.Request, error: AuthsrvError) -> ErrorResponse:
         self._end_kept(request, "a token was refused")
-        reply = build_reply(error, limits=self.acceptor.limits)
+        reply = build_error_response(error, limits=self.acceptor.limits)
         self._trail.refused(request, error, reply)
         return reply
 
     def _recall(self, request: web.Request) -> bool:
-        """Take the identity from the connection, where persistence is on and nothing speaks
-        against it."""
+        """Take the identity from the connection, if one is kept and nothing speaks against it."""
         connection = self._connections.find(request)
         if connection is None or connection.identity is None:
             return False
-        cause = connection.distrust(request)
+        cause = connection.invalid_reason(request)
         if hdrs.AUTHORIZATION in request.headers:
             cause = "credentials of another scheme came on the connection"
         if cause is not None:
@@ -318,7 +329,7 @@ class NegotiateAuth:
 
     def _keep(self, request: web.Request, identity: Identity) -> None:
         connection = self._connections.open(request)
-        cause = connection.distrust(request)
+        cause = connection.invalid_reason(request)
         if connection.identity is not None and connection.identity.principal != identity.principal:
             cause = "another user authenticated on the connection"
         if cause is not None:
@@ -354,7 +365,7 @@ class NegotiateAuth:
             app: The application.
 
         Raises:
-            ConfigError: The package can never work with its settings, or cannot do what is asked
+            ConfigError: The provider can never work with its settings, or cannot do what is asked
                 of its contexts; a mounted application is set up too; another middleware comes
                 before this one; a path of the rules fits more than one resource.
 
@@ -366,11 +377,11 @@ class NegotiateAuth:
         check_place(app, self.handle)
         self.rules.check(app)
         self._look_at_channel(app.get(OWN_CHANNEL))
-        self.acceptor.begin().close()
+        self.acceptor.create_handshake().close()
         try:
-            await asyncio.to_thread(self.acceptor.package.check)
+            await asyncio.to_thread(self.acceptor.provider.check)
         except UnavailableError as error:
-            _LOG.error("authentication is not possible yet: %s", error.cause)
+            _LOG.error("authentication is not possible yet: %s", error.detail)
         if header_limit(app) is HeaderLimit.UNKNOWN:
             _LOG.warning(
                 "the server's header limits are not known: aiohttp's own default of 8,190 bytes "

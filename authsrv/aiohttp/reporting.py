@@ -13,8 +13,6 @@ from typing import Any
 
 from aiohttp import web
 
-from authsrv.handshake.driver import Leg
-from authsrv.errors import AuthsrvError
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditSink,
@@ -29,9 +27,11 @@ from authsrv.audit.records import (
     log_event,
     logs_routine,
 )
-from authsrv.http.reply import Reply
-from authsrv.core.identity import Identity
 from authsrv.codecs.inspect import peek
+from authsrv.core.identity import Identity
+from authsrv.errors import AuthsrvError
+from authsrv.handshake.driver import Leg
+from authsrv.http.reply import ErrorResponse
 
 __all__ = ["AuditTrail"]
 
@@ -115,7 +115,7 @@ class AuditTrail:
         self,
         request: web.Request,
         error: AuthsrvError,
-        reply: Reply,
+        reply: ErrorResponse,
         *,
         leg: Leg | None = None,
         token: bytes = b"",

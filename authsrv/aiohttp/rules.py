@@ -10,9 +10,9 @@ from aiohttp import hdrs, web
 
 from authsrv.aiohttp.marks import mark_of
 from authsrv.aiohttp.routes import places
+from authsrv.core.settings import as_member, as_texts
 from authsrv.errors import ConfigError
 from authsrv.http.exchange import Requirement
-from authsrv.core.settings import as_member, as_texts
 
 __all__ = ["AccessRules", "Preflight"]
 

@@ -84,7 +84,7 @@ def bindings_of(context: ssl.SSLContext) -> ChannelBindings | None:
     try:
         return tls_server_end_point(found.pop(), policy=BindingPolicy.ALLOW)
     except ConfigError as error:
-        _warn(error.cause)
+        _warn(error.detail)
         return None
 
 

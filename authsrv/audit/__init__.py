@@ -1,0 +1,1 @@
+"""What happened, as records, and as lines of a log."""

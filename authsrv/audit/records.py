@@ -18,9 +18,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from authsrv.handshake.driver import Leg
-from authsrv.errors import AuthsrvError, LocalError, UnavailableError
 from authsrv.core.identity import Identity
+from authsrv.errors import AuthsrvError, LocalError, UnavailableError
+from authsrv.handshake.driver import Leg
 
 __all__ = [
     "AbandonedEvent",
@@ -257,8 +257,8 @@ def _details(event: AuditEvent) -> str:
 
 def _refusal(event: RefusedEvent) -> str:
     error = event.error
-    reason = _quoted(error.cause, _MAX_REASON)
-    line = f"{_who(event.principal, event.service)} http={event.status} cause={error.slug}"
+    reason = _quoted(error.detail, _MAX_REASON)
+    line = f"{_who(event.principal, event.service)} http={event.status} cause={error.code}"
     leg = _leg(event.leg, event.mechanism) if event.leg else _status(error)
     native = f" native={_quoted(str(error.native))}" if error.native else ""
     return f"{line} reason={reason}{leg}{native} reference={event.reference}"

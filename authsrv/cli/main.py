@@ -159,7 +159,7 @@ def _run_realm(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     try:
         realm = Realm(services=options.services or ["HTTP/localhost"], users=users)
     except RealmError as error:
-        parser.error(error.cause)
+        parser.error(error.detail)
     return run_in_realm(options.command, realm=realm, prepare=log_in)
 
 

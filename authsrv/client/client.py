@@ -7,21 +7,21 @@ from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Self, cast
 
-from authsrv.handshake.acceptor import Initiator
 from authsrv.client.hosts import HostList
 from authsrv.client.negotiation import Negotiation
 from authsrv.client.policy import BindingsSent, ClientPolicy, ConnectionUse, ServerProof, Timing
-from authsrv.errors import ConfigError
+from authsrv.core.credentials import ClientCredential
 from authsrv.core.identity import DelegatedCredential
 from authsrv.core.limits import Limits
-from authsrv.providers.base import InitiatorPackage
-from authsrv.core.credentials import ClientCredential
 from authsrv.core.settings import as_instance
+from authsrv.errors import ConfigError
+from authsrv.handshake.initiator import Initiator
+from authsrv.providers.base import InitiatorProvider
 
 # Not imported when it is needed: that is on the event loop, and takes a while.
 _MISSING: ConfigError | None = None
 try:
-    from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
+    from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
 except ConfigError as missing:
     _MISSING = missing
 
@@ -42,7 +42,7 @@ class NegotiateClient(Negotiation):
     Args:
         hosts: Who may have a token: names of hosts, see HostList.
         credential: What to authenticate with: a TicketCache, a ClientKeytab, a
-            DelegatedCredential; None for what the environment holds. Or a security package, which
+            DelegatedCredential; None for what the environment holds. Or a provider, which
             has its own.
         proof: Which responses need the server's proof.
         timing: When the first token is sent.
@@ -63,7 +63,7 @@ class NegotiateClient(Negotiation):
         self,
         hosts: Iterable[str],
         *,
-        credential: ClientCredential | InitiatorPackage | None = None,
+        credential: ClientCredential | InitiatorProvider | None = None,
         proof: ServerProof = ServerProof.REQUIRED,
         timing: Timing = Timing.WHEN_ASKED,
         bindings: BindingsSent = BindingsSent.SENT,
@@ -114,7 +114,7 @@ class NegotiateClient(Negotiation):
 
         Raises:
             ConfigError: The credential is None, which the user did not delegate, or of a security
-                package that cannot do this. Nobody acts as this process by mistake.
+                provider that cannot do this. Nobody acts as this process by mistake.
 
         Source: RFC 2743 section 1.2.1.1 (delegation).
         """
@@ -126,9 +126,9 @@ class NegotiateClient(Negotiation):
         return Negotiation(initiator, policy)
 
 
-def _package_of(credential: ClientCredential | InitiatorPackage | None) -> InitiatorPackage:
+def _package_of(credential: ClientCredential | InitiatorProvider | None) -> InitiatorProvider:
     if hasattr(credential, "create_initiator"):
-        return cast(InitiatorPackage, credential)
+        return cast(InitiatorProvider, credential)
     if _MISSING is not None:
         raise _MISSING
-    return GssapiInitiatorPackage(credential)
+    return GssapiInitiatorProvider(credential)

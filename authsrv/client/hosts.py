@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from authsrv.errors import ConfigError
 from authsrv.core.settings import as_instance, as_texts
+from authsrv.errors import ConfigError
 
 __all__ = ["HostList", "read_services", "service_of"]
 

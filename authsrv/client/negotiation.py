@@ -11,27 +11,27 @@ import logging
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, hdrs
 
-from authsrv.handshake.acceptor import Initiator
 from authsrv.client.bodies import is_repeatable, put_away
 from authsrv.client.channel import find_bindings
 from authsrv.client.cookies import take_cookies
 from authsrv.client.hosts import service_of
 from authsrv.client.policy import BindingsSent, ClientPolicy, ConnectionUse, ServerProof, Timing
-from authsrv.handshake.driver import SecurityHandshake
+from authsrv.core.flags import AscRet, IscReq
+from authsrv.core.limits import Limits
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.settings import as_instance
 from authsrv.errors import (
     LocalError,
     MutualAuthenticationError,
-    PackageFaultError,
     PeerError,
+    ProviderFaultError,
     StateError,
     UnavailableError,
 )
-from authsrv.core.flags import AscRet, IscReq
+from authsrv.handshake.driver import Handshake
+from authsrv.handshake.initiator import Initiator
 from authsrv.http.headers import build_challenge, negotiate_token
-from authsrv.core.limits import Limits
 from authsrv.providers.base import InitiatorRequest
-from authsrv.core.results import Continue, Established, Refused, Result
-from authsrv.core.settings import as_instance
 
 __all__ = ["Negotiation"]
 
@@ -101,7 +101,7 @@ class Negotiation:
         self, request: ClientRequest, handler: ClientHandlerType
     ) -> ClientResponse:
         asked = await self._ask(request)
-        handshake = self.initiator.begin(asked)
+        handshake = self.initiator.create_handshake(asked)
         try:
             return await _Exchange(self, request, handler, handshake, asked.target).converse()
         finally:
@@ -113,7 +113,7 @@ class Negotiation:
         try:
             token = _offered_token(response, self.initiator.limits)
         except PeerError as error:
-            _log_refusal(target, error.cause)
+            _log_refusal(target, error.detail)
             return False
         if token is None:
             _log_refusal(target, "the server does not offer Negotiate")
@@ -140,7 +140,7 @@ class _Exchange:
         negotiation: Negotiation,
         request: ClientRequest,
         handler: ClientHandlerType,
-        handshake: SecurityHandshake,
+        handshake: Handshake,
         target: str,
     ) -> None:
         self._policy = negotiation.policy
@@ -174,7 +174,7 @@ class _Exchange:
         if isinstance(result, Refused):
             raise result.error
         if not _token_of(result):
-            raise PackageFaultError("the security package begins without a token")
+            raise ProviderFaultError("the provider begins without a token")
         return result
 
     async def _advance(self, token: bytes) -> Result:
@@ -204,7 +204,7 @@ class _Exchange:
         try:
             token = _offered_token(response, self._limits)
         except PeerError as error:
-            return None, error.cause
+            return None, error.detail
         if not token:
             told = "gives no cause" if token is not None else "does not offer Negotiate any more"
             return None, f"the server refuses our token, and {told}"
@@ -223,13 +223,13 @@ class _Exchange:
         try:
             token = _offered_token(response, self._limits)
         except PeerError as error:
-            raise self._distrust(response, error.cause) from None
+            raise self._distrust(response, error.detail) from None
         if token and self._handshake.is_open:
             result = await self._advance(token)
         if isinstance(result, Refused):
             if isinstance(result.error, UnavailableError | LocalError):
                 raise result.error
-            raise self._distrust(response, result.error.cause)
+            raise self._distrust(response, result.error.detail)
         if self._policy.proof is not ServerProof.OPTIONAL and not _proves(result):
             raise self._distrust(response, "it does not prove who sent it")
 
@@ -255,7 +255,7 @@ def _offered_token(response: ClientResponse, limits: Limits) -> bytes | None:
 def _end_of(result: Result) -> str | None:
     """Why nothing can follow; None if something can."""
     if isinstance(result, Refused):
-        return result.error.cause
+        return result.error.detail
     if _token_of(result):
         return None
     return "we are known, and not allowed in" if _proves(result) else "there is nothing to say"

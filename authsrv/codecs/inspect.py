@@ -1,6 +1,6 @@
 """What a token is: for logs, for the diagnosis, and for the replay cache.
 
-`peek` answers for any bytes, and what it answers decides nothing: the security package decides.
+`peek` answers for any bytes, and what it answers decides nothing: the provider decides.
 `authenticator_ciphertext` does decide, so it refuses whatever cannot be read in exactly one way. A
 request that it finds is the one that `peek` shows.
 """
@@ -12,10 +12,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.types import read_oid
-from authsrv.codecs.kerberos.messages import ApReq, KerberosMessage, parse_ap_req, parse_kerberos_header
+from authsrv.codecs.kerberos.messages import (
+    ApReq,
+    KerberosMessage,
+    parse_ap_req,
+    parse_kerberos_header,
+)
 from authsrv.codecs.ntlm import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
 from authsrv.codecs.spnego import (
     KERBEROS,
@@ -27,6 +31,7 @@ from authsrv.codecs.spnego import (
     mechanism_name,
     parse_spnego,
 )
+from authsrv.errors import InvalidTokenError
 
 __all__ = [
     "Framing",

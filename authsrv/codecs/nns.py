@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from authsrv.errors import InvalidTokenError, PackageFaultError, TokenTooLargeError
+from authsrv.errors import InvalidTokenError, ProviderFaultError, TokenTooLargeError
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",
@@ -176,7 +176,7 @@ def build_message(message: HandshakeMessage) -> bytes:
         Its bytes, 5 to 65,540 of them.
 
     Raises:
-        PackageFaultError: The token is larger than a message can hold.
+        ProviderFaultError: The token is larger than a message can hold.
         OverflowError: The code is none of 32 bits.
 
     Source: MS-NNS section 2.2.1.
@@ -186,8 +186,8 @@ def build_message(message: HandshakeMessage) -> bytes:
     else:
         payload = message.token
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise PackageFaultError(
-            f"the security package made a token of {len(payload)} bytes,"
+        raise ProviderFaultError(
+            f"the provider made a token of {len(payload)} bytes,"
             f" a message holds {MAX_PAYLOAD_BYTES}"
         )
     return bytes((message.message_id,)) + _VERSION + len(payload).to_bytes(2, "big") + payload

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.ntlm import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
 from authsrv.codecs.spnego import NegTokenResp, parse_spnego
+from authsrv.errors import InvalidTokenError
 
 __all__ = ["begins_handshake", "continues_handshake"]
 

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.reader import Reader
 from authsrv.codecs.der.types import read_enumerated, read_octets, read_oid, read_sequence_of
 from authsrv.codecs.der.writer import build_frame, encode, encode_field, encode_integer, encode_oid
+from authsrv.errors import InvalidTokenError
 
 __all__ = [
     "IAKERB",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from authsrv.errors import UnsupportedFunctionError
 from authsrv.core.identity import Identity
+from authsrv.errors import UnsupportedFunctionError
 
 __all__ = [
     "ContextAttribute",
@@ -76,7 +76,7 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class PackageInfo:
-    """What a security package says of itself.
+    """What a provider says of itself.
 
     Args:
         name: Its name, such as "Negotiate", "Kerberos" or "NTLM".

@@ -6,8 +6,8 @@ import enum
 import os
 from dataclasses import dataclass, field
 
-from authsrv.errors import ConfigError
 from authsrv.core.settings import as_instance, as_member, as_path
+from authsrv.errors import ConfigError
 
 __all__ = ["BindingPolicy", "ChannelBindings", "tls_server_end_point"]
 

@@ -1,6 +1,6 @@
 """With what a client authenticates: a credential cache, a keytab, or what somebody delegated.
 
-These are descriptions, and cheap. A security package makes its own objects of them, when they are
+These are descriptions, and cheap. A provider makes its own objects of them, when they are
 needed; nothing here loads a library.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from authsrv.errors import ConfigError
 from authsrv.core.identity import DelegatedCredential
 from authsrv.core.settings import as_instance, as_optional, as_path
+from authsrv.errors import ConfigError
 
 __all__ = ["ClientCredential", "ClientKeytab", "Password", "TicketCache"]
 

@@ -114,11 +114,11 @@ class IscReq(enum.IntFlag):
     CONFIDENTIALITY = 0x0000_0010
     #: A new session key is agreed on.
     USE_SESSION_KEY = 0x0000_0020
-    #: The package may ask the user for credentials.
+    #: The provider may ask the user for credentials.
     PROMPT_FOR_CREDS = 0x0000_0040
     #: The credentials that were handed in are used.
     USE_SUPPLIED_CREDS = 0x0000_0080
-    #: The package allocates the output buffers.
+    #: The provider allocates the output buffers.
     ALLOCATE_MEMORY = 0x0000_0100
     #: The handshake has the third leg of DCE RPC.
     USE_DCE_STYLE = 0x0000_0200
@@ -140,7 +140,7 @@ class IscReq(enum.IntFlag):
     IDENTIFY = 0x0002_0000
     #: The client is anonymous.
     NULL_SESSION = 0x0004_0000
-    #: The package does not check the server; the caller does.
+    #: The provider does not check the server; the caller does.
     MANUAL_CRED_VALIDATION = 0x0008_0000
 
 
@@ -164,11 +164,11 @@ class IscRet(enum.IntFlag):
     CONFIDENTIALITY = 0x0000_0010
     #: A new session key is agreed on.
     USE_SESSION_KEY = 0x0000_0020
-    #: The package asked the user for the credentials.
+    #: The provider asked the user for the credentials.
     USED_COLLECTED_CREDS = 0x0000_0040
     #: The credentials that were handed in were used.
     USED_SUPPLIED_CREDS = 0x0000_0080
-    #: The package allocated the output buffers; the caller frees them.
+    #: The provider allocated the output buffers; the caller frees them.
     ALLOCATED_MEMORY = 0x0000_0100
     #: The handshake has the third leg of DCE RPC.
     USED_DCE_STYLE = 0x0000_0200
@@ -190,7 +190,7 @@ class IscRet(enum.IntFlag):
     IDENTIFY = 0x0002_0000
     #: The client is anonymous.
     NULL_SESSION = 0x0004_0000
-    #: The package does not check the server; the caller does.
+    #: The provider does not check the server; the caller does.
     MANUAL_CRED_VALIDATION = 0x0008_0000
 
 
@@ -206,7 +206,7 @@ class CredentialUse(enum.IntFlag):
     OUTBOUND = 0x02
     #: To accept clients and to be one.
     BOTH = 0x03
-    #: As the package sees fit.
+    #: As the provider sees fit.
     DEFAULT = 0x04
     #: Never the logged-on user's own credentials.
     AUTOLOGON_RESTRICTED = 0x10
@@ -236,7 +236,7 @@ ASC_REQ_MEANINGS: Mapping[AscReq, str] = MappingProxyType(
         AscReq.CONFIDENTIALITY: "Messages can be encrypted.",
         AscReq.USE_SESSION_KEY: "A new session key is agreed on.",
         AscReq.SESSION_TICKET: "TLS session tickets may be used to resume.",
-        AscReq.ALLOCATE_MEMORY: "The package allocates the output buffers.",
+        AscReq.ALLOCATE_MEMORY: "The provider allocates the output buffers.",
         AscReq.USE_DCE_STYLE: "The handshake has the third leg of DCE RPC.",
         AscReq.DATAGRAM: "The context is for datagrams.",
         AscReq.CONNECTION: "The context is for a connection, without message formatting.",

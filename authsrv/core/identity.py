@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from authsrv.errors import LogonDeniedError, PackageFaultError
 from authsrv.core.flags import AscRet
+from authsrv.errors import LogonDeniedError, ProviderFaultError
 
 __all__ = ["DelegatedCredential", "Identity", "split_principal"]
 
@@ -31,23 +31,23 @@ class DelegatedCredential:
     """A credential that the client handed over, to act in its name towards other services.
 
     Args:
-        package: The security package that received it, such as "gssapi".
-        native: The package's own object. For gssapi a `gssapi.raw.Creds`, which is good for the
+        provider: The provider that received it, such as "gssapi".
+        native: The provider's own object. For gssapi a `gssapi.raw.Creds`, which is good for the
             mechanism Kerberos alone: told to use SPNEGO, MIT takes the process's own credential
             in its place, silently. Kept out of the repr.
 
     Source: RFC 2744 section 5.1 (delegated_cred_handle), SSPI ASC_RET_DELEGATE.
     """
 
-    package: str
+    provider: str
     native: Any = field(repr=False)
 
 
 def split_principal(principal: str) -> tuple[str, str | None]:
-    """Split a principal at its last "@" that no backslash escapes.
+    r"""Split a principal at its last "@" that no backslash escapes.
 
     Args:
-        principal: Such as "alice@EXAMPLE.ORG"; an "@" inside name or realm is written "\\@".
+        principal: Such as "alice@EXAMPLE.ORG"; an "@" inside name or realm is written "\@".
 
     Returns:
         The name, still escaped, and the realm; None for the realm where there is no such "@".
@@ -83,11 +83,11 @@ class Identity:
             (RFC 5929); False also when no channel bindings were configured.
         delegated: The credential that the client handed over, if it did.
         name_attributes: What the issuer says of the client (RFC 6680), name to values; filled
-            where the package was told to read them.
+            where the provider was told to read them.
 
     Raises:
-        PackageFaultError: The principal or the mechanism is empty or no text, or the mechanism is
-            not printable; a security package that names nobody has authenticated nobody.
+        ProviderFaultError: The principal or the mechanism is empty or no text, or the mechanism is
+            not printable; a provider that names nobody has authenticated nobody.
         LogonDeniedError: The principal names nobody: it has a realm and no name, is well known, or
             is not printable, which would let it look like another one.
 
@@ -109,7 +109,7 @@ class Identity:
         _demand_text("principal", self.principal)
         _demand_text("mechanism", self.mechanism)
         if not self.mechanism.isprintable():
-            raise PackageFaultError("the security package named no printable mechanism")
+            raise ProviderFaultError("the provider named no printable mechanism")
         _demand_somebody(self.principal)
 
     @property
@@ -133,7 +133,7 @@ class Identity:
 
 def _demand_text(what: str, text: object) -> None:
     if not isinstance(text, str) or not text.strip():
-        raise PackageFaultError(f"the security package named no {what}")
+        raise ProviderFaultError(f"the provider named no {what}")
 
 
 def _demand_somebody(principal: str) -> None:

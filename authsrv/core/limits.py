@@ -19,9 +19,9 @@ class Limits:
             65,535 at most.
         max_incomplete_bytes: Bytes kept of a token that is not whole yet.
         handshake_seconds: Life of a whole handshake, from its first token to its end.
-        step_seconds: Time for one call of a security package.
+        step_seconds: Time for one call of a provider.
         max_pending: Handshakes that are between two tokens, in all.
-        max_workers: Threads that security packages may occupy.
+        max_workers: Threads that providers may occupy.
         max_queued: Calls that may wait for a thread; beyond, the answer is "overloaded" at once.
         max_header_bytes: Bytes of the request line and all header fields of one request together,
             beside those of the largest token as base64.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from authsrv.errors import ConfigError, ForbiddenRealmError
 from authsrv.core.identity import Identity
 from authsrv.core.settings import as_texts
+from authsrv.errors import ConfigError, ForbiddenRealmError
 
 __all__ = ["ALL_REALMS", "KnowsRealms", "RealmPolicy"]
 
@@ -20,7 +20,7 @@ _MAX_SHOWN = 256
 
 @runtime_checkable
 class KnowsRealms(Protocol):
-    """A security package that knows which realms its own keys belong to.
+    """A provider that knows which realms its own keys belong to.
 
     Source: MIT krb5, keytab file format.
     """
@@ -44,8 +44,8 @@ class RealmPolicy:
     """Which realms are let in.
 
     Args:
-        names: The realms; None for those of the security package's own keys.
-        own_realms: Asks for these; None where the package has no keys, which lets in all.
+        names: The realms; None for those of the provider's own keys.
+        own_realms: Asks for these; None where the provider has no keys, which lets in all.
 
     Source: RFC 4120 sections 1.2 (cross-realm operation) and 6.1.
     """
@@ -54,12 +54,12 @@ class RealmPolicy:
     own_realms: Callable[[], Collection[str]] | None = None
 
     @classmethod
-    def of_setting(cls, setting: object, package: object) -> RealmPolicy:
+    def of_setting(cls, setting: object, provider: object) -> RealmPolicy:
         """Take a setting.
 
         Args:
             setting: None, "*" for all, or several realms.
-            package: The security package.
+            provider: The provider.
 
         Returns:
             The policy.
@@ -70,7 +70,7 @@ class RealmPolicy:
         Source: RFC 4120 section 6.1.
         """
         if setting is None:
-            return cls(own_realms=package.realms if isinstance(package, KnowsRealms) else None)
+            return cls(own_realms=provider.realms if isinstance(provider, KnowsRealms) else None)
         if setting == ALL_REALMS:
             return cls(frozenset({ALL_REALMS}))
         names = as_texts(setting, "realms")
@@ -87,7 +87,7 @@ class RealmPolicy:
         return self.names is None and self.own_realms is None
 
     def check(self, identity: Identity) -> None:
-        """Refuse a client of another realm. It may block where the package is asked.
+        """Refuse a client of another realm. It may block where the provider is asked.
 
         Args:
             identity: The client.
@@ -112,7 +112,7 @@ class RealmPolicy:
 
 
 def _realm_of(identity: Identity) -> str | None:
-    """The realm, or what stands in its place in the names of Windows: DOMAIN in DOMAIN\\user."""
+    r"""The realm, or what stands in its place in names of Windows: DOMAIN in DOMAIN\user."""
     realm = identity.realm
     if realm is not None:
         return realm

@@ -1,4 +1,4 @@
-"""What a security package may answer to one token: six frozen results, and no flag beside them.
+"""What a provider may answer to one token: six frozen results, and no flag beside them.
 
 There is no `complete` boolean that could be true with nobody authenticated: the one result that
 means "done", Established, holds an Identity, and an Identity cannot be empty.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from authsrv.errors import AuthsrvError, PackageFaultError
 from authsrv.core.identity import Identity
 from authsrv.core.status import SecurityStatus
+from authsrv.errors import AuthsrvError, ProviderFaultError
 
 __all__ = [
     "CompleteAndContinue",
@@ -34,7 +34,7 @@ class Established:
         unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
 
     Raises:
-        PackageFaultError: The identity is none: a security package said OK and named nobody.
+        ProviderFaultError: The identity is none: a provider said OK and named nobody.
 
     Source: SSPI AcceptSecurityContext, SEC_E_OK; authsrv design decision 1.
     """
@@ -46,7 +46,7 @@ class Established:
 
     def __post_init__(self) -> None:
         if not isinstance(self.identity, Identity):
-            raise PackageFaultError("the security package said OK and named nobody")
+            raise ProviderFaultError("the provider said OK and named nobody")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Refused:
 
     Args:
         error: The cause, sorted by whose fault it is.
-        token: The package's error token for the client, or empty where there is none.
+        token: The provider's error token for the client, or empty where there is none.
 
     Source: SSPI AcceptSecurityContext, fatal error codes.
     """
@@ -135,4 +135,4 @@ class Refused:
 
 
 Result = Established | Continue | CompleteNeeded | CompleteAndContinue | Incomplete | Refused
-"""One of the six answers of a security package."""
+"""One of the six answers of a provider."""

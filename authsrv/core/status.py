@@ -73,7 +73,7 @@ class SecurityStatus(enum.IntEnum):
     SEC_E_INTERNAL_ERROR = 0x80090304, "An error that no SSPI code describes.", "GSS_S_FAILURE"
     SEC_E_SECPKG_NOT_FOUND = 0x80090305, "There is no such package or mechanism.", "GSS_S_BAD_MECH"
     SEC_E_NOT_OWNER = 0x80090306, "The caller does not own the credentials it named."
-    SEC_E_CANNOT_INSTALL = 0x80090307, "The security package failed to start and is not installed."
+    SEC_E_CANNOT_INSTALL = 0x80090307, "The provider failed to start and is not installed."
     SEC_E_INVALID_TOKEN = (
         0x80090308, "The token is malformed or is for another package.", "GSS_S_DEFECTIVE_TOKEN")
     SEC_E_CANNOT_PACK = 0x80090309, "The package cannot serialise the context."
@@ -87,7 +87,7 @@ class SecurityStatus(enum.IntEnum):
     SEC_E_OUT_OF_SEQUENCE = 0x80090310, "A call or message is out of order.", "GSS_S_UNSEQ_TOKEN"
     SEC_E_NO_AUTHENTICATING_AUTHORITY = (
         0x80090311, "No domain controller or KDC could be asked.", "KRB5_KDC_UNREACH")
-    SEC_E_BAD_PKGID = 0x80090316, "There is no security package with this identifier."
+    SEC_E_BAD_PKGID = 0x80090316, "There is no provider with this identifier."
     SEC_E_CONTEXT_EXPIRED = 0x80090317, "The context or ticket is too old.", "GSS_S_CONTEXT_EXPIRED"
     SEC_E_INCOMPLETE_MESSAGE = 0x80090318, "The input is incomplete; read more and call again."
     SEC_E_INCOMPLETE_CREDENTIALS = 0x80090320, "The credentials lack a part that is needed."
@@ -215,7 +215,7 @@ class GSSCode:
         return f"GSS major {self.major:#x}, minor {self.minor:#x}"
 
 
-#: A code as the security package gave it.
+#: A code as the provider gave it.
 NativeCode: TypeAlias = WindowsCode | GSSCode
 
 

@@ -58,7 +58,7 @@ def run_in_realm(
             prepare(realm)
             return relay.run(command, {**os.environ, **realm.environment()})
     except RealmError as error:
-        return _fail(_OUR_FAILURE, error.cause)
+        return _fail(_OUR_FAILURE, error.detail)
     except OSError as error:
         return _fail(_OUR_FAILURE, f"no realm could be made: {os.strerror(error.errno or 0)}")
 

@@ -1,0 +1,1 @@
+"""The handshake: its table, the coroutine around it, the threads, who begins it. No HTTP."""

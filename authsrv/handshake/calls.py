@@ -11,13 +11,13 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from authsrv.errors import DeadlineError
 
-__all__ = ["BlockingCall", "EndsWithLoop", "PendingCalls", "Receiver", "end_with_loop"]
+__all__ = ["BlockingCall", "CompletionHandler", "EndsWithLoop", "PendingCalls", "end_with_loop"]
 
 _T = TypeVar("_T")
 _Taken = TypeVar("_Taken", contravariant=True)
 
 
-class Receiver(Protocol[_Taken]):
+class CompletionHandler(Protocol[_Taken]):
     """Who is given the answer of a call; an asyncio.Future is one.
 
     Source: authsrv design decision 4.
@@ -56,7 +56,7 @@ class Receiver(Protocol[_Taken]):
 
 @runtime_checkable
 class EndsWithLoop(Protocol):
-    """A receiver that has to hear of the end of the loop, as no task that would be cancelled waits.
+    """A handler that has to hear of the end of the loop, as no task that would be cancelled waits.
 
     Source: authsrv design decision 4.
     """
@@ -69,18 +69,18 @@ class EndsWithLoop(Protocol):
         ...
 
 
-def end_with_loop(receiver: object) -> None:
-    """Tell a receiver of the end of the loop, if it wants to hear of it.
+def end_with_loop(handler: object) -> None:
+    """Tell a handler of the end of the loop, if it wants to hear of it.
 
     Args:
-        receiver: The receiver.
+        handler: The handler.
 
     Source: authsrv design decision 4.
     """
-    if isinstance(receiver, EndsWithLoop):
+    if isinstance(handler, EndsWithLoop):
         # The loop may be closed: then nobody is left to be told.
         with contextlib.suppress(RuntimeError):
-            receiver.end_with_loop()
+            handler.end_with_loop()
 
 
 class BlockingCall(Generic[_T]):
@@ -88,16 +88,16 @@ class BlockingCall(Generic[_T]):
 
     Args:
         function: The call; it takes no argument.
-        receiver: Who is given the answer, or None for nobody.
+        handler: Who is given the answer, or None for nobody.
 
     Source: authsrv design decision 4.
     """
 
-    __slots__ = ("_answer", "_error", "_function", "receiver")
+    __slots__ = ("_answer", "_error", "_function", "handler")
 
-    def __init__(self, function: Callable[[], _T], receiver: Receiver[_T] | None) -> None:
+    def __init__(self, function: Callable[[], _T], handler: CompletionHandler[_T] | None) -> None:
         self._function = function
-        self.receiver = receiver
+        self.handler = handler
         self._answer: _T | None = None
         self._error: BaseException | None = None
 
@@ -107,7 +107,7 @@ class BlockingCall(Generic[_T]):
 
         Source: authsrv design decision 4.
         """
-        return self.receiver is None or not self.receiver.done()
+        return self.handler is None or not self.handler.done()
 
     def perform(self) -> None:
         """Make the call, on a thread.
@@ -123,17 +123,17 @@ class BlockingCall(Generic[_T]):
             self._error = error
 
     def deliver(self) -> None:
-        """Give the answer to the receiver, on the loop.
+        """Give the answer to the handler, on the loop.
 
         Source: authsrv design decision 4.
         """
-        receiver = self.receiver
-        if receiver is None or receiver.done():
+        handler = self.handler
+        if handler is None or handler.done():
             return
         if self._error is not None:
-            receiver.set_exception(self._error)
+            handler.set_exception(self._error)
         else:
-            receiver.set_result(self._answer)  # type: ignore[arg-type]  # set where no error is
+            handler.set_result(self._answer)  # type: ignore[arg-type]  # set where no error is
 
 
 class PendingCalls:
@@ -158,7 +158,7 @@ class PendingCalls:
 
         Args:
             call: The call.
-            seconds: When its receiver is given a DeadlineError, from now.
+            seconds: When its handler is given a DeadlineError, from now.
 
         Source: authsrv design decision 4.
         """
@@ -178,7 +178,7 @@ class PendingCalls:
         self._calls.pop(call, None)
 
     def end_with_loop(self) -> None:
-        """Tell the receivers that no task waits for of the end of the loop.
+        """Tell the handlers that no task waits for of the end of the loop.
 
         Source: authsrv design decision 4.
         """
@@ -215,11 +215,11 @@ class PendingCalls:
 def _end_with_loop(calls: Iterable[BlockingCall[Any]]) -> None:
     for call in calls:
         if call.is_wanted:
-            end_with_loop(call.receiver)
+            end_with_loop(call.handler)
 
 
 def _expire(call: BlockingCall[Any], seconds: float) -> None:
-    if call.receiver is not None and not call.receiver.done():
-        call.receiver.set_exception(
-            DeadlineError(f"the security package did not answer within {seconds:g} s")
+    if call.handler is not None and not call.handler.done():
+        call.handler.set_exception(
+            DeadlineError(f"the provider did not answer within {seconds:g} s")
         )

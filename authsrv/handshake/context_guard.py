@@ -1,8 +1,8 @@
 """A security context on loan: the loop's side and the thread's side of one native object.
 
-A package that is running cannot be stopped. So a context has two users: the event loop, which may
+A provider that is running cannot be stopped. So a context has two users: the event loop, which may
 give it up at any moment, and the thread that works on it just then. Whoever comes last deletes it.
-Any answer and any exception of a package is checked here, before anybody believes it.
+Any answer and any exception of a provider is checked here, before anybody believes it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,8 @@ import threading
 from collections.abc import Callable
 
 from authsrv.core.attributes import ContextAttribute
-from authsrv.errors import (
-    AttributesError,
-    AuthsrvError,
-    OverloadedError,
-    PackageFaultError,
-    StateError,
-)
 from authsrv.core.flags import AscRet
 from authsrv.core.identity import Identity
-from authsrv.providers.base import Deletion, SecurityContext
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -33,13 +25,22 @@ from authsrv.core.results import (
     Result,
 )
 from authsrv.core.status import SecurityStatus
+from authsrv.errors import (
+    AttributesError,
+    AuthsrvError,
+    ConfigError,
+    OverloadedError,
+    ProviderFaultError,
+    StateError,
+)
+from authsrv.providers.base import Deletion, SecurityContext
 
-__all__ = ["ContextLease", "Retention", "fault_of"]
+__all__ = ["ContextGuard", "Retention", "fault_of", "refusal_to_begin"]
 
 _LOG = logging.getLogger("authsrv")
 
 _NO_FLAGS = AscRet(0)
-_PACKAGE = "the security package"
+_PACKAGE = "the provider"
 _ON_A_THREAD = Deletion.ON_A_THREAD
 _ASKS = (CompleteNeeded, CompleteAndContinue)
 _RESULT_TYPES = (
@@ -83,26 +84,33 @@ def fault_of(error: BaseException, whose: str = _PACKAGE, doing: str = "") -> Au
         doing: And where.
 
     Returns:
-        OverloadedError where memory ran out, which SSPI has a code for; else PackageFaultError.
+        OverloadedError where memory ran out, which SSPI has a code for; else ProviderFaultError.
 
     Source: SSPI AcceptSecurityContext, SEC_E_INSUFFICIENT_MEMORY and SEC_E_INTERNAL_ERROR.
     """
-    kind = OverloadedError if isinstance(error, MemoryError) else PackageFaultError
+    kind = OverloadedError if isinstance(error, MemoryError) else ProviderFaultError
     return kind(f"{whose} raised {type(error).__name__} {doing}".rstrip())
+
+
+def refusal_to_begin(error: Exception) -> AuthsrvError:
+    """Tell what it means that a provider made no context."""
+    if isinstance(error, ConfigError | ProviderFaultError):
+        return error
+    return fault_of(error, doing="for a new context")
 
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and value >= 0
 
 
-class ContextLease:
+class ContextGuard:
     """A security context, used by one thread at a time and deleted exactly once.
 
-    `revoke` is called on the loop at any moment, everything else on a thread; and `delete` where
+    `abandon` is called on the loop at any moment, everything else on a thread; and `delete` where
     `deletion` says.
 
     Args:
-        context: The package's context.
+        context: The provider's context.
         required: The attributes that it must have once it is established.
         retention: What becomes of it then.
         admit: Called with the identity that it establishes; raises an AuthsrvError to refuse it. It
@@ -112,19 +120,19 @@ class ContextLease:
         deletion: Where it is to be deleted.
 
     Raises:
-        PackageFaultError: There is no context.
+        ProviderFaultError: There is no context.
 
     Source: SSPI AcceptSecurityContext, phContext; DeleteSecurityContext.
     """
 
     __slots__ = (
+        "_abandoned",
         "_admit",
         "_busy",
         "_context",
         "_guard",
         "_last",
         "_required",
-        "_revoked",
         "deletion",
     )
 
@@ -136,7 +144,7 @@ class ContextLease:
         admit: Callable[[Identity], None] | None = None,
     ) -> None:
         if context is None:
-            raise PackageFaultError("the security package made no context")
+            raise ProviderFaultError("the provider made no context")
         self._context: SecurityContext | None = context
         self.deletion = _deletion_of(context)
         self._required = required
@@ -145,29 +153,29 @@ class ContextLease:
         self._last = Refused if retention is Retention.KEEP else (Established, Refused)
         self._guard = threading.Lock()
         self._busy = False
-        self._revoked = False
+        self._abandoned = False
 
     def work(self, token: bytes) -> list[Result]:
-        """Take one token through the package, CompleteAuthToken included where it asks for it.
+        """Take one token through the provider, CompleteAuthToken included where it asks for it.
 
         Args:
             token: The token, from the peer, untrusted.
 
         Returns:
-            The package's answers, one or two; none if the context was given up before.
+            The provider's answers, one or two; none if the context was given up before.
 
         Source: SSPI AcceptSecurityContext, CompleteAuthToken.
         """
         return self._use(token, _ASKS)
 
     def step(self, token: bytes) -> list[Result]:
-        """Take one token through the package, and leave CompleteAuthToken to the caller.
+        """Take one token through the provider, and leave CompleteAuthToken to the caller.
 
         Args:
             token: The token, from the peer, untrusted.
 
         Returns:
-            The package's answer; none if the context was given up before.
+            The provider's answer; none if the context was given up before.
 
         Source: SSPI AcceptSecurityContext.
         """
@@ -177,7 +185,7 @@ class ContextLease:
         """Call CompleteAuthToken.
 
         Returns:
-            The package's answer; none if the context was given up before.
+            The provider's answer; none if the context was given up before.
 
         Source: SSPI CompleteAuthToken.
         """
@@ -194,12 +202,12 @@ class ContextLease:
 
         Raises:
             StateError: The context is deleted, or at work.
-            UnsupportedFunctionError: The package cannot tell.
-            PackageFaultError: The package raised something else; OverloadedError for a MemoryError.
+            UnsupportedFunctionError: The provider cannot tell.
+            ProviderFaultError: It raised something else; OverloadedError for a MemoryError.
 
         Source: SSPI QueryContextAttributes.
         """
-        context = self._take()
+        context = self._acquire()
         if context is None:
             raise self._unusable()
         try:
@@ -209,9 +217,9 @@ class ContextLease:
         except BaseException as error:
             raise fault_of(error, doing="in query") from None
         finally:
-            self._give_back(ended=False)
+            self._release(ended=False)
 
-    def revoke(self) -> bool:
+    def abandon(self) -> bool:
         """Forbid further work.
 
         Returns:
@@ -220,7 +228,7 @@ class ContextLease:
         Source: SSPI DeleteSecurityContext.
         """
         with self._guard:
-            self._revoked = True
+            self._abandoned = True
             return self._context is not None and not self._busy
 
     def delete(self) -> None:
@@ -236,11 +244,11 @@ class ContextLease:
             context.delete()
         except BaseException as error:
             # Nobody could do anything about it: the leg is over, and its client is not at fault.
-            _LOG.error("the security package raised %s in delete", type(error).__name__)
+            _LOG.error("the provider raised %s in delete", type(error).__name__)
 
     def _use(self, token: bytes | None, asks: tuple[type, ...]) -> list[Result]:
-        """Ask the package, and again where it wants CompleteAuthToken and we are to see to it."""
-        context = self._take()
+        """Ask the provider, and again where it wants CompleteAuthToken and we are to see to it."""
+        context = self._acquire()
         results: list[Result] = []
         if context is None:
             return results
@@ -251,51 +259,51 @@ class ContextLease:
                 results.append(self._ask(context.complete))
             return results
         finally:
-            self._give_back(ended=not results or isinstance(results[-1], self._last))
+            self._release(ended=not results or isinstance(results[-1], self._last))
 
-    def _take(self) -> SecurityContext | None:
+    def _acquire(self) -> SecurityContext | None:
         with self._guard:
-            if self._revoked or self._context is None or self._busy:
+            if self._abandoned or self._context is None or self._busy:
                 return None
             self._busy = True
             return self._context
 
     def _unusable(self) -> StateError:
         with self._guard:
-            if self._context is not None and not self._revoked:
+            if self._context is not None and not self._abandoned:
                 status = SecurityStatus.SEC_E_OUT_OF_SEQUENCE
                 return StateError("the context is at work", status=status)
         return StateError("the context is deleted")
 
-    def _give_back(self, *, ended: bool) -> None:
+    def _release(self, *, ended: bool) -> None:
         with self._guard:
             self._busy = False
-            self._revoked = self._revoked or ended
-            delete = self._revoked
+            self._abandoned = self._abandoned or ended
+            delete = self._abandoned
         if delete:
             self.delete()
 
     def _ask(self, call: Callable[..., Result], *token: bytes) -> Result:
-        """Believe an answer that keeps the contract; any exception is the package's fault."""
+        """Believe an answer that keeps the contract; any exception is the provider's fault."""
         try:
             return self._checked(call(*token))
         except AuthsrvError as error:
             return Refused(error)
         except BaseException as error:
-            # On this thread even a SystemExit is no more than a package that broke.
+            # On this thread even a SystemExit is no more than a provider that broke.
             return Refused(fault_of(error))
 
     def _checked(self, result: Result) -> Result:
         # A subclass could have a status that its class does not have.
         if type(result) not in _RESULT_TYPES:
-            raise PackageFaultError(f"the security package answered a {type(result).__name__}")
+            raise ProviderFaultError(f"the provider answered a {type(result).__name__}")
         if not isinstance(getattr(result, "token", b""), bytes):
-            raise PackageFaultError("the security package made a token that is no bytes")
+            raise ProviderFaultError("the provider made a token that is no bytes")
         if isinstance(result, Refused) and not isinstance(result.error, AuthsrvError):
-            raise PackageFaultError("the security package refused without a cause")
+            raise ProviderFaultError("the provider refused without a cause")
         unused, missing = getattr(result, "unused", 0), getattr(result, "missing", None)
         if not _is_count(unused) or not (missing is None or _is_count(missing)):
-            raise PackageFaultError("the security package counted bytes by no number")
+            raise ProviderFaultError("the provider counted bytes by no number")
         if isinstance(result, Established):
             self._check_established(result.identity)
         return result

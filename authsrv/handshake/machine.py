@@ -5,7 +5,7 @@ nowhere else: a pair that is missing there is an error, and it fails the handsha
 does I/O, reads a clock, or knows HTTP: tokens, results and the time are handed in, which is why
 the same code serves an HTTP request, a stream and a test.
 
-How a handshake goes: a token arrives (TOKEN) and the security package works on it (ACCEPTING). Its
+How a handshake goes: a token arrives (TOKEN) and the provider works on it (ACCEPTING). Its
 answer is one of SSPI's codes. CONTINUE_NEEDED waits for the client's next token.
 INCOMPLETE_MESSAGE waits for the rest of this one, whose beginning is kept. COMPLETE_NEEDED and
 COMPLETE_AND_CONTINUE call CompleteAuthToken first (COMPLETING, COMPLETING_LEG), and that call may
@@ -22,26 +22,26 @@ import enum
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from authsrv.core.outcome import DISPOSITIONS, Disposition
+from authsrv.codecs.opening import continues_handshake
+from authsrv.core.identity import Identity
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.outcome import OUTCOMES, Outcome
+from authsrv.core.results import Established, Incomplete, Refused, Result
+from authsrv.core.role import Role
+from authsrv.core.status import SecurityStatus
 from authsrv.errors import (
     AuthsrvError,
     HandshakeExpiredError,
     InvalidTokenError,
     LostHandshakeError,
-    PackageFaultError,
+    ProviderFaultError,
     StateError,
     TokenTooLargeError,
     TooManyRoundsError,
     UnexpectedTokenError,
 )
-from authsrv.core.identity import Identity
-from authsrv.core.limits import DEFAULT_LIMITS, Limits
-from authsrv.core.results import Established, Incomplete, Refused, Result
-from authsrv.core.role import Role
-from authsrv.core.status import SecurityStatus
-from authsrv.codecs.opening import continues_handshake
 
-__all__ = ["TRANSITIONS", "Event", "Handshake", "State", "draw_transitions", "event_of"]
+__all__ = ["TRANSITIONS", "Event", "HandshakeMachine", "State", "draw_transitions", "event_of"]
 
 
 _LOST = (
@@ -64,7 +64,7 @@ class State(enum.Enum):
     AWAIT_MORE = "await-more"
     """The rest of a token whose beginning is kept."""
     ACCEPTING = "accepting"
-    """The security package's answer to a token."""
+    """The provider's answer to a token."""
     COMPLETING = "completing"
     """CompleteAuthToken, which ends the handshake."""
     COMPLETING_LEG = "completing-leg"
@@ -131,23 +131,23 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
 )
 """Every legal step: from a state, by an event, to a state. What is missing is an error."""
 
-_EVENTS: Mapping[Disposition, Event] = MappingProxyType(
+_EVENTS: Mapping[Outcome, Event] = MappingProxyType(
     {
-        Disposition.ESTABLISHED: Event.OK,
-        Disposition.CONTINUE: Event.CONTINUE,
-        Disposition.COMPLETE: Event.COMPLETE,
-        Disposition.COMPLETE_AND_CONTINUE: Event.COMPLETE_AND_CONTINUE,
-        Disposition.INCOMPLETE: Event.INCOMPLETE,
+        Outcome.ESTABLISHED: Event.OK,
+        Outcome.CONTINUE: Event.CONTINUE,
+        Outcome.COMPLETE: Event.COMPLETE,
+        Outcome.COMPLETE_AND_CONTINUE: Event.COMPLETE_AND_CONTINUE,
+        Outcome.INCOMPLETE: Event.INCOMPLETE,
     }
 )
 
 _EVENT_OF_STATUS: Mapping[SecurityStatus, Event] = MappingProxyType(
-    {status: _EVENTS.get(row, Event.FATAL) for status, row in DISPOSITIONS.items()}
+    {status: _EVENTS.get(row, Event.FATAL) for status, row in OUTCOMES.items()}
 )
 
 
 def event_of(result: Result) -> Event:
-    """Tell which event a package's answer is, by the row of its status code.
+    """Tell which event a provider's answer is, by the row of its status code.
 
     Args:
         result: The answer. A Refused is fatal whatever code it carries, and an Established is OK
@@ -163,7 +163,7 @@ def event_of(result: Result) -> Event:
     return _EVENT_OF_STATUS[result.status]
 
 
-class Handshake:
+class HandshakeMachine:
     """One handshake with one client: its state, its rounds, and the bytes it has to keep.
 
     Args:
@@ -203,7 +203,7 @@ class Handshake:
         self._identity: Identity | None = None
 
     def __repr__(self) -> str:
-        return f"<Handshake {self._state.value}, round {self._rounds}>"
+        return f"<HandshakeMachine {self._state.value}, round {self._rounds}>"
 
     @property
     def state(self) -> State:
@@ -272,7 +272,7 @@ class Handshake:
         return self._identity
 
     def receive_token(self, token: bytes, *, now: float = 0.0) -> bytes:
-        """Take a token from the peer and say what to hand to the security package.
+        """Take a token from the peer and say what to hand to the provider.
 
         Args:
             token: The token, from the peer, untrusted; 1 to max_token_bytes bytes, and none in the
@@ -299,7 +299,7 @@ class Handshake:
             raise self._fail(error)
         self._rounds += 1
         whole = self._kept + token
-        # Kept until the package has said that it needs no more of it.
+        # Kept until the provider has said that it needs no more of it.
         self._kept = whole
         self._move(Event.TOKEN)
         return whole
@@ -311,7 +311,7 @@ class Handshake:
             now: The time, in seconds of the clock of `started_at`.
 
         Raises:
-            UnexpectedTokenError: The package did not ask for it.
+            UnexpectedTokenError: The provider did not ask for it.
             HandshakeExpiredError: The handshake has taken longer than handshake_seconds.
 
         Source: SSPI CompleteAuthToken, SEC_E_OUT_OF_SEQUENCE.
@@ -324,13 +324,13 @@ class Handshake:
             raise self._fail(self._expired())
 
     def receive_result(self, result: Result) -> None:
-        """Take the security package's answer.
+        """Take the provider's answer.
 
         Args:
-            result: The answer of the package to the last token, or of its CompleteAuthToken.
+            result: The answer of the provider to the last token, or of its CompleteAuthToken.
 
         Raises:
-            PackageFaultError: The package gave an answer that this state does not allow; the
+            ProviderFaultError: The provider gave an answer that this state does not allow; the
                 handshake has failed.
             TokenTooLargeError: More of the token is needed than may be kept; it has failed.
 
@@ -339,7 +339,7 @@ class Handshake:
         event = event_of(result)
         if event not in TRANSITIONS[self._state]:
             raise self._fail(
-                PackageFaultError(f"the package answered {event.value} in {self._state.value}")
+                ProviderFaultError(f"the provider answered {event.value} in {self._state.value}")
             )
         if event is not Event.INCOMPLETE:
             self._kept = b""

@@ -2,24 +2,24 @@
 
 The problem. One Kerberos accept takes some 60 to 100 microseconds. `asyncio.to_thread` adds as much
 again: for every call a wake-up of a thread and one of the loop, and, dearer than both, two threads
-that take the interpreter lock from each other at every step. On the other side, a package that
+that take the interpreter lock from each other at every step. On the other side, a provider that
 hangs for a minute must not stop those that do not.
 
 The way. Calls that are made in one turn of the loop are handed over together, at the end of that
 turn, and wake one thread. It works them off, one after the other, while the loop sleeps, and hands
 the answers back together too: when nothing waits any more, or after four milliseconds. So loop
 and thread take turns rather than compete, and each finds its code and data still in the cache:
-measured, this costs no more than calling the package on the loop itself.
+measured, this costs no more than calling the provider on the loop itself.
 
 Deadlines are kept in one table with one timer, armed for the earliest of them: a timer for each
 call would cost more than handing it over.
 
 Another thread is woken only where the ones awake make no progress: a timer on the loop looks every
 few milliseconds while calls wait, and doubles the threads when nothing was finished since its last
-look. So quick packages share one warm thread, and slow ones spread out to `max_workers`. When
+look. So quick providers share one warm thread, and slow ones spread out to `max_workers`. When
 `max_queued` calls wait, the next is refused at once.
 
-A coroutine awaits `run`. Whoever has none hands in a receiver (`submit`), and hears of the end of
+A coroutine awaits `run`. Whoever has none hands in a handler (`submit`), and hears of the end of
 the loop from the pool, as no task of its own is cancelled then.
 
 A call whose caller has gone (deadline, cancellation) is dropped if it has not begun. If it has,
@@ -37,10 +37,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
-from authsrv.handshake.calls import BlockingCall, PendingCalls, Receiver
-from authsrv.errors import OverloadedError, StateError
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
 from authsrv.core.settings import as_instance
+from authsrv.errors import OverloadedError, StateError
+from authsrv.handshake.calls import BlockingCall, CompletionHandler, PendingCalls
 
 __all__ = ["WorkerPool"]
 
@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 # How often the loop looks whether waiting calls make progress. It bounds what a quick call waits
 # behind a slow one, and it is far above what a quick call takes.
-_LOOK_EVERY_S = 0.005
+_CHECK_EVERY_S = 0.005
 
 # How long a thread gathers answers before it hands them back: some forty Kerberos handshakes, and
 # far below what a person or a deadline notices.
@@ -76,14 +76,14 @@ class WorkerPool:
         self._name = name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._guard = threading.Lock()
-        self._fresh: list[BlockingCall[Any]] = []
+        self._submitted: list[BlockingCall[Any]] = []
         self._queue: deque[BlockingCall[Any]] = deque()
         self._done: deque[BlockingCall[Any]] = deque()
         self._parked: list[threading.Lock] = []
         self._threads = 0
         self._finished = 0
-        self._finished_at_look = 0
-        self._looking = False
+        self._finished_at_check = 0
+        self._checking = False
         self._handing_over = False
         self._closed = False
         self._pending = PendingCalls()
@@ -107,7 +107,7 @@ class WorkerPool:
 
         Source: authsrv design decision 4.
         """
-        return len(self._fresh) + len(self._queue)
+        return len(self._submitted) + len(self._queue)
 
     async def run(self, function: Callable[[], _T], *, seconds: float | None = None) -> _T:
         """Run a blocking call beside the loop and wait for its answer.
@@ -153,34 +153,38 @@ class WorkerPool:
         return future
 
     def submit(
-        self, function: Callable[[], _T], receiver: Receiver[_T], *, seconds: float | None = None
+        self,
+        function: Callable[[], _T],
+        handler: CompletionHandler[_T],
+        *,
+        seconds: float | None = None,
     ) -> None:
         """Run a blocking call beside the loop, and go on.
 
         Args:
             function: As of `run`.
-            receiver: Who is given the answer or the error. Once it is done, the call is dropped if
+            handler: Who is given the answer or the error. Once it is done, the call is dropped if
                 it has not begun.
             seconds: As of `run`.
 
         Raises:
-            OverloadedError: As of `run`; the receiver hears of nothing.
+            OverloadedError: As of `run`; the handler hears of nothing.
             StateError: As of `run`.
 
         Source: authsrv design decision 4.
         """
-        self._take(function, receiver, self._own_loop(), seconds)
+        self._take(function, handler, self._own_loop(), seconds)
 
     def _take(
         self,
         function: Callable[[], _T],
-        receiver: Receiver[_T],
+        handler: CompletionHandler[_T],
         loop: asyncio.AbstractEventLoop,
         seconds: float | None,
     ) -> None:
-        if len(self._fresh) + len(self._queue) >= self._limits.max_queued:
+        if len(self._submitted) + len(self._queue) >= self._limits.max_queued:
             raise OverloadedError(f"{self.waiting} calls wait for a thread")
-        call = BlockingCall(function, receiver)
+        call = BlockingCall(function, handler)
         self._submit(call, loop)
         self._pending.add(call, self._limits.step_seconds if seconds is None else seconds)
 
@@ -211,8 +215,8 @@ class WorkerPool:
         with self._guard:
             self._closed = True
             parked, self._parked = self._parked, []
-        for bell in parked:
-            bell.release()
+        for wakeup in parked:
+            wakeup.release()
         if self._loop is not None and self._loop.is_closed():
             self._pending.forget()
         self._leave_loop()
@@ -257,19 +261,19 @@ class WorkerPool:
         if not self._handing_over:
             loop.call_soon(self._hand_over)
             self._handing_over = True
-        self._fresh.append(call)
+        self._submitted.append(call)
 
     def _hand_over(self) -> None:
         """Give the threads what was submitted in this turn of the loop."""
-        fresh, self._fresh = self._fresh, []
+        submitted, self._submitted = self._submitted, []
         self._handing_over = False
         with self._guard:
-            self._queue.extend(fresh)
+            self._queue.extend(submitted)
             idle = self.occupied == 0
         if idle:
             self._wake_one()
-        if not self._looking:
-            self._look_later()
+        if not self._checking:
+            self._check_later()
 
     def _hand_over_now(self, call: BlockingCall[Any]) -> None:
         """Give the threads a call without the loop, which may not run, or be closed."""
@@ -301,25 +305,25 @@ class WorkerPool:
             return False
         return True
 
-    def _look_later(self) -> None:
-        self._looking = True
-        self._finished_at_look = self._finished
-        asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look)
+    def _check_later(self) -> None:
+        self._checking = True
+        self._finished_at_check = self._finished
+        asyncio.get_running_loop().call_later(_CHECK_EVERY_S, self._check_progress)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         """Wake more threads where the ones awake got nothing done since the last look."""
-        self._looking = False
+        self._checking = False
         # Asked first: a thread that takes the last call has put its answers where they are found.
         waiting = bool(self._queue)
         # A thread that gathers answers may meet a call that hangs; they must not wait for its end.
         self._deliver()
         if not waiting:
             return
-        if self._finished == self._finished_at_look:
+        if self._finished == self._finished_at_check:
             for _ in range(max(1, self.occupied)):
                 if not self._wake_one():
                     break
-        self._look_later()
+        self._check_later()
 
     def _deliver(self) -> None:
         """Give the answers that are there to those who wait for them."""
@@ -337,13 +341,13 @@ class WorkerPool:
             self._leave_loop()
 
     def _work(self) -> None:
-        bell = threading.Lock()
-        bell.acquire()
-        while self._await_calls(bell):
+        wakeup = threading.Lock()
+        wakeup.acquire()
+        while self._await_calls(wakeup):
             self._run_calls()
             self._hand_back()
 
-    def _await_calls(self, bell: threading.Lock) -> bool:
+    def _await_calls(self, wakeup: threading.Lock) -> bool:
         """Sleep until calls wait; false where the pool is closed and none does."""
         while True:
             with self._guard:
@@ -352,8 +356,8 @@ class WorkerPool:
                 if self._closed:
                     self._threads -= 1
                     return False
-                self._parked.append(bell)
-            bell.acquire()
+                self._parked.append(wakeup)
+            wakeup.acquire()
 
     def _run_calls(self) -> None:
         hand_back_at = time.monotonic() + _GATHER_S

@@ -1,0 +1,1 @@
+"""The rules of HTTP authentication, without a server: fields in, decisions out."""

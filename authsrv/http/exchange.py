@@ -10,9 +10,6 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from authsrv.errors import PackageFaultError
-from authsrv.http.headers import build_challenge, parse_authorization
-from authsrv.http.reply import Reply, build_reply, challenge
 from authsrv.core.identity import Identity
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
 from authsrv.core.results import (
@@ -22,13 +19,16 @@ from authsrv.core.results import (
     Refused,
     Result,
 )
+from authsrv.errors import ProviderFaultError
+from authsrv.http.headers import build_challenge, parse_authorization
+from authsrv.http.reply import ErrorResponse, build_error_response, challenge
 
 __all__ = [
     "Accepted",
-    "Ask",
-    "Pass",
+    "Anonymous",
+    "Challenge",
+    "Negotiate",
     "Requirement",
-    "Step",
     "conclude",
     "decide",
 ]
@@ -49,7 +49,7 @@ class Requirement(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class Anonymous:
     """The request goes on without an identity.
 
     Source: RFC 9110 section 11.6.2.
@@ -57,7 +57,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Challenge:
     """The client is asked to authenticate.
 
     Source: RFC 9110 section 15.5.2.
@@ -65,7 +65,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Negotiate:
     """The request carries a token, which the handshake must take.
 
     Args:
@@ -84,7 +84,7 @@ class Accepted:
     Args:
         identity: The authenticated client.
         challenge: The WWW-Authenticate field of the response, with the token by which the server
-            proves itself; None where the package made none.
+            proves itself; None where the provider made none.
 
     Source: RFC 4559 section 5.
     """
@@ -93,13 +93,13 @@ class Accepted:
     challenge: str | None
 
 
-_PASS = Pass()
-_ASK = Ask()
+_ANONYMOUS = Anonymous()
+_CHALLENGE = Challenge()
 
 
 def decide(
     authorization: Sequence[str], requirement: Requirement, *, limits: Limits = DEFAULT_LIMITS
-) -> Pass | Ask | Step:
+) -> Anonymous | Challenge | Negotiate:
     """Decide what a request needs.
 
     Args:
@@ -108,7 +108,7 @@ def decide(
         limits: max_token_bytes is read.
 
     Returns:
-        Pass, Ask or Step. Another scheme than Negotiate counts as no token.
+        Anonymous, Challenge or Negotiate. Another scheme than Negotiate counts as no token.
 
     Raises:
         InvalidHeaderError: There are two fields, or one without a scheme.
@@ -118,14 +118,14 @@ def decide(
     Source: RFC 9110 section 11.6.2; RFC 4559 section 4.2.
     """
     if requirement is Requirement.OPEN:
-        return _PASS
+        return _ANONYMOUS
     token = parse_authorization(authorization, max_token_bytes=limits.max_token_bytes)
     if token is not None:
-        return Step(token)
-    return _ASK if requirement is Requirement.REQUIRED else _PASS
+        return Negotiate(token)
+    return _CHALLENGE if requirement is Requirement.REQUIRED else _ANONYMOUS
 
 
-def conclude(result: Result, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | Reply:
+def conclude(result: Result, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | ErrorResponse:
     """Say what a leg of the handshake means for the response.
 
     Args:
@@ -147,8 +147,10 @@ def conclude(result: Result, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | R
             # The client is to send the rest; there is nothing to tell it but "go on".
             return challenge()
         case Refused(error=error, token=token):
-            return build_reply(error, token=token, limits=limits)
+            return build_error_response(error, token=token, limits=limits)
         case _:
-            # CompleteNeeded or CompleteAndContinue: only SecurityHandshake.step ends a leg like
+            # CompleteNeeded or CompleteAndContinue: only Handshake.step ends a leg like
             # that, and HTTP does not call it.
-            return build_reply(PackageFaultError("CompleteAuthToken was left out"), limits=limits)
+            return build_error_response(
+                ProviderFaultError("CompleteAuthToken was left out"), limits=limits
+            )

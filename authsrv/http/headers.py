@@ -20,7 +20,7 @@ from authsrv.errors import InvalidHeaderError, InvalidTokenError, TokenTooLargeE
 
 __all__ = [
     "MAX_TOKEN_BYTES",
-    "Challenge",
+    "ParsedChallenge",
     "build_challenge",
     "negotiate_token",
     "parse_authorization",
@@ -50,7 +50,7 @@ _LIST_START: Final = re.compile(r"[ \t,]*+")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Challenge:
+class ParsedChallenge:
     """One challenge of a server.
 
     Args:
@@ -69,7 +69,7 @@ class Challenge:
         """Show the token's length in its place, and no values: a nonce is no secret, but no use."""
         token = "no token" if self.token68 is None else f"token of {len(self.token68)} characters"
         names = ", ".join(name for name, _ in self.params) or "no parameters"
-        return f"<Challenge {self.scheme}; {token}; {names}>"
+        return f"<ParsedChallenge {self.scheme}; {token}; {names}>"
 
 
 def parse_authorization(
@@ -104,7 +104,7 @@ def parse_authorization(
     try:
         token = _decode(credentials.lstrip(" "), max_token_bytes)
     except InvalidHeaderError as error:
-        raise InvalidTokenError(error.cause) from None
+        raise InvalidTokenError(error.detail) from None
     if not token:
         raise InvalidTokenError("the Authorization field has an empty Negotiate token")
     return token
@@ -126,7 +126,7 @@ def build_challenge(token: bytes | None = None) -> str:
     return "Negotiate " + binascii.b2a_base64(token, newline=False).decode("ascii")
 
 
-def parse_challenges(values: Sequence[str]) -> tuple[Challenge, ...]:
+def parse_challenges(values: Sequence[str]) -> tuple[ParsedChallenge, ...]:
     """Parse the challenges of a response.
 
     Args:
@@ -164,7 +164,7 @@ def negotiate_token(
 
     Source: RFC 4559 section 4.1.
     """
-    found: list[Challenge] = []
+    found: list[ParsedChallenge] = []
     malformed: InvalidHeaderError | None = None
     for value in values:
         try:
@@ -230,26 +230,26 @@ class _Scanner:
         return found
 
 
-def _read_challenges(value: str) -> Iterator[Challenge]:
+def _read_challenges(value: str) -> Iterator[ParsedChallenge]:
     scanner = _Scanner(value)
     scanner.take(_LIST_START)
     while not scanner.is_at_end:
         yield _read_challenge(scanner)
 
 
-def _read_challenge(scanner: _Scanner) -> Challenge:
+def _read_challenge(scanner: _Scanner) -> ParsedChallenge:
     scheme = scanner.demand(_SCHEME_NAME).group()
     spaces = scanner.take(_SPACES)
     token68 = scanner.take(_TOKEN68) if spaces else None
     if token68 is not None:
         scanner.demand(_ELEMENT_END)
-        return Challenge(scheme, token68.group())
+        return ParsedChallenge(scheme, token68.group())
     name = scanner.take(_PARAM_NAME) if spaces else None
     if name is None:
         # The list of parameters is empty, or it begins with an empty element.
         scanner.demand(_ELEMENT_END)
         name = scanner.take(_PARAM_NAME)
-    return Challenge(scheme, params=tuple(_read_params(scanner, name)))
+    return ParsedChallenge(scheme, params=tuple(_read_params(scanner, name)))
 
 
 def _read_params(scanner: _Scanner, name: re.Match[str] | None) -> Iterator[tuple[str, str]]:

@@ -15,8 +15,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from authsrv.errors import ConfigError, CrossSiteError
 from authsrv.core.settings import as_texts
+from authsrv.errors import ConfigError, CrossSiteError
 
 __all__ = ["OriginPolicy", "Provenance", "RequestKind", "is_harmless"]
 

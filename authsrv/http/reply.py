@@ -14,19 +14,19 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 
-from authsrv.core.outcome import Disposition, disposition
+from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.outcome import Outcome, outcome_of
 from authsrv.errors import AuthsrvError, ForbiddenError, InvalidHeaderError, TokenTooLargeError
 from authsrv.http.headers import build_challenge
-from authsrv.core.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
-    "ANSWERS",
     "EXCEPTIONS",
-    "Answer",
+    "RESPONSE_RULES",
+    "ErrorResponse",
     "Invitation",
-    "Reply",
+    "ResponseRule",
     "answer_for",
-    "build_reply",
+    "build_error_response",
     "challenge",
 ]
 
@@ -44,7 +44,7 @@ class Invitation(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ResponseRule:
     """A row of the table: what a client gets for a kind of fault.
 
     Args:
@@ -68,25 +68,25 @@ class Answer:
         return self.status is HTTPStatus.SERVICE_UNAVAILABLE
 
 
-ANSWERS: Mapping[Disposition, Answer] = MappingProxyType(
+RESPONSE_RULES: Mapping[Outcome, ResponseRule] = MappingProxyType(
     {
         # RFC 9110 section 11.4: invalid or partial credentials are answered as none are.
-        Disposition.BROKEN: Answer(
+        Outcome.PROTOCOL_ERROR: ResponseRule(
             HTTPStatus.UNAUTHORIZED,
             Invitation.CHALLENGE,
             "The authentication data in the request could not be understood.",
         ),
-        Disposition.DENIED: Answer(
+        Outcome.DENIED: ResponseRule(
             HTTPStatus.UNAUTHORIZED,
             Invitation.CHALLENGE,
             "Authentication failed.",
         ),
-        Disposition.UNAVAILABLE: Answer(
+        Outcome.UNAVAILABLE: ResponseRule(
             HTTPStatus.SERVICE_UNAVAILABLE,
             Invitation.SILENCE,
             "Authentication is not possible at the moment. Try again later.",
         ),
-        Disposition.FAULT: Answer(
+        Outcome.INTERNAL_ERROR: ResponseRule(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             Invitation.SILENCE,
             "Authentication failed because of a fault of the server.",
@@ -95,19 +95,19 @@ ANSWERS: Mapping[Disposition, Answer] = MappingProxyType(
 )
 """What a client gets, by whose fault it is: that of the status of the error's class."""
 
-EXCEPTIONS: Mapping[type[AuthsrvError], Answer] = MappingProxyType(
+EXCEPTIONS: Mapping[type[AuthsrvError], ResponseRule] = MappingProxyType(
     {
-        InvalidHeaderError: Answer(
+        InvalidHeaderError: ResponseRule(
             HTTPStatus.BAD_REQUEST,
             Invitation.SILENCE,
             "The authentication data in the request could not be understood.",
         ),
-        TokenTooLargeError: Answer(
+        TokenTooLargeError: ResponseRule(
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
             Invitation.SILENCE,
             "The authentication data in the request is too large.",
         ),
-        ForbiddenError: Answer(
+        ForbiddenError: ResponseRule(
             HTTPStatus.FORBIDDEN,
             Invitation.SILENCE,
             "Access is not allowed.",
@@ -120,7 +120,7 @@ _REQUIRED = "Authentication is required."
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ErrorResponse:
     """An HTTP answer that ends a request: all that an integration needs to send it.
 
     Args:
@@ -139,7 +139,7 @@ class Reply:
     reference: str = field(default="")
 
 
-def answer_for(error: AuthsrvError) -> Answer:
+def answer_for(error: AuthsrvError) -> ResponseRule:
     """Find the row of an error.
 
     Args:
@@ -155,17 +155,19 @@ def answer_for(error: AuthsrvError) -> Answer:
     for kind in type(error).__mro__:
         if kind in EXCEPTIONS:
             return EXCEPTIONS[kind]
-    return ANSWERS.get(disposition(type(error).status), ANSWERS[Disposition.FAULT])
+    return RESPONSE_RULES.get(
+        outcome_of(type(error).status), RESPONSE_RULES[Outcome.INTERNAL_ERROR]
+    )
 
 
-def build_reply(
+def build_error_response(
     error: AuthsrvError, *, token: bytes = b"", limits: Limits = DEFAULT_LIMITS
-) -> Reply:
+) -> ErrorResponse:
     """Make the answer for an error.
 
     Args:
         error: The error; nothing of its text enters the answer.
-        token: The package's error token, sent along with a 401; empty for none.
+        token: The provider's error token, sent along with a 401; empty for none.
         limits: retry_after_seconds is read.
 
     Returns:
@@ -181,10 +183,10 @@ def build_reply(
     if answer.retry_later:
         headers.append(("Retry-After", str(limits.retry_after_seconds)))
     text = f"{answer.text}\nReference: {reference}\n"
-    return Reply(answer.status, tuple(headers), text, reference)
+    return ErrorResponse(answer.status, tuple(headers), text, reference)
 
 
-def challenge(token: bytes = b"") -> Reply:
+def challenge(token: bytes = b"") -> ErrorResponse:
     """Make the 401 that asks for a token: the first one, or the next one of a handshake.
 
     Args:
@@ -196,4 +198,4 @@ def challenge(token: bytes = b"") -> Reply:
     Source: RFC 4559 section 4.1.
     """
     headers = (("Cache-Control", "no-store"), ("WWW-Authenticate", build_challenge(token or None)))
-    return Reply(HTTPStatus.UNAUTHORIZED, headers, f"{_REQUIRED}\n")
+    return ErrorResponse(HTTPStatus.UNAUTHORIZED, headers, f"{_REQUIRED}\n")

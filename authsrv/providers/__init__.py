@@ -1,0 +1,1 @@
+"""Security support providers, the only code that may block."""

@@ -1,11 +1,11 @@
-"""What a security package is: the interface that every one keeps, and where it is written down.
+"""What a provider is: the interface that every one keeps, and where it is written down.
 
-The contract is stated here once; the packages carry no second copy of it, and
+The contract is stated here once; the providers carry no second copy of it, and
 `authsrv.testing.conformance` checks it against each of them.
 
 Rules of threads: the methods below may block, and are therefore never called on the event loop;
 but `delete` is, where the context says so (Deletion). One context is used by one thread at a time,
-but not always by the same one. Different contexts of one package are used at the same time.
+but not always by the same one. Different contexts of one provider are used at the same time.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from authsrv.core.settings import as_flags, as_instance, as_member, as_optional
 __all__ = [
     "ContextRequest",
     "Deletion",
-    "InitiatorPackage",
+    "InitiatorProvider",
     "InitiatorRequest",
     "SecurityContext",
-    "SecurityPackage",
+    "SecurityProvider",
 ]
 
 
@@ -40,10 +40,10 @@ class ContextRequest:
 
     Args:
         bindings: The channel that the client must speak over, or None to not look at it.
-        flags: What is asked for; a package may not be able to give it, and passes over what it
+        flags: What is asked for; a provider may not be able to give it, and passes over what it
             does not know.
         required: What the established context must have; it is refused if it lacks one of these.
-        representation: The byte order of the client; of the packages here, none looks at it.
+        representation: The byte order of the client; of the providers here, none looks at it.
 
     Raises:
         ConfigError: One of these is of a wrong type.
@@ -71,7 +71,7 @@ class InitiatorRequest:
         flags: What is asked for, such as MUTUAL_AUTH or DELEGATE.
         required: What the established context must have; it fails if it lacks one of these. With
             MUTUAL_AUTH, a server that does not prove who it is ends the handshake.
-        representation: The byte order of the server; of the packages here, none looks at it.
+        representation: The byte order of the server; of the providers here, none looks at it.
 
     Raises:
         ConfigError: One of these is of a wrong type.
@@ -135,7 +135,7 @@ class SecurityContext(Protocol):
 
         Returns:
             One of the six results. A cause that lies with the peer is a Refused, never an
-            exception. Whatever is raised all the same is taken as a fault of the package.
+            exception. Whatever is raised all the same is taken as a fault of the provider.
 
         Source: SSPI AcceptSecurityContext, InitializeSecurityContext.
         """
@@ -163,7 +163,7 @@ class SecurityContext(Protocol):
 
         Raises:
             StateError: The context is not established, or deleted.
-            UnsupportedFunctionError: The package cannot tell this.
+            UnsupportedFunctionError: The provider cannot tell this.
 
         Source: SSPI QueryContextAttributes.
         """
@@ -177,15 +177,15 @@ class SecurityContext(Protocol):
         ...
 
 
-class SecurityPackage(Protocol):
+class SecurityProvider(Protocol):
     """A factory of acceptor contexts: Kerberos through MIT's GSS-API, a script, and so on.
 
-    Source: SSPI security packages, AcquireCredentialsHandle.
+    Source: SSPI providers, AcquireCredentialsHandle.
     """
 
     @property
     def name(self) -> str:
-        """The package's name for logs, such as "gssapi".
+        """The provider's name for logs, such as "gssapi".
 
         Source: SSPI SecPkgInfo, Name.
         """
@@ -205,7 +205,7 @@ class SecurityPackage(Protocol):
         ...
 
     def check(self) -> None:
-        """Look at start whether the package could work: is its keytab there, can it be read?
+        """Look at start whether the provider could work: is its keytab there, can it be read?
 
         Raises:
             UnavailableError: It could not answer now, and the cause; it may come right later.
@@ -216,15 +216,15 @@ class SecurityPackage(Protocol):
         ...
 
 
-class InitiatorPackage(Protocol):
-    """A factory of initiator contexts: the client's side of a security package.
+class InitiatorProvider(Protocol):
+    """A factory of initiator contexts: the client's side of a provider.
 
-    Source: SSPI security packages, AcquireCredentialsHandle.
+    Source: SSPI providers, AcquireCredentialsHandle.
     """
 
     @property
     def name(self) -> str:
-        """The package's name for logs, such as "gssapi".
+        """The provider's name for logs, such as "gssapi".
 
         Source: SSPI SecPkgInfo, Name.
         """

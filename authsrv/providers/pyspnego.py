@@ -2,7 +2,7 @@
 
 It works wherever pyspnego does: through python-gssapi where that is installed, through SSPI on
 Windows, and in pure Python for NTLM. It cannot choose a keytab or a replay cache; it uses those of
-the process (KRB5_KTNAME, KRB5RCACHENAME). Where MIT's libraries are at hand, `packages.gssapi` is
+the process (KRB5_KTNAME, KRB5RCACHENAME). Where MIT's libraries are at hand, `providers.gssapi` is
 the better choice.
 
 The guards, each for a behaviour of pyspnego 0.12 that was seen:
@@ -36,6 +36,9 @@ import spnego
 import spnego.channel_bindings
 import spnego.exceptions
 
+from authsrv.codecs.inspect import Framing, Mechanism, TokenPeek, peek
+from authsrv.codecs.opening import begins_handshake
+from authsrv.codecs.spnego import NegState, build_neg_token_resp, is_spnego, parse_spnego
 from authsrv.core.attributes import (
     ContextAttribute,
     NegotiationInfo,
@@ -44,6 +47,10 @@ from authsrv.core.attributes import (
     attribute_of,
 )
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
+from authsrv.core.flags import asc_ret_from_gss
+from authsrv.core.identity import Identity
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.settings import as_member
 from authsrv.errors import (
     AuthsrvError,
     BadBindingsError,
@@ -56,20 +63,13 @@ from authsrv.errors import (
     StateError,
     UnexpectedTokenError,
 )
-from authsrv.core.flags import asc_ret_from_gss
-from authsrv.core.identity import Identity
 from authsrv.providers.base import ContextRequest
-from authsrv.providers.kerberos.profile import process_replay_cache
 from authsrv.providers.kerberos.library import load_libkrb5
-from authsrv.providers.replay import find_cache_fault
+from authsrv.providers.kerberos.profile import process_replay_cache
 from authsrv.providers.kerberos.service_names import ServiceNames
-from authsrv.core.results import Continue, Established, Refused, Result
-from authsrv.core.settings import as_member
-from authsrv.codecs.opening import begins_handshake
-from authsrv.codecs.inspect import Framing, Mechanism, TokenPeek, peek
-from authsrv.codecs.spnego import NegState, build_neg_token_resp, is_spnego, parse_spnego
+from authsrv.providers.replay import find_cache_fault
 
-__all__ = ["NTLMPolicy", "PyspnegoPackage"]
+__all__ = ["NTLMPolicy", "PyspnegoProvider"]
 
 _MALFORMED = (struct.error, ValueError, IndexError, KeyError, StopIteration, TypeError)
 _KNOWN_FLAGS = 0xFFFF
@@ -87,7 +87,7 @@ class NTLMPolicy(enum.Enum):
     """NTLM version 2 is accepted, against the users of NTLM_USER_FILE."""
 
 
-class PyspnegoPackage:
+class PyspnegoProvider:
     """Accepts SPNEGO and Kerberos, and NTLM where it is switched on, through pyspnego.
 
     Args:
@@ -111,10 +111,10 @@ class PyspnegoPackage:
         _silence()
 
     def __repr__(self) -> str:
-        return f"<PyspnegoPackage NTLM {self.ntlm.value}>"
+        return f"<PyspnegoProvider NTLM {self.ntlm.value}>"
 
     def create_context(self, request: ContextRequest) -> _Context:
-        """Begin a context; see SecurityPackage.
+        """Begin a context; see SecurityProvider.
 
         Args:
             request: What is asked of the context.
@@ -128,12 +128,12 @@ class PyspnegoPackage:
         bindings = request.bindings
         if bindings is not None and bindings.policy is BindingPolicy.REQUIRE:
             raise ConfigError(
-                "the package 'pyspnego' cannot require channel bindings; 'gssapi' can"
+                "the provider 'pyspnego' cannot require channel bindings; 'gssapi' can"
             )
         return _Context(self.ntlm, bindings)
 
     def check(self) -> None:
-        """Look whether there is anything to accept with; see SecurityPackage.
+        """Look whether there is anything to accept with; see SecurityProvider.
 
         Raises:
             KeytabError: NTLM_USER_FILE cannot be read where NTLM is on, or there is no credential
@@ -352,7 +352,10 @@ def _go_on(answer: bytes | None) -> Continue:
 
 
 def _by_gss(native: Any, token: bytes, error_token: bytes) -> AuthsrvError:
-    from authsrv.providers.gssapi.diagnosis import Failure, diagnose  # needs the extra authsrv[kerberos]
+    from authsrv.providers.gssapi.diagnosis import (
+        Failure,
+        diagnose,
+    )  # needs the extra authsrv[kerberos]
 
     failure = Failure(native.maj_code, native.min_code, token, error_token)
     return diagnose(failure, _default_keys(), ServiceNames())

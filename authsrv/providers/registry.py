@@ -1,4 +1,4 @@
-"""Security packages by the names that Windows gives them, in any case.
+"""Security support providers by the names that Windows gives them, in any case.
 
 "Negotiate" and "Kerberos" are MIT's through GSS-API where a Unix system is, and Windows' own there;
 "NTLM" is that of the system's SSPI.
@@ -11,15 +11,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from authsrv.errors import ConfigError, MechanismError
-from authsrv.providers.base import InitiatorPackage, SecurityPackage
 from authsrv.core.credentials import ClientCredential, ClientKeytab, Password
 from authsrv.core.settings import as_path
+from authsrv.errors import ConfigError, MechanismError
+from authsrv.providers.base import InitiatorProvider, SecurityProvider
 
 if TYPE_CHECKING:
-    from authsrv.providers.sspi.provider import SspiPackage
+    from authsrv.providers.sspi.provider import SspiProvider
 
-__all__ = ["AuthData", "Keytab", "make_acceptor_package", "make_initiator_package"]
+__all__ = ["AuthData", "Keytab", "make_acceptor_provider", "make_initiator_provider"]
 
 _GSSAPI_NAMES = ("negotiate", "kerberos")
 _SSPI_NAMES = {"negotiate": "Negotiate", "kerberos": "Kerberos", "ntlm": "NTLM"}
@@ -48,10 +48,10 @@ AuthData = Keytab | Password | ClientCredential
 """What a credential is made from, where it is not what the system holds ready."""
 
 
-def make_acceptor_package(
+def make_acceptor_provider(
     name: str, principal: str | None, auth_data: AuthData | None
-) -> SecurityPackage:
-    """Make the package that a server accepts with.
+) -> SecurityProvider:
+    """Make the provider that a server accepts with.
 
     Args:
         name: "Negotiate", "Kerberos" or "NTLM", in any case.
@@ -59,27 +59,29 @@ def make_acceptor_package(
         auth_data: What it accepts with.
 
     Returns:
-        The package.
+        The provider.
 
     Raises:
-        MechanismError: There is no package of this name.
+        MechanismError: There is no provider of this name.
         ConfigError: It cannot work with this; or an extra of authsrv is missing.
 
     Source: SSPI AcquireCredentialsHandle, pszPackage.
     """
     if not _is_gssapi(name):
-        return _make_system_package(name, principal, auth_data)
+        return _make_system_provider(name, principal, auth_data)
     if not isinstance(auth_data, Keytab):
         raise ConfigError("a server of Kerberos needs a keytab")
-    from authsrv.providers.gssapi.acceptor import GssapiPackage  # needs the extra authsrv[kerberos]
+    from authsrv.providers.gssapi.acceptor import (
+        GssapiProvider,
+    )  # needs the extra authsrv[kerberos]
 
-    return GssapiPackage(auth_data.path, service=principal)
+    return GssapiProvider(auth_data.path, service=principal)
 
 
-def make_initiator_package(
+def make_initiator_provider(
     name: str, principal: str | None, auth_data: AuthData | None
-) -> InitiatorPackage:
-    """Make the package that a client begins with.
+) -> InitiatorProvider:
+    """Make the provider that a client begins with.
 
     Args:
         name: "Negotiate", "Kerberos" or "NTLM", in any case.
@@ -87,30 +89,30 @@ def make_initiator_package(
         auth_data: What it authenticates with.
 
     Returns:
-        The package.
+        The provider.
 
     Raises:
-        MechanismError: There is no package of this name.
+        MechanismError: There is no provider of this name.
         ConfigError: It cannot work with this; or an extra of authsrv is missing.
 
     Source: SSPI AcquireCredentialsHandle, pszPackage.
     """
     if not _is_gssapi(name):
-        return _make_system_package(name, principal, auth_data)
+        return _make_system_provider(name, principal, auth_data)
     from authsrv.providers.gssapi.initiator import (  # needs the extra authsrv[kerberos]
-        GssapiInitiatorPackage,
+        GssapiInitiatorProvider,
         InitiatorMechanism,
     )
 
     is_spnego = name.casefold() == "negotiate"
     mechanism = InitiatorMechanism.SPNEGO if is_spnego else InitiatorMechanism.KERBEROS
-    return GssapiInitiatorPackage(_client_credential(principal, auth_data), mechanism=mechanism)
+    return GssapiInitiatorProvider(_client_credential(principal, auth_data), mechanism=mechanism)
 
 
 def _is_gssapi(name: str) -> bool:
     folded = name.casefold()
     if folded not in _SSPI_NAMES:
-        raise MechanismError(f"there is no security package of the name {name!r}")
+        raise MechanismError(f"there is no provider of the name {name!r}")
     return sys.platform != "win32" and folded in _GSSAPI_NAMES
 
 
@@ -128,13 +130,13 @@ def _client_credential(
     return ClientKeytab(auth_data.path, principal)
 
 
-def _make_system_package(
+def _make_system_provider(
     name: str, principal: str | None, auth_data: AuthData | None
-) -> SspiPackage:
-    from authsrv.providers.sspi.provider import SspiPackage  # needs the extra authsrv[sspi]
+) -> SspiProvider:
+    from authsrv.providers.sspi.provider import SspiProvider  # needs the extra authsrv[sspi]
 
     if principal is not None:
         raise ConfigError("SSPI takes no principal: it is that of the credential")
     if auth_data is not None and not isinstance(auth_data, Password):
         raise ConfigError("SSPI takes a password, or what the system holds ready")
-    return SspiPackage(_SSPI_NAMES[name.casefold()], credential=auth_data)
+    return SspiProvider(_SSPI_NAMES[name.casefold()], credential=auth_data)

@@ -34,9 +34,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from authsrv.core.settings import as_instance, as_number
 from authsrv.errors import ConfigError, ReplayCacheError, ReplayError
 from authsrv.providers.kerberos.profile import clock_skew
-from authsrv.core.settings import as_instance, as_number
 
 __all__ = ["MITReplayCache", "ProcessReplayCache", "ReplayProtection", "find_cache_fault"]
 
@@ -54,17 +54,17 @@ class ReplayProtection(Protocol):
     """
 
     @property
-    def residual(self) -> bytes:
+    def rcache_name(self) -> bytes:
         """What MIT's acceptor is told of a replay cache in its credential store.
 
         Source: MIT krb5, credential store extension, "rcache".
         """
         ...
 
-    def claim(self, authenticator: bytes) -> None:
+    def check_and_store(self, authenticator: bytes) -> None:
         """Remember an authenticator that was accepted, once.
 
-        Called after the package has verified it, so that nobody fills the memory with garbage.
+        Called after the provider has verified it, so that nobody fills the memory with garbage.
         It may block; it is called by several threads at once.
 
         Args:
@@ -122,14 +122,14 @@ class MITReplayCache:
         return cls(f"file2:{_private_folder(Path('/dev/shm')) / label}")  # noqa: S108 - see there
 
     @property
-    def residual(self) -> bytes:
+    def rcache_name(self) -> bytes:
         """What MIT's acceptor is told.
 
         Source: MIT krb5, credential store extension, "rcache".
         """
         return self.name.encode()
 
-    def claim(self, authenticator: bytes) -> None:
+    def check_and_store(self, authenticator: bytes) -> None:
         """Do nothing: MIT's acceptor has claimed it under its file lock.
 
         Args:
@@ -139,18 +139,18 @@ class MITReplayCache:
         """
 
 
-def find_cache_fault(residual: bytes) -> str | None:
+def find_cache_fault(rcache_name: bytes) -> str | None:
     """Open the file of MIT's replay cache as MIT does, and tell what is in the way. It blocks.
 
     Args:
-        residual: The cache as a credential store names it.
+        rcache_name: The cache as a credential store names it.
 
     Returns:
         Why it cannot be used, for the log; None where the file opens, or the cache is no file.
 
     Source: MIT krb5, "Replay cache" documentation, types dfl and file2.
     """
-    kind, _, name = os.fsdecode(residual).partition(":")
+    kind, _, name = os.fsdecode(rcache_name).partition(":")
     if kind not in ("dfl", "file2"):
         return None
     path = Path(name) if kind == "file2" else _default_file()
@@ -236,14 +236,14 @@ class ProcessReplayCache:
         return len(self._seen)
 
     @property
-    def residual(self) -> bytes:
+    def rcache_name(self) -> bytes:
         """What MIT's acceptor is told: that it keeps no cache of its own.
 
         Source: MIT krb5, "Replay cache" documentation, type none.
         """
         return b"none:"
 
-    def claim(self, authenticator: bytes) -> None:
+    def check_and_store(self, authenticator: bytes) -> None:
         """Remember an authenticator, once.
 
         Args:

@@ -1,13 +1,13 @@
-"""The shipped fake: a security package that follows a script.
+"""The shipped fake: a provider that follows a script.
 
 It produces every status, delay and fault, without a realm, a key or a client. It is kept honest by
-the same conformance kit as the real packages.
+the same conformance kit as the real providers.
 
-    package = ScriptedPackage([Continue(b"challenge"), Established(ALICE, b"done")])
+    provider = ScriptedProvider([Continue(b"challenge"), Established(ALICE, b"done")])
 
 Each context plays the script from its beginning: the first token gets the first act, and so on.
 An act is a result to answer, an exception to raise, or a callable that takes the token and returns
-one of these. `Delay(0.2, act)` blocks its thread first, as a slow package does.
+one of these. `Delay(0.2, act)` blocks its thread first, as a slow provider does.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from authsrv.core.attributes import ContextAttribute, NegotiationInfo, PackageInfo, attribute_of
-from authsrv.errors import InvalidTokenError, StateError
 from authsrv.core.identity import Identity
-from authsrv.providers.base import ContextRequest, InitiatorRequest
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -28,8 +26,10 @@ from authsrv.core.results import (
     Result,
 )
 from authsrv.core.role import Role
+from authsrv.errors import InvalidTokenError, StateError
+from authsrv.providers.base import ContextRequest, InitiatorRequest
 
-__all__ = ["ALICE", "Act", "Delay", "ScriptedContext", "ScriptedPackage"]
+__all__ = ["ALICE", "Act", "Delay", "ScriptedContext", "ScriptedProvider"]
 
 ALICE = Identity(principal="alice@AUTHSRV.TEST", mechanism="scripted")
 """An identity for scripts."""
@@ -40,10 +40,9 @@ class Delay:
     """An act that blocks its thread before another act.
 
     Args:
-        seconds: How long. `release` of the package ends all delays early.
+        seconds: How long. `release` of the provider ends all delays early.
         act: What comes then.
 
-    Source: authsrv design section 3 (packages/scripted).
     """
 
     seconds: float
@@ -54,15 +53,14 @@ Act = Result | Exception | Delay | Callable[[bytes], "Act"]
 """One line of a script."""
 
 
-class ScriptedPackage:
-    """A security package that plays a script for every context.
+class ScriptedProvider:
+    """A provider that plays a script for every context.
 
     Args:
         script: The acts, one for each token. A further one for CompleteAuthToken follows every act
             that asks for it.
-        fault: What `check` raises, to play a package that cannot work.
+        fault: What `check` raises, to play a provider that cannot work.
 
-    Source: authsrv design section 3 (packages/scripted).
     """
 
     name = "scripted"
@@ -78,7 +76,7 @@ class ScriptedPackage:
         self.deleted = 0
 
     def __repr__(self) -> str:
-        return f"<ScriptedPackage {self.open_contexts} contexts open>"
+        return f"<ScriptedProvider {self.open_contexts} contexts open>"
 
     @property
     def open_contexts(self) -> int:
@@ -90,7 +88,7 @@ class ScriptedPackage:
             return self.created - self.deleted
 
     def create_context(self, request: ContextRequest) -> ScriptedContext:
-        """Begin a context; see SecurityPackage.
+        """Begin a context; see SecurityProvider.
 
         Source: SSPI AcceptSecurityContext, first call.
         """
@@ -99,7 +97,7 @@ class ScriptedPackage:
         return ScriptedContext(self, self._script)
 
     def create_initiator(self, request: InitiatorRequest) -> ScriptedContext:
-        """Begin a context of a client; see InitiatorPackage.
+        """Begin a context of a client; see InitiatorProvider.
 
         Source: SSPI InitializeSecurityContext, first call.
         """
@@ -108,7 +106,7 @@ class ScriptedPackage:
         return ScriptedContext(self, self._script, Role.INITIATOR)
 
     def check(self) -> None:
-        """Raise the fault that was given, if one was; see SecurityPackage.
+        """Raise the fault that was given, if one was; see SecurityProvider.
 
         Raises:
             Exception: The fault.
@@ -119,10 +117,7 @@ class ScriptedPackage:
             raise self._fault
 
     def release(self) -> None:
-        """End all delays, those to come included.
-
-        Source: authsrv design section 3 (packages/scripted).
-        """
+        """End all delays, those to come included."""
         self._released.set()
 
     def wait(self, seconds: float) -> None:
@@ -131,7 +126,6 @@ class ScriptedPackage:
         Args:
             seconds: How long.
 
-        Source: authsrv design section 3 (packages/scripted).
         """
         self._released.wait(seconds)
 
@@ -148,19 +142,18 @@ class ScriptedContext:
     """One run of a script.
 
     Args:
-        package: The package.
+        provider: The provider.
         script: Its acts.
         role: Which side it plays; an initiator's first step has no token.
 
-    Source: authsrv design section 3 (packages/scripted).
     """
 
-    __slots__ = ("_asks_completion", "_deleted", "_identity", "_package", "_script", "_speaks")
+    __slots__ = ("_asks_completion", "_deleted", "_identity", "_provider", "_script", "_speaks")
 
     def __init__(
-        self, package: ScriptedPackage, script: Sequence[Act], role: Role = Role.ACCEPTOR
+        self, provider: ScriptedProvider, script: Sequence[Act], role: Role = Role.ACCEPTOR
     ) -> None:
-        self._package = package
+        self._provider = provider
         self._speaks = role is Role.INITIATOR
         self._script = list(script)
         self._asks_completion = False
@@ -208,7 +201,7 @@ class ScriptedContext:
         """
         if not self._deleted:
             self._deleted = True
-            self._package.count_deletion()
+            self._provider.count_deletion()
 
     def _play(self, token: bytes) -> Result:
         if self._deleted or not self._script:
@@ -222,7 +215,7 @@ class ScriptedContext:
     def _perform(self, act: Act, token: bytes) -> Result:
         while True:
             if isinstance(act, Delay):
-                self._package.wait(act.seconds)
+                self._provider.wait(act.seconds)
                 act = act.act
             elif isinstance(act, Exception):
                 raise act

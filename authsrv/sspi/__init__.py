@@ -2,7 +2,7 @@
 
 The names are those of sspi.h in Python's spelling, and so are the rules: a call is queued at once
 and answers later, through `get_async_call_status` or a callback, or to whoever awaits it. Windows
-has these functions for drivers only; here they are mirrored over whatever security package there
+has these functions for drivers only; here they are mirrored over whatever provider there
 is. `ServerContext` and `ClientContext` are the short form of the same.
 """
 
@@ -14,9 +14,10 @@ from authsrv.core.attributes import (
     SessionKey,
 )
 from authsrv.core.buffers import BufferType, SecBuffer, SecBufferDesc
+from authsrv.core.credentials import Password
 from authsrv.core.flags import AscReq, AscRet, CredentialUse, IscReq, IscRet
 from authsrv.core.flags import DataRepresentation as TargetDataRep
-from authsrv.core.credentials import Password
+from authsrv.core.status import SecurityStatus
 from authsrv.providers.registry import AuthData, Keytab
 from authsrv.sspi.buffers import pack_channel_bindings, unpack_channel_bindings
 from authsrv.sspi.calls import (
@@ -48,7 +49,6 @@ from authsrv.sspi.establish import (
 from authsrv.sspi.handles import ContextHandle, CredentialHandle
 from authsrv.sspi.objects import ClientContext, ServerContext, Step
 from authsrv.sspi.operations import CallResult
-from authsrv.core.status import SecurityStatus
 
 __all__ = [
     "AscReq",

@@ -6,9 +6,9 @@ import struct
 
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
 from authsrv.core.buffers import BUFFER_VERSION, BufferType, SecBuffer, SecBufferDesc
-from authsrv.errors import BadBindingsError, ConfigError, InvalidTokenError
 from authsrv.core.results import Incomplete, Result
 from authsrv.core.status import SecurityStatus
+from authsrv.errors import BadBindingsError, ConfigError, InvalidTokenError
 
 __all__ = [
     "check_description",
@@ -75,7 +75,7 @@ def unpack_channel_bindings(
     try:
         return ChannelBindings(data[offset : offset + length], policy)
     except ConfigError as error:
-        raise BadBindingsError(error.cause) from None
+        raise BadBindingsError(error.detail) from None
 
 
 def read_token(buffers: SecBufferDesc | None) -> bytes:
@@ -202,7 +202,7 @@ def write_rest(buffers: SecBufferDesc | None, result: Result, rest: bytes) -> No
 
     Args:
         buffers: The input buffers.
-        result: The package's answer.
+        result: The provider's answer.
         rest: What was not used of the token; it comes back as SECBUFFER_EXTRA.
 
     Source: SSPI AcceptSecurityContext, pInput; SECBUFFER_MISSING.
@@ -240,7 +240,7 @@ def unused(result: Result, token: bytes) -> bytes:
     """Tell what the package did not use of a token.
 
     Args:
-        result: The package's answer.
+        result: The provider's answer.
         token: The token.
 
     Returns:

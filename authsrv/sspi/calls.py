@@ -18,9 +18,9 @@ import enum
 from collections.abc import Callable, Generator
 from typing import Any
 
+from authsrv.core.status import SecurityStatus
 from authsrv.errors import StateError
 from authsrv.sspi.operations import CallResult, Operation
-from authsrv.core.status import SecurityStatus
 
 __all__ = [
     "ALLOWED",
@@ -139,11 +139,11 @@ class AsyncContext:
         return self._result
 
     def _forsake(self, operation: Operation[Any], waiter: asyncio.Future[None]) -> None:
-        nobody_waits = operation.forsake(waiter)
+        nobody_waits = operation.detach(waiter)
         unheard = nobody_waits and not self._is_told and self._callback is None
         if unheard and self._operation is operation:
             # It may be complete, in this turn of the loop.
-            self._result = operation.take_back() or self._result
+            self._result = operation.rollback() or self._result
 
     def _complete(self, result: CallResult) -> None:
         if self._phase is _FREED:

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.buffers import SecBufferDesc
-from authsrv.handshake.driver import SecurityHandshake
-from authsrv.errors import AuthsrvError
 from authsrv.core.flags import AscRet, IscRet, isc_ret_from_asc
-from authsrv.handshake.machine import State
 from authsrv.core.identity import Identity
 from authsrv.core.results import Established, Incomplete, Refused
 from authsrv.core.role import Role
+from authsrv.core.status import SecurityStatus
+from authsrv.errors import AuthsrvError
+from authsrv.handshake.driver import Handshake
+from authsrv.handshake.machine import State
 from authsrv.sspi.buffers import check_output, write_output
 from authsrv.sspi.calls import ALLOWED, AsyncContext, check_idle, queue
 from authsrv.sspi.handles import ContextHandle, check_context
 from authsrv.sspi.operations import CallResult, Operation, failed
-from authsrv.core.status import SecurityStatus
 
 __all__ = [
     "QueryResult",
@@ -191,7 +191,7 @@ class _Deletion(Operation[None]):
 
     def __init__(self, context: ContextHandle) -> None:
         self._context = context
-        self._handshake: SecurityHandshake | None = None
+        self._handshake: Handshake | None = None
 
     def begin(self) -> None:
         self._handshake = self._context.release()

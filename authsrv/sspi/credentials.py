@@ -1,6 +1,6 @@
 """Credentials: what a server accepts with and a client begins with, by the name of a package.
 
-The names are those of `authsrv.providers.registry`; a security package of authsrv, or one of your
+The names are those of `authsrv.providers.registry`; a provider of authsrv, or one of your
 own, can be handed in as it is.
 """
 
@@ -13,24 +13,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from authsrv.handshake.acceptor import Acceptor, Initiator
-from authsrv.errors import ConfigError, StateError, UnsupportedFunctionError
+from authsrv.core.credentials import Password
 from authsrv.core.flags import CredentialUse
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
-from authsrv.providers.base import InitiatorPackage, SecurityPackage
-from authsrv.core.credentials import Password
+from authsrv.core.settings import as_flags, as_instance, as_optional
+from authsrv.core.status import SecurityStatus
+from authsrv.errors import ConfigError, StateError, UnsupportedFunctionError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.initiator import Initiator
+from authsrv.handshake.pool import WorkerPool
+from authsrv.providers.base import InitiatorProvider, SecurityProvider
 from authsrv.providers.registry import (
     AuthData,
     Keytab,
-    make_acceptor_package,
-    make_initiator_package,
+    make_acceptor_provider,
+    make_initiator_provider,
 )
-from authsrv.core.settings import as_flags, as_instance, as_optional
 from authsrv.sspi.calls import AsyncContext, check_idle, queue
 from authsrv.sspi.handles import CredentialHandle
 from authsrv.sspi.operations import CallResult, Operation
-from authsrv.core.status import SecurityStatus
-from authsrv.handshake.pool import WorkerPool
 
 __all__ = [
     "Package",
@@ -45,7 +46,7 @@ _DIRECTIONS = CredentialUse.BOTH
 
 _Parties = tuple[Acceptor | None, Initiator | None]
 
-Package = str | SecurityPackage | InitiatorPackage
+Package = str | SecurityProvider | InitiatorProvider
 """A package by its name, or the package itself."""
 
 
@@ -255,26 +256,26 @@ def _make_parties(
 
 def _check_package(package: object, principal: str | None, auth_data: AuthData | None) -> None:
     if not isinstance(getattr(package, "name", None), str):
-        raise ConfigError("package must be the name of a security package, or one")
+        raise ConfigError("package must be the name of a provider, or one")
     if principal is not None or auth_data is not None:
         raise ConfigError("a package that is handed in has its names and keys already")
 
 
 def _inbound(
     package: Package, principal: str | None, auth_data: AuthData | None
-) -> SecurityPackage:
+) -> SecurityProvider:
     if isinstance(package, str):
-        return make_acceptor_package(package, principal, auth_data)
+        return make_acceptor_provider(package, principal, auth_data)
     if not hasattr(package, "create_context"):
         raise UnsupportedFunctionError(f"the package {package.name!r} accepts no clients")
-    return cast(SecurityPackage, package)
+    return cast(SecurityProvider, package)
 
 
 def _outbound(
     package: Package, principal: str | None, auth_data: AuthData | None
-) -> InitiatorPackage:
+) -> InitiatorProvider:
     if isinstance(package, str):
-        return make_initiator_package(package, principal, auth_data)
+        return make_initiator_provider(package, principal, auth_data)
     if not hasattr(package, "create_initiator"):
         raise UnsupportedFunctionError(f"the package {package.name!r} begins no handshakes")
-    return cast(InitiatorPackage, package)
+    return cast(InitiatorProvider, package)

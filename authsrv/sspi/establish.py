@@ -1,6 +1,6 @@
 """The two calls that establish a security context, step by step: a server's and a client's.
 
-Both are faces of `SecurityHandshake`, which HTTP and streams drive too; here, the caller sees to
+Both are faces of `Handshake`, which HTTP and streams drive too; here, the caller sees to
 CompleteAuthToken, as in C. What is wrong with the arguments (handles, buffers, a call or context
 in use) comes back at once; everything else is the status of the call.
 """
@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from authsrv.handshake.acceptor import Acceptor, Initiator
 from authsrv.core.bindings import BindingPolicy
 from authsrv.core.buffers import SecBufferDesc
-from authsrv.errors import AuthsrvError, UnsupportedFunctionError
 from authsrv.core.flags import (
     AscReq,
     AscRet,
     DataRepresentation,
     IscReq,
 )
-from authsrv.handshake.machine import State
-from authsrv.handshake.context_guard import Retention
-from authsrv.providers.base import ContextRequest, InitiatorRequest
 from authsrv.core.results import Established, Incomplete, Refused, Result
 from authsrv.core.role import Role
 from authsrv.core.settings import as_flags
+from authsrv.core.status import SecurityStatus
+from authsrv.errors import AuthsrvError, UnsupportedFunctionError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.context_guard import Retention
+from authsrv.handshake.initiator import Initiator
+from authsrv.handshake.machine import State
+from authsrv.providers.base import ContextRequest, InitiatorRequest
 from authsrv.sspi.buffers import (
     check_description,
     check_output,
@@ -39,7 +41,6 @@ from authsrv.sspi.calls import AsyncContext, check_idle, queue
 from authsrv.sspi.contexts import attributes_of
 from authsrv.sspi.handles import ContextHandle, CredentialHandle, check_context
 from authsrv.sspi.operations import UNFINISHED, CallResult, Operation, failed
-from authsrv.core.status import SecurityStatus
 
 __all__ = ["accept_security_context_async", "initialize_security_context_async"]
 
@@ -127,7 +128,7 @@ def accept_security_context_async(
         if int(request.flags) & _UNSUPPORTED:
             raise UnsupportedFunctionError("a flag was asked for that a server cannot ask for")
         assert isinstance(party, Acceptor)
-        handle.fill(party.begin(request, retention=_KEEP), party)
+        handle.fill(party.create_handshake(request, retention=_KEEP), party)
 
     return queue(call, _Step(context, new_context, token, input, output, first))
 
@@ -195,7 +196,7 @@ def initialize_security_context_async(
 
     def first(handle: ContextHandle) -> None:
         assert isinstance(party, Initiator)
-        handle.fill(party.begin(request, retention=_KEEP), party)
+        handle.fill(party.create_handshake(request, retention=_KEEP), party)
 
     return queue(call, _Step(context, new_context, token, input, output, first))
 
@@ -237,7 +238,7 @@ class _Step(Operation[Result]):
     def abandon(self) -> None:
         # Nobody is told how far it came; so nobody may go on with it.
         self._let_go()
-        self._handle.give_up()
+        self._handle.discard()
 
     def conclude(self, result: Result) -> CallResult:
         self._let_go()
@@ -257,11 +258,11 @@ class _Step(Operation[Result]):
         attributes = attributes_of(result.identity, handle.role)
         return CallResult(result.status, handle, output, attributes, result.identity.expires_at)
 
-    def take_back(self) -> CallResult | None:
+    def rollback(self) -> CallResult | None:
         if self._handle.is_busy or self.result is None or self.result.context is None:
             return None
         # Whoever was cancelled has no handle, or does not know that it has to delete the context.
-        self._handle.give_up()
+        self._handle.discard()
         self.result = UNFINISHED
         return self.result
 

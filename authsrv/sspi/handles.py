@@ -12,12 +12,13 @@ import contextlib
 import warnings
 from types import TracebackType
 
-from authsrv.handshake.acceptor import Acceptor, Initiator
-from authsrv.handshake.driver import SecurityHandshake
-from authsrv.errors import StateError
-from authsrv.handshake.machine import State
 from authsrv.core.role import Role
 from authsrv.core.status import SecurityStatus
+from authsrv.errors import StateError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.driver import Handshake
+from authsrv.handshake.initiator import Initiator
+from authsrv.handshake.machine import State
 
 _ACCEPTOR, _INITIATOR = Role.ACCEPTOR, Role.INITIATOR
 
@@ -127,7 +128,7 @@ class ContextHandle:
     __slots__ = ("__weakref__", "_handshake", "_loop", "_party", "is_busy")
 
     def __init__(self) -> None:
-        self._handshake: SecurityHandshake | None = None
+        self._handshake: Handshake | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._party: Acceptor | Initiator | None = None
         self.is_busy = False
@@ -173,7 +174,7 @@ class ContextHandle:
         return _INITIATOR if isinstance(self._party, Initiator) else _ACCEPTOR
 
     @property
-    def handshake(self) -> SecurityHandshake | None:
+    def handshake(self) -> Handshake | None:
         """The handshake that it refers to.
 
         Source: authsrv design decision 3.
@@ -188,7 +189,7 @@ class ContextHandle:
         """
         return self._party
 
-    def fill(self, handshake: SecurityHandshake, party: Acceptor | Initiator) -> None:
+    def fill(self, handshake: Handshake, party: Acceptor | Initiator) -> None:
         """Make it refer to a context.
 
         Args:
@@ -220,7 +221,7 @@ class ContextHandle:
         if self._handshake is not None and self._handshake.state is State.FAILED:
             self._handshake = None
 
-    def release(self) -> SecurityHandshake | None:
+    def release(self) -> Handshake | None:
         """Refer to nothing any more.
 
         Returns:
@@ -231,7 +232,7 @@ class ContextHandle:
         handshake, self._handshake = self._handshake, None
         return handshake
 
-    def give_up(self) -> None:
+    def discard(self) -> None:
         """Refer to nothing any more, and delete the context.
 
         Source: SSPI DeleteSecurityContext.
@@ -241,7 +242,7 @@ class ContextHandle:
             handshake.close()
 
 
-def _close_anywhere(handshake: SecurityHandshake, loop: asyncio.AbstractEventLoop) -> None:
+def _close_anywhere(handshake: Handshake, loop: asyncio.AbstractEventLoop) -> None:
     # This may be any thread, and the loop may be closed: then there is nothing to end but the
     # context itself.
     try:

@@ -16,10 +16,11 @@ from typing import Self
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
 from authsrv.core.buffers import BufferType, SecBuffer, SecBufferDesc
-from authsrv.errors import StateError, UnsupportedFunctionError
 from authsrv.core.flags import AscReq, AscRet, DataRepresentation, IscReq, IscRet
-from authsrv.handshake.machine import State
 from authsrv.core.settings import as_flags, as_instance, as_member, as_optional
+from authsrv.core.status import SecurityStatus
+from authsrv.errors import StateError, UnsupportedFunctionError
+from authsrv.handshake.machine import State
 from authsrv.sspi.buffers import pack_channel_bindings
 from authsrv.sspi.calls import AsyncContext
 from authsrv.sspi.contexts import (
@@ -33,7 +34,6 @@ from authsrv.sspi.establish import (
 )
 from authsrv.sspi.handles import ContextHandle, CredentialHandle
 from authsrv.sspi.operations import CallResult
-from authsrv.core.status import SecurityStatus
 
 __all__ = ["ClientContext", "ServerContext", "Step"]
 
@@ -166,7 +166,7 @@ class _Context:
     def _check(self, result: CallResult) -> None:
         """Believe nothing but the statuses with which a context goes on."""
         if self._is_deleted:
-            self._handle.give_up()
+            self._handle.discard()
             raise StateError("the context was deleted while a step was under way")
         if result.error is not None:
             raise result.error

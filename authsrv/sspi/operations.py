@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from authsrv.core.buffers import SecBufferDesc
-from authsrv.errors import AuthsrvError
 from authsrv.core.flags import AscRet, IscRet
+from authsrv.core.status import SecurityStatus
+from authsrv.errors import AuthsrvError
 from authsrv.handshake.context_guard import fault_of
 from authsrv.sspi.handles import ContextHandle
-from authsrv.core.status import SecurityStatus
 
 __all__ = ["UNFINISHED", "CallResult", "Operation", "failed"]
 
@@ -72,7 +72,7 @@ def failed(error: AuthsrvError, output: SecBufferDesc = _NO_BUFFERS) -> CallResu
 class Operation(ABC, Generic[_T]):
     """What is queued on a call: it begins at once, and ends when it is told an answer.
 
-    It is the receiver of that answer, as a future would be. A coroutine in a task of its own would
+    It is the handler of that answer, as a future would be. A coroutine in a task of its own would
     do, and would cost a sixth of a Kerberos handshake.
 
     Attributes:
@@ -194,7 +194,7 @@ class Operation(ABC, Generic[_T]):
         self._waiters.append(waiter)
         return waiter
 
-    def forsake(self, waiter: asyncio.Future[None]) -> bool:
+    def detach(self, waiter: asyncio.Future[None]) -> bool:
         """Hear that one of those who wait has gone. The first of them takes it along.
 
         Args:
@@ -221,7 +221,7 @@ class Operation(ABC, Generic[_T]):
         if all(waiter.done() for waiter in self._waiters):
             self.cancel()
 
-    def take_back(self) -> CallResult | None:
+    def rollback(self) -> CallResult | None:
         """Undo what it did: it ended in the turn in which whoever waited for it was cancelled.
 
         Returns:

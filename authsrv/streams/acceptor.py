@@ -1,18 +1,18 @@
-"""The server's side of MS-NNS: a loop over `SecurityHandshake.advance`."""
+"""The server's side of MS-NNS: a loop over `Handshake.advance`."""
 
 from __future__ import annotations
 
 import asyncio
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.handshake.driver import SecurityHandshake
-from authsrv.errors import AuthsrvError, InvalidTokenError
+from authsrv.codecs.nns import HandshakeDone, HandshakeInProgress
 from authsrv.core.identity import Identity
-from authsrv.providers.base import ContextRequest
 from authsrv.core.results import Continue, Established, Incomplete, Refused
 from authsrv.core.role import Role
+from authsrv.errors import AuthsrvError, InvalidTokenError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.driver import Handshake
+from authsrv.providers.base import ContextRequest
 from authsrv.streams.channel import MessageChannel, deadline
-from authsrv.codecs.nns import HandshakeDone, HandshakeInProgress
 
 __all__ = ["accept"]
 
@@ -30,7 +30,7 @@ async def accept(
     needs TLS below it; see `authsrv.streams`.
 
     A client that is refused learns the SSPI code of the error, in a HandshakeError. An error token
-    that the security package made is not sent, for MS-NNS has no place for it.
+    that the provider made is not sent, for MS-NNS has no place for it.
 
     Args:
         acceptor: Begins the handshake; its limits bound it: handshake_seconds for the whole, and
@@ -59,9 +59,9 @@ async def accept(
     """
     channel = MessageChannel(reader, writer, acceptor.limits, Role.ACCEPTOR)
     try:
-        handshake = acceptor.begin(request)
+        handshake = acceptor.create_handshake(request)
         try:
-            acceptor.put_aside(handshake)
+            acceptor.mark_waiting(handshake)
             async with deadline(acceptor.limits):
                 return await _converse(handshake, channel)
         finally:
@@ -71,7 +71,7 @@ async def accept(
         raise
 
 
-async def _converse(handshake: SecurityHandshake, channel: MessageChannel) -> Identity:
+async def _converse(handshake: Handshake, channel: MessageChannel) -> Identity:
     while True:
         message = await channel.receive()
         result = (await handshake.advance(message.token)).result

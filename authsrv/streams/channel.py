@@ -6,9 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from authsrv.errors import AuthsrvError, HandshakeExpiredError, InvalidTokenError
-from authsrv.core.limits import Limits
-from authsrv.core.role import Role
 from authsrv.codecs.nns import (
     MAX_PAYLOAD_BYTES,
     HandshakeDone,
@@ -19,6 +16,9 @@ from authsrv.codecs.nns import (
     build_message,
     parse_message,
 )
+from authsrv.core.limits import Limits
+from authsrv.core.role import Role
+from authsrv.errors import AuthsrvError, HandshakeExpiredError, InvalidTokenError
 from authsrv.streams.refusals import code_of, refusal_of
 
 __all__ = ["MessageChannel", "deadline"]
@@ -82,7 +82,7 @@ class MessageChannel:
             message: The message.
 
         Raises:
-            PackageFaultError: Its token is larger than a message can hold.
+            ProviderFaultError: Its token is larger than a message can hold.
             OSError: The connection broke.
 
         Source: MS-NNS section 2.2.1.

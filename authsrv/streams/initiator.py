@@ -1,24 +1,24 @@
-"""The client's side of MS-NNS: a loop over `SecurityHandshake.advance`."""
+"""The client's side of MS-NNS: a loop over `Handshake.advance`."""
 
 from __future__ import annotations
 
 import asyncio
 
-from authsrv.handshake.acceptor import Initiator
-from authsrv.handshake.driver import SecurityHandshake
+from authsrv.codecs.nns import HandshakeDone, HandshakeInProgress
+from authsrv.core.flags import AscRet, IscReq
+from authsrv.core.identity import Identity
+from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
+from authsrv.core.role import Role
 from authsrv.errors import (
     AuthsrvError,
     InvalidTokenError,
     MutualAuthenticationError,
-    PackageFaultError,
+    ProviderFaultError,
 )
-from authsrv.core.flags import AscRet, IscReq
-from authsrv.core.identity import Identity
+from authsrv.handshake.driver import Handshake
+from authsrv.handshake.initiator import Initiator
 from authsrv.providers.base import InitiatorRequest
-from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
-from authsrv.core.role import Role
 from authsrv.streams.channel import MessageChannel, deadline
-from authsrv.codecs.nns import HandshakeDone, HandshakeInProgress
 
 __all__ = ["initiate"]
 
@@ -55,7 +55,7 @@ async def initiate(
         InvalidTokenError: What the server sent is no handshake message or comes out of order, or
             its last one does not end the handshake.
         TokenTooLargeError: A token is over the limit; it was not read.
-        PackageFaultError: The security package began without a token, or with one that no message
+        ProviderFaultError: The provider began without a token, or with one that no message
             can hold.
         HandshakeExpiredError: The handshake took longer than handshake_seconds.
         OverloadedError: max_pending handshakes wait already.
@@ -65,7 +65,7 @@ async def initiate(
     Source: MS-NNS section 3.1.5; SSPI InitializeSecurityContext.
     """
     # MS-NNS section 3.1.4.1: where nothing can be begun, nothing is sent.
-    handshake = initiator.begin(request)
+    handshake = initiator.create_handshake(request)
     channel = MessageChannel(reader, writer, initiator.limits, Role.INITIATOR)
     try:
         async with deadline(initiator.limits):
@@ -78,11 +78,11 @@ async def initiate(
 
 
 async def _converse(
-    handshake: SecurityHandshake, channel: MessageChannel, request: InitiatorRequest
+    handshake: Handshake, channel: MessageChannel, request: InitiatorRequest
 ) -> Identity:
     result = await _advance(handshake, b"")
     if not isinstance(result, Continue | Established) or not result.token:
-        raise PackageFaultError("the security package begins without a token")
+        raise ProviderFaultError("the provider begins without a token")
     while not isinstance(result, Established):
         if isinstance(result, Continue) and result.token:
             await channel.send(HandshakeInProgress(result.token))
@@ -97,9 +97,7 @@ async def _converse(
     return result.identity
 
 
-async def _end(
-    handshake: SecurityHandshake, message: HandshakeDone, request: InitiatorRequest
-) -> Identity:
+async def _end(handshake: Handshake, message: HandshakeDone, request: InitiatorRequest) -> Identity:
     """Take the server's last token, where there is one."""
     if not message.token and _wants_proof(request):
         raise MutualAuthenticationError(f"the server does not prove that it is {request.target}")
@@ -110,7 +108,7 @@ async def _end(
     return result.identity
 
 
-async def _advance(handshake: SecurityHandshake, token: bytes) -> Result:
+async def _advance(handshake: Handshake, token: bytes) -> Result:
     result = (await handshake.advance(token)).result
     if isinstance(result, Refused):
         raise result.error

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from authsrv.core.outcome import DISPOSITIONS, Disposition
+from authsrv.core.outcome import OUTCOMES, Outcome
+from authsrv.core.role import Role
+from authsrv.core.status import SecurityStatus, StatusReport, WindowsCode, from_windows
 from authsrv.errors import (
     AttributesError,
     AuthorityError,
@@ -24,8 +26,6 @@ from authsrv.errors import (
     UnavailableError,
     WrongServiceError,
 )
-from authsrv.core.role import Role
-from authsrv.core.status import SecurityStatus, StatusReport, WindowsCode, from_windows
 
 __all__ = ["ERROR_TRUST_FAILURE", "code_of", "refusal_of"]
 
@@ -54,8 +54,8 @@ _KINDS: Mapping[SecurityStatus, type[AuthsrvError]] = MappingProxyType(
     }
 )
 
-_FAMILIES: Mapping[Disposition, type[AuthsrvError]] = MappingProxyType(
-    {Disposition.BROKEN: PeerError, Disposition.DENIED: DeniedError}
+_FAMILIES: Mapping[Outcome, type[AuthsrvError]] = MappingProxyType(
+    {Outcome.PROTOCOL_ERROR: PeerError, Outcome.DENIED: DeniedError}
 )
 
 
@@ -104,7 +104,7 @@ def refusal_of(code: int, role: Role) -> AuthsrvError:
 
 
 def _kind_of(status: SecurityStatus) -> type[AuthsrvError]:
-    family = _FAMILIES.get(DISPOSITIONS[status], UnavailableError)
+    family = _FAMILIES.get(OUTCOMES[status], UnavailableError)
     return _KINDS.get(status, family)
 
 

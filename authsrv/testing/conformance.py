@@ -1,8 +1,8 @@
-"""The conformance kit: what every security package must do, as plain functions.
+"""The conformance kit: what every provider must do, as plain functions.
 
-A package's author writes a `Case`, which says how to make the package and how to play its clients,
-and calls `check_package`; or it goes through CHECKS, so that a test suite runs and names the checks
-one by one. A check raises AssertionError with what is wrong.
+A provider's author writes a `Case`, which says how to make the provider and how to play its
+clients, and calls `check_provider`; or goes through CHECKS, so that a test suite runs and names the
+checks one by one. A check raises AssertionError with what is wrong.
 
 The checks block. One of them lets every logger speak at DEBUG, and listens for tokens.
 """
@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
 from authsrv.core.attributes import ContextAttribute
+from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
 from authsrv.errors import DeniedError, PeerError, StateError, UnsupportedFunctionError
 from authsrv.providers.base import ContextRequest, Deletion, SecurityContext
-from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
 from authsrv.testing.handshakes import (
     Case,
     Client,
@@ -33,7 +33,7 @@ from authsrv.testing.handshakes import (
 )
 from authsrv.testing.leaks import find_leak, overhear
 
-__all__ = ["CHECKS", "Case", "Client", "check_package", "establish"]
+__all__ = ["CHECKS", "Case", "Client", "check_provider", "establish"]
 
 _MANY = 200
 _POSITIONS = 48
@@ -48,15 +48,15 @@ _CLAIMS = (
 
 
 def _describes_itself(case: Case) -> None:
-    """The package has a name for logs, and with all in place its `check` finds nothing.
+    """The provider has a name for logs, and with all in place its `check` finds nothing.
 
     Source: SSPI SecPkgInfo, Name; authsrv design decision 7.
     """
-    package = case.make_package()
-    assert package.name, "the package has no name"
-    assert package.name.isprintable(), "the package's name is not printable"
+    provider = case.make_provider()
+    assert provider.name, "the provider has no name"
+    assert provider.name.isprintable(), "the provider's name is not printable"
     try:
-        package.check()
+        provider.check()
     except Exception as error:
         raise AssertionError(f"check raised {error!r} although all is in place") from error
 
@@ -66,7 +66,7 @@ def _names_the_client(case: Case) -> None:
 
     Source: authsrv design decision 1.
     """
-    with open_context(case.make_package()) as context:
+    with open_context(case.make_provider()) as context:
         result = establish(context, case.make_client())
     _demand_name(case, result)
     assert result.identity.mechanism, "the identity has no mechanism"
@@ -77,7 +77,7 @@ def _refuses_strangers(case: Case) -> None:
 
     Source: SSPI SEC_E_LOGON_DENIED.
     """
-    with open_context(case.make_package()) as context:
+    with open_context(case.make_provider()) as context:
         result = play(context, case.make_stranger())
     assert isinstance(result, Refused), f"a stranger got in: {result!r}"
     assert isinstance(result.error, DeniedError), f"a stranger is told {result.error!r}"
@@ -88,9 +88,9 @@ def _creates_many_contexts(case: Case) -> None:
 
     Source: SSPI DeleteSecurityContext.
     """
-    package = case.make_package()
+    provider = case.make_provider()
     try:
-        contexts = [package.create_context(ContextRequest()) for _ in range(_MANY)]
+        contexts = [provider.create_context(ContextRequest()) for _ in range(_MANY)]
         for context in contexts:
             context.delete()
     except Exception as error:
@@ -102,8 +102,8 @@ def _deletes_twice(case: Case) -> None:
 
     Source: SSPI DeleteSecurityContext.
     """
-    package = case.make_package()
-    unused, refused, done = (package.create_context(ContextRequest()) for _ in range(3))
+    provider = case.make_provider()
+    unused, refused, done = (provider.create_context(ContextRequest()) for _ in range(3))
     take_step(refused, b"no token")
     establish(done, case.make_client())
     for context in (unused, refused, done):
@@ -119,9 +119,9 @@ def _deletes_where_it_says(case: Case) -> None:
 
     Source: authsrv design decision 4.
     """
-    package, spent = case.make_package(), []
+    provider, spent = case.make_provider(), []
     for _ in range(_DELETIONS):
-        unused, done = (package.create_context(ContextRequest()) for _ in range(2))
+        unused, done = (provider.create_context(ContextRequest()) for _ in range(2))
         establish(done, case.make_client())
         where = getattr(done, "deletion", Deletion.ON_A_THREAD)
         assert isinstance(where, Deletion), f"its deletion is a {type(where).__name__}"
@@ -139,9 +139,9 @@ def _refuses_after_deletion(case: Case) -> None:
 
     Source: SSPI DeleteSecurityContext.
     """
-    package = case.make_package()
+    provider = case.make_provider()
     for leg in range(count_legs(case)):
-        with open_context(package) as context:
+        with open_context(provider) as context:
             result = _play_changed(context, case, leg, _deleting(context))
         assert isinstance(result, Refused), f"deleted before leg {leg + 1}: {result!r}"
 
@@ -159,7 +159,7 @@ def _ends_when_established(case: Case) -> None:
 
     Source: SSPI AcceptSecurityContext, remarks on SEC_E_OK.
     """
-    with open_context(case.make_package()) as context:
+    with open_context(case.make_provider()) as context:
         establish(context, case.make_client())
         result = take_step(context, _first_token(case))
     assert isinstance(result, Refused), f"after the end: {result!r}"
@@ -170,10 +170,10 @@ def _refuses_garbage(case: Case) -> None:
 
     Source: SSPI SEC_E_INVALID_TOKEN.
     """
-    package = case.make_package()
+    provider = case.make_provider()
     garbage = (b"\x00", b"no token", os.urandom(100), b"\x60\x82\xff\xff", b"\xff" * 65_536)
     for token in garbage:
-        with open_context(package) as context:
+        with open_context(provider) as context:
             _demand_refusal(take_step(context, token), f"{len(token)} bytes of garbage")
 
 
@@ -184,11 +184,11 @@ def _refuses_truncated_tokens(case: Case) -> None:
 
     Source: SSPI SEC_E_INVALID_TOKEN, SEC_E_INCOMPLETE_MESSAGE.
     """
-    package = case.make_package()
+    provider = case.make_provider()
     token = _first_token(case)
     lengths = {len(token) * part // _POSITIONS for part in range(_POSITIONS)}
     for length in {*lengths, len(token) - 1} - {0}:
-        with open_context(package) as context:
+        with open_context(provider) as context:
             result = take_step(context, token[:length])
         if not isinstance(result, Continue | Incomplete):
             _demand_refusal(result, f"the first {length} of {len(token)} bytes")
@@ -201,10 +201,10 @@ def _withstands_altered_tokens(case: Case) -> None:
 
     Source: SSPI SEC_E_MESSAGE_ALTERED.
     """
-    package = case.make_package()
+    provider = case.make_provider()
     for leg in range(count_legs(case)):
         for part in range(_POSITIONS):
-            with open_context(package) as context:
+            with open_context(provider) as context:
                 result = _play_changed(context, case, leg, _flipping(part / _POSITIONS))
             if isinstance(result, Established):
                 _demand_name(case, result)
@@ -226,10 +226,10 @@ def _refuses_replays(case: Case) -> None:
     Source: RFC 4120 section 3.2.3 (replay cache); MS-NLMP section 3.1.5 (server challenge).
     """
     recorder = Recorder(case.make_client())
-    package = case.make_package()
-    with open_context(package) as context:
+    provider = case.make_provider()
+    with open_context(provider) as context:
         establish(context, recorder)
-    with open_context(package) as context:
+    with open_context(provider) as context:
         result: Result = Continue()
         for token in recorder.tokens:
             if isinstance(result, Continue):
@@ -242,7 +242,7 @@ def _tells_attributes(case: Case) -> None:
 
     Source: SSPI QueryContextAttributes.
     """
-    with open_context(case.make_package()) as context:
+    with open_context(case.make_provider()) as context:
         _demand_silence(context, "before the first token")
         result = establish(context, case.make_client())
         name = context.query(ContextAttribute.NAMES)
@@ -259,14 +259,14 @@ def _keeps_tokens_to_itself(case: Case) -> None:
 
     Source: authsrv design decision 7.
     """
-    package = case.make_package()
+    provider = case.make_provider()
     secret = bytes(range(0x81, 0xA1))
     recorder = Recorder(case.make_client())
-    shown = [repr(package)]
+    shown = [repr(provider)]
     for token in (secret, b"\x60\x22" + secret, b"NTLMSSP\x00\x01\x00\x00\x00" + secret):
-        with open_context(package) as context:
+        with open_context(provider) as context:
             take_step(_Overheard(context, shown), token)
-    with open_context(package) as context:
+    with open_context(provider) as context:
         result = establish(_Overheard(context, shown), recorder)
     for token in (secret, *recorder.tokens, result.token):
         leak = find_leak("\n".join(shown), token)
@@ -305,7 +305,7 @@ def _refuses_completion_unasked(case: Case) -> None:
 
     Source: SSPI CompleteAuthToken.
     """
-    with open_context(case.make_package()) as context:
+    with open_context(case.make_provider()) as context:
         try:
             result = context.complete()
         except Exception as error:
@@ -318,10 +318,10 @@ def _refuses_claimed_completion(case: Case) -> None:
 
     Source: RFC 4178 section 4.2.2 (negState).
     """
-    package = case.make_package()
+    provider = case.make_provider()
     for leg in range(count_legs(case)):
         for claim in _CLAIMS:
-            with open_context(package) as context:
+            with open_context(provider) as context:
                 result = _play_changed(context, case, leg, _replacing(claim))
             assert result is not None, "the client has given up"
             _demand_refusal(result, f"a claim in leg {leg + 1}")
@@ -336,10 +336,10 @@ def _keeps_contexts_apart(case: Case) -> None:
 
     Source: SSPI AcceptSecurityContext, phContext.
     """
-    package = case.make_package()
+    provider = case.make_provider()
     clients = [case.make_client() for _ in range(2)]
     tokens = [client.step(None) for client in clients]
-    with open_context(package) as one, open_context(package) as other:
+    with open_context(provider) as one, open_context(provider) as other:
         for _ in range(count_legs(case)):
             results = [take_step(one, tokens[0] or b""), take_step(other, tokens[1] or b"")]
             tokens = [
@@ -352,14 +352,14 @@ def _keeps_contexts_apart(case: Case) -> None:
 
 
 def _works_in_parallel(case: Case) -> None:
-    """Several contexts of one package are established at the same time on several threads.
+    """Several contexts of one provider are established at the same time on several threads.
 
     Source: SSPI AcceptSecurityContext, remarks on threads.
     """
-    package = case.make_package()
+    provider = case.make_provider()
 
     def one(_: int) -> None:
-        with open_context(package) as context:
+        with open_context(provider) as context:
             _demand_name(case, establish(context, case.make_client()))
 
     with ThreadPoolExecutor(4) as threads:
@@ -391,14 +391,14 @@ CHECKS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
         )
     }
 )
-"""Every check by its name, which says what a good package does: "names_the_client"."""
+"""Every check by its name, which says what a good provider does: "names_the_client"."""
 
 
-def check_package(case: Case) -> None:
-    """Run all checks on a package.
+def check_provider(case: Case) -> None:
+    """Run all checks on a provider.
 
     Args:
-        case: The package and its clients.
+        case: The provider and its clients.
 
     Raises:
         AssertionError: What is wrong.

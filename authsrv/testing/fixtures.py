@@ -10,7 +10,7 @@ the service ``HTTP/localhost`` and the user ``alice``. A test that needs others 
 of ``HTTP/localhost`` takes the ground from under the tests that come after it.
 
 Where the realm's programs are not installed, the tests fail, and the failure names the Debian
-package: a test suite that skips its only real test is green for no reason.
+provider: a test suite that skips its only real test is green for no reason.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def kerberos_realm() -> Iterator[Realm]:
         try:
             realm = stack.enter_context(Realm())
         except MissingProgramError as error:
-            pytest.fail(error.cause, pytrace=False)
+            pytest.fail(error.detail, pytrace=False)
         yield realm
 
 

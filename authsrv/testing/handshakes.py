@@ -1,6 +1,6 @@
-"""Playing handshakes between a security package and a client, leg by leg and in memory.
+"""Playing handshakes between a provider and a client, leg by leg and in memory.
 
-What the conformance kit is made of. A `Case` says how to make a package and its clients, `play`
+What the conformance kit is made of. A `Case` says how to make a provider and its clients, `play`
 takes a handshake as far as it goes, and a `Recorder` stands between the two: it notes the client's
 tokens, or changes them on their way.
 """
@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from authsrv.errors import AuthsrvError
-from authsrv.providers.base import ContextRequest, SecurityContext, SecurityPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -23,6 +21,8 @@ from authsrv.core.results import (
     Refused,
     Result,
 )
+from authsrv.errors import AuthsrvError
+from authsrv.providers.base import ContextRequest, SecurityContext, SecurityProvider
 
 __all__ = [
     "Case",
@@ -65,27 +65,27 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A package under test, and the clients that belong to it.
+    """A provider under test, and the clients that belong to it.
 
     Args:
-        make_package: Makes a package. Packages that are made one after the other share what has to
+        make_provider: Makes a provider. Those that are made one after the other share what has to
             outlive a process, such as a replay cache on disk.
         make_client: Makes a client that is entitled to get in.
         make_stranger: Makes a client that keeps the protocol and is not entitled: it has another
             password, or a ticket for another service.
-        principal: Whom the package must name for the entitled one.
+        principal: Whom the provider must name for the entitled one.
 
     Source: authsrv design section 3 (testing).
     """
 
-    make_package: Callable[[], SecurityPackage]
+    make_provider: Callable[[], SecurityProvider]
     make_client: Callable[[], Client]
     make_stranger: Callable[[], Client]
     principal: str
 
 
 class ClientGaveUpError(AssertionError):
-    """The client had nothing to say although the package asked, or did not take its token.
+    """The client had nothing to say although the provider asked, or did not take its token.
 
     Source: authsrv design section 3 (testing).
     """
@@ -121,18 +121,18 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def open_context(package: SecurityPackage) -> Iterator[SecurityContext]:
+def open_context(provider: SecurityProvider) -> Iterator[SecurityContext]:
     """Make a context that is deleted at the end of the block.
 
     Args:
-        package: The package.
+        provider: The provider.
 
     Yields:
         The context.
 
     Source: SSPI DeleteSecurityContext.
     """
-    context = package.create_context(ContextRequest())
+    context = provider.create_context(ContextRequest())
     try:
         yield context
     finally:
@@ -150,7 +150,7 @@ def take_step(context: SecurityContext, token: bytes) -> Result:
         The result, of CompleteAuthToken where the step asked for it.
 
     Raises:
-        AssertionError: The package raised, or answered what is no result.
+        AssertionError: The provider raised, or answered what is no result.
 
     Source: SSPI AcceptSecurityContext, CompleteAuthToken.
     """
@@ -178,7 +178,7 @@ def play(context: SecurityContext, client: Client) -> Result:
 
     Raises:
         ClientGaveUpError: The client ended it.
-        AssertionError: The package raised, or the handshake does not end.
+        AssertionError: The provider raised, or the handshake does not end.
 
     Source: RFC 2743 section 2.2.
     """
@@ -231,7 +231,7 @@ def count_legs(case: Case) -> int:
     """Count the tokens that an entitled client sends.
 
     Args:
-        case: The package and its clients.
+        case: The provider and its clients.
 
     Returns:
         How many, 1 at least.
@@ -242,6 +242,6 @@ def count_legs(case: Case) -> int:
     Source: RFC 2743 section 2.2.
     """
     recorder = Recorder(case.make_client())
-    with open_context(case.make_package()) as context:
+    with open_context(case.make_provider()) as context:
         establish(context, recorder)
     return len(recorder.tokens)

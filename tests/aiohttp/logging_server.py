@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from authsrv.aiohttp import run_app
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import run_app, setup
 from authsrv.core.identity import Identity
-from authsrv.providers.scripted import Act, ScriptedPackage
 from authsrv.core.results import Established
+from authsrv.providers.scripted import Act, ScriptedProvider
 
 OWN = "own %(name)s %(message)s"
 
@@ -45,7 +44,7 @@ def late_and_only(name: str) -> Callable[[web.Application], Awaitable[None]]:
 
 app = web.Application()
 app.router.add_get("/crash", crash)
-WAYS: dict[str, Callable[[], object]] = {
+STRATEGIES: dict[str, Callable[[], object]] = {
     "nothing": lambda: None,
     "root": lambda: logging.basicConfig(level=logging.WARNING, format=OWN),
     "authsrv": lambda: give_a_handler("authsrv"),
@@ -56,6 +55,6 @@ WAYS: dict[str, Callable[[], object]] = {
     "late authsrv": lambda: app.on_startup.append(late_and_only("authsrv")),
     "late audit": lambda: app.on_startup.append(late_and_only("authsrv.audit")),
 }
-WAYS[sys.argv[1]]()
-setup(app, package=ScriptedPackage([log_in]))
+STRATEGIES[sys.argv[1]]()
+setup(app, provider=ScriptedProvider([log_in]))
 run_app(app, host="127.0.0.1", port=0)

@@ -10,12 +10,10 @@ if "--without-uvloop" in sys.argv:
 
 from aiohttp import web
 
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import run_app
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import current_identity, run_app, setup
 from authsrv.core.identity import Identity
-from authsrv.providers.scripted import Act, ScriptedPackage
 from authsrv.core.results import Established
+from authsrv.providers.scripted import Act, ScriptedProvider
 
 
 def log_in(token: bytes) -> Act:
@@ -29,6 +27,6 @@ async def answer(request: web.Request) -> web.Response:
 
 app = web.Application()
 app.router.add_get("/", answer)
-setup(app, package=ScriptedPackage([log_in]), realms="*")
+setup(app, provider=ScriptedProvider([log_in]), realms="*")
 run_app(app, host="127.0.0.1", port=0)
 print("ended")

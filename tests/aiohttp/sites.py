@@ -14,14 +14,12 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDict
 
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import optional_identity
-from authsrv.aiohttp import setup
-from authsrv.errors import LogonDeniedError
+from authsrv.aiohttp import AppRunner, optional_identity, setup
 from authsrv.audit.records import AuditEvent
 from authsrv.core.identity import Identity
-from authsrv.providers.scripted import Act, ScriptedPackage
 from authsrv.core.results import Established, Refused
+from authsrv.errors import LogonDeniedError
+from authsrv.providers.scripted import Act, ScriptedProvider
 
 __all__ = ["PROOF", "Answer", "Site", "Wire", "connected", "field", "log_in", "served", "until"]
 
@@ -31,7 +29,7 @@ _PATIENCE_S = 10.0
 
 
 def log_in(token: bytes) -> Act:
-    """Whoever says a name has it, and "bad" is refused; a package that needs one leg."""
+    """Whoever says a name has it, and "bad" is refused; a provider that needs one leg."""
     if token == b"bad":
         return Refused(LogonDeniedError("bad is not wanted here"))
     return Established(Identity(principal=token.decode(), mechanism="scripted"), b"proof")
@@ -51,18 +49,18 @@ class Site:
     `GET /` answers the principal; tests add routes of their own before they serve it.
 
     Args:
-        script: What the package plays; `log_in`, if nothing is given.
+        script: What the provider plays; `log_in`, if nothing is given.
         options: Whatever setup takes besides.
     """
 
     def __init__(self, *script: Act, **options: Any) -> None:
-        self.package = ScriptedPackage(script or (log_in,))
+        self.provider = ScriptedProvider(script or (log_in,))
         self.events: list[AuditEvent] = []
         self.app = web.Application()
         self.app.router.add_get("/", self.tell_name)
         self.auth = setup(
             self.app,
-            **{"package": self.package, "realms": "*", "audit": self.events.append, **options},
+            **{"provider": self.provider, "realms": "*", "audit": self.events.append, **options},
         )
 
     @staticmethod
@@ -75,7 +73,7 @@ class Site:
 
     def forget_start(self) -> None:
         """Leave the contexts out of the count that the start of the application tried."""
-        self.package.created = self.package.deleted = 0
+        self.provider.created = self.provider.deleted = 0
 
 
 @asynccontextmanager

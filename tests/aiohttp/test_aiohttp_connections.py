@@ -25,12 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from sites import PROOF, Site, Wire, connected, field, log_in, served, until
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.aiohttp import AccessRules
-from authsrv.aiohttp import Persistence
-from authsrv.aiohttp import Requirement
+from authsrv.aiohttp import AccessRules, Persistence, Requirement
 from authsrv.aiohttp.connections import Connection
-from authsrv.errors import TooManyRoundsError
 from authsrv.audit.records import (
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
@@ -38,11 +34,13 @@ from authsrv.audit.records import (
     RecalledEvent,
     RefusedEvent,
 )
-from authsrv.handshake.machine import State
 from authsrv.core.identity import Identity
 from authsrv.core.limits import Limits
-from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedPackage
 from authsrv.core.results import Continue, Established, Incomplete, Result
+from authsrv.errors import TooManyRoundsError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.machine import State
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedProvider
 
 if sys.platform != "win32":
     import uvloop
@@ -121,8 +119,8 @@ async def test_a_fresh_initial_token_begins_anew_and_drops_the_pending_handshake
             answer = await wire.ask(token=INITIAL)
             assert (answer.status, answer.challenges) == (401, [field(b"next")])
             assert site.auth.acceptor.pending == 1
-            assert site.package.created == begun
-        await until(lambda: site.package.deleted == 2)
+            assert site.provider.created == begun
+        await until(lambda: site.provider.deleted == 2)
         assert (await wire.ask(token=FOLLOWING)).status == 200
 
 
@@ -236,7 +234,7 @@ def test_a_connection_that_ends_deletes_its_pending_handshake_at_once(
                 await leave(wire)
                 # Long before the deadline of the handshake, and without the garbage collector.
                 await until(lambda: site.auth.acceptor.pending == 0)
-                await until(lambda: site.package.open_contexts == 0)
+                await until(lambda: site.provider.open_contexts == 0)
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(scenario())
@@ -272,9 +270,9 @@ async def test_cleanup_deletes_what_is_pending() -> None:
     async with served(site.app) as port, connected(port) as one, connected(port) as other:
         await one.ask(token=INITIAL)
         await other.ask(token=INITIAL)
-        assert site.package.open_contexts == 2
+        assert site.provider.open_contexts == 2
     assert site.auth.acceptor.pending == 0
-    await until(lambda: site.package.open_contexts == 0)
+    await until(lambda: site.provider.open_contexts == 0)
 
 
 async def test_stopping_ends_handshakes_of_connections_that_are_still_open() -> None:
@@ -283,7 +281,7 @@ async def test_stopping_ends_handshakes_of_connections_that_are_still_open() -> 
         await wire.ask(token=INITIAL)
         await site.auth.stop(site.app)
         assert site.auth.acceptor.pending == 0
-        await until(lambda: site.package.open_contexts == 0)
+        await until(lambda: site.provider.open_contexts == 0)
 
 
 @pytest.mark.parametrize("result", [Continue(b"next"), Incomplete(), Established(ALICE)])
@@ -303,16 +301,16 @@ async def test_a_client_that_leaves_during_a_leg_leaves_nothing_behind(result: R
         await until(lambda: site.auth.acceptor.pool.occupied == 1)
         wire.writer.transport.abort()
         await until(lambda: requests[0].transport is None)
-        site.package.release()
-        await until(lambda: site.package.open_contexts == 0)
+        site.provider.release()
+        await until(lambda: site.provider.open_contexts == 0)
         await until(lambda: site.auth.acceptor.pending == len(site.auth._connections) == 0)
 
 
 async def test_a_connection_has_one_pending_handshake_and_closes_the_one_before() -> None:
     request = make_mocked_request("GET", "/")
-    async with Acceptor(ScriptedPackage()) as acceptor:
+    async with Acceptor(ScriptedProvider()) as acceptor:
         connection = Connection()
-        first, second = acceptor.begin(), acceptor.begin()
+        first, second = acceptor.create_handshake(), acceptor.create_handshake()
         connection.await_token(first, request)
         connection.await_token(second, request)
         assert (first.is_open, second.is_open) == (False, True)
@@ -321,7 +319,7 @@ async def test_a_connection_has_one_pending_handshake_and_closes_the_one_before(
 
 
 def test_a_connection_that_keeps_nobody_distrusts_nothing() -> None:
-    assert Connection().distrust(make_mocked_request("GET", "/")) is None
+    assert Connection().invalid_reason(make_mocked_request("GET", "/")) is None
 
 
 # Identities that belong to their request.

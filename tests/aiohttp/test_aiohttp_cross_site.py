@@ -8,9 +8,7 @@ import pytest
 from aiohttp import web
 from sites import PROOF, Site, Wire, connected, served
 
-from authsrv.aiohttp import AccessRules
-from authsrv.aiohttp import Persistence
-from authsrv.aiohttp import guard
+from authsrv.aiohttp import AccessRules, Persistence, guard
 from authsrv.audit.records import RefusedEvent, describe
 from authsrv.http.exchange import Requirement
 

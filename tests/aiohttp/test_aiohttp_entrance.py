@@ -19,10 +19,10 @@ from authsrv.aiohttp import (
     setup,
 )
 from authsrv.errors import ConfigError
-from authsrv.providers.scripted import ScriptedPackage
+from authsrv.providers.scripted import ScriptedProvider
 
 
-class Witness:
+class LeakMonitor:
     """A middleware that writes down what came out behind it."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Witness:
 
 
 async def late(app: web.Application) -> None:
-    app.middlewares.insert(0, Witness().watch)
+    app.middlewares.insert(0, LeakMonitor().watch)
 
 
 async def take_out(app: web.Application) -> None:
@@ -47,7 +47,7 @@ async def take_out(app: web.Application) -> None:
 async def test_a_middleware_before_ours_or_none_of_ours_stops_the_start(when: str) -> None:
     site = Site()
     if when == "before":
-        site.app.middlewares.insert(0, Witness().watch)
+        site.app.middlewares.insert(0, LeakMonitor().watch)
     else:
         site.app.on_startup.append(late if when == "start-up" else take_out)
     with pytest.raises(ConfigError, match="not the first of its application"):
@@ -66,7 +66,7 @@ async def test_a_runner_that_does_not_look_at_the_order_serves_nothing() -> None
 async def test_the_middlewares_of_an_outer_application_see_what_a_mounted_one_refuses(
     mount: str,
 ) -> None:
-    site, witness = Site(), Witness()
+    site, witness = Site(), LeakMonitor()
     outer = web.Application(middlewares=[witness.watch])
     if mount == "add_subapp":
         outer.add_subapp("/inner", site.app)
@@ -108,15 +108,15 @@ async def test_a_handler_knows_its_application_and_the_ones_around_it() -> None:
 
 
 async def test_a_middleware_that_tries_another_path_costs_no_second_handshake() -> None:
-    package = ScriptedPackage([log_in])
+    provider = ScriptedProvider([log_in])
     app = web.Application(middlewares=[web.normalize_path_middleware()])
     app.router.add_get("/page/", Site.tell_name)
-    setup(app, package=package)
+    setup(app, provider=provider)
     async with served(app) as port, connected(port) as wire:
-        begun = package.created
+        begun = provider.created
         answer = await wire.ask("/page", token=b"alice")
         assert (answer.status, answer.headers["Location"]) == (308, "/page/")
-        assert package.created == begun + 1
+        assert provider.created == begun + 1
         assert (await wire.ask("/page/")).status == 401
 
 
@@ -228,12 +228,12 @@ async def test_what_is_known_on_one_route_is_not_known_on_another_until_guard_wa
         rewrite = {"X-Path": "/asking"}
         assert (await wire.ask("/open", token=b"alice", headers=rewrite)).status == 401
         assert target.reached == []
-        begun = site.package.created
+        begun = site.provider.created
         guarded = {**rewrite, "X-Guarded": "1"}
         answer = await wire.ask("/open", token=b"alice", headers=guarded)
         assert (answer.text, answer.challenges) == ("alice", [PROOF])
         # The token was used once.
-        assert site.package.created == begun + 1
+        assert site.provider.created == begun + 1
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ async def test_a_path_that_aiohttp_normalizes_lets_nobody_in_unasked() -> None:
 async def test_a_preflight_for_a_route_that_does_not_exist_is_answered_before_the_application(
     path: str, status: int
 ) -> None:
-    site, witness = Site(rules=OPEN_DOOR), Witness()
+    site, witness = Site(rules=OPEN_DOOR), LeakMonitor()
     site.app.middlewares.append(witness.watch)
     site.app.router.add_get("/open", site.tell_name)
     async with served(site.app) as port, connected(port) as wire:

@@ -7,8 +7,8 @@ from aiohttp import web
 from sites import PROOF, Site, connected, field, served
 
 from authsrv.aiohttp import AccessRules
-from authsrv.providers.scripted import ALICE
 from authsrv.core.results import Continue, Established
+from authsrv.providers.scripted import ALICE
 
 EXPECT = {"Expect": "100-continue", "Content-Length": "5"}
 
@@ -75,12 +75,12 @@ async def test_who_is_welcome_is_asked_for_the_body_once(rules: AccessRules) -> 
     site = Site(rules=rules)
     site.app.router.add_post("/upload", echo, expect_handler=expect)
     async with served(site.app) as port, connected(port) as wire:
-        begun = site.package.created
+        begun = site.provider.created
         await wire.send("/upload", method="POST", headers=EXPECT, token=b"alice")
         assert (await wire.answer()).status == 100
         wire.writer.write(b"12345")
         assert (await wire.answer()).text == "12345"
-        assert site.package.created - begun <= 1
+        assert site.provider.created - begun <= 1
     assert asked == ["/upload"]
 
 

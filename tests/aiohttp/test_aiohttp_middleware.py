@@ -27,6 +27,10 @@ from authsrv.aiohttp import (
     require_authentication,
     setup,
 )
+from authsrv.audit.records import AbandonedEvent, ChallengedEvent, EstablishedEvent, RefusedEvent
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.core.results import Established, Refused
 from authsrv.errors import (
     AuthsrvError,
     ConfigError,
@@ -36,17 +40,13 @@ from authsrv.errors import (
     InvalidHeaderError,
     LogonDeniedError,
     OverloadedError,
-    PackageFaultError,
     PeerError,
+    ProviderFaultError,
     TokenTooLargeError,
     UnavailableError,
 )
-from authsrv.audit.records import AbandonedEvent, ChallengedEvent, EstablishedEvent, RefusedEvent
 from authsrv.handshake.machine import State
-from authsrv.core.identity import Identity
-from authsrv.core.limits import Limits
-from authsrv.providers.scripted import ALICE, Delay, ScriptedPackage
-from authsrv.core.results import Established, Refused
+from authsrv.providers.scripted import ALICE, Delay, ScriptedProvider
 
 CAUSE = "SECRET cause"
 PREFLIGHT = {"Origin": "https://example.org", "Access-Control-Request-Method": "PUT"}
@@ -100,7 +100,7 @@ async def test_a_request_without_token_is_challenged_and_never_reaches_its_handl
             assert (answer.status, answer.challenges) == (401, ["Negotiate"])
             assert answer.headers["Cache-Control"] == "no-store"
     assert reached == []
-    assert site.package.open_contexts == 0
+    assert site.provider.open_contexts == 0
 
 
 @pytest.mark.parametrize(("path", "method"), [("/none", "GET"), ("/", "DELETE")])
@@ -138,7 +138,7 @@ async def test_the_rules_open_paths_and_methods() -> None:
             assert (await wire.ask("/health", token=token)).text == "nobody"
         assert (await wire.ask(method="HEAD")).status == 200
         assert (await wire.ask()).status == 401
-    assert site.package.created == 1 == site.package.deleted
+    assert site.provider.created == 1 == site.provider.deleted
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ async def test_no_other_middleware_sees_a_request_that_is_not_authenticated() ->
 
     app = web.Application(middlewares=[other])
     app.router.add_get("/", Site.tell_name)
-    setup(app, package=ScriptedPackage([log_in]))
+    setup(app, provider=ScriptedProvider([log_in]))
     async with served(app) as port, connected(port) as wire:
         await wire.ask()
         await wire.ask(token=b"bad")
@@ -307,7 +307,7 @@ async def test_no_other_middleware_sees_a_request_that_is_not_authenticated() ->
 def test_setup_twice_is_a_wrong_setting() -> None:
     site = Site()
     with pytest.raises(ConfigError, match="set up for this application already"):
-        setup(site.app, package=ScriptedPackage())
+        setup(site.app, provider=ScriptedProvider())
 
 
 def test_setup_without_keytab_and_package_is_a_wrong_setting() -> None:
@@ -322,12 +322,12 @@ def test_setup_with_a_package_and_with_what_belongs_to_a_keytab_is_a_wrong_setti
     more: dict[str, str],
 ) -> None:
     with pytest.raises(ConfigError, match="not both"):
-        setup(web.Application(), package=ScriptedPackage(), **more)  # type: ignore[arg-type]
+        setup(web.Application(), provider=ScriptedProvider(), **more)  # type: ignore[arg-type]
 
 
 def test_setup_with_a_keytab_takes_the_package_for_kerberos() -> None:
     auth = setup(web.Application(), keytab="/nowhere/http.keytab", service="HTTP/web.example.org")
-    assert auth.acceptor.package.name == "gssapi"
+    assert auth.acceptor.provider.name == "gssapi"
 
 
 def test_the_repr_tells_the_package() -> None:
@@ -365,7 +365,7 @@ async def test_every_refusal_has_the_answer_of_its_family_and_hides_its_cause(
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert "SECRET" not in f"{answer.text} {answer.headers}"
     (event,) = site.events_of(RefusedEvent)
-    assert event.error.cause == CAUSE
+    assert event.error.detail == CAUSE
     assert event.status == status
     # What the client was told leads to the line of the log.
     assert answer.text.endswith(f"\nReference: {event.reference}\n")
@@ -390,7 +390,7 @@ async def test_a_field_that_cannot_be_read_is_refused_before_any_context_is_made
         site.forget_start()
         answer = await wire.ask(headers={"Authorization": value})
     assert answer.status == status
-    assert site.package.created == 0
+    assert site.provider.created == 0
     for event in site.events_of(RefusedEvent):
         assert (event.leg, event.mechanism) == (None, "")
 
@@ -408,7 +408,7 @@ async def test_what_a_package_raises_reaches_neither_client_nor_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     app = web.Application()
-    setup(app, package=ScriptedPackage([ValueError(CAUSE)]))
+    setup(app, provider=ScriptedProvider([ValueError(CAUSE)]))
     async with served(app) as port, connected(port) as wire:
         answer = await wire.ask(token=b"SECRET token")
     assert answer.status == 500
@@ -424,8 +424,8 @@ async def test_a_package_that_hangs_gets_503() -> None:
     async with served(site.app) as port, connected(port) as wire:
         answer = await wire.ask(token=b"token")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
-        site.package.release()
-        await until(lambda: site.package.open_contexts == 0)
+        site.provider.release()
+        await until(lambda: site.provider.open_contexts == 0)
     assert isinstance(site.events_of(RefusedEvent)[0].error, DeadlineError)
 
 
@@ -447,7 +447,7 @@ async def test_an_overloaded_server_answers_503_at_once() -> None:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "7")
         # Who needs no authentication is served meanwhile, and who waits gets in later.
         assert (await third.ask()).status == 401
-        site.package.release()
+        site.provider.release()
         assert (await first.answer()).status == 200
         assert (await second.answer()).status == 200
     assert isinstance(site.events_of(RefusedEvent)[0].error, OverloadedError)
@@ -460,11 +460,11 @@ async def test_a_package_that_cannot_make_a_context_gets_500() -> None:
         raise ValueError(CAUSE)
 
     async with served(site.app) as port, connected(port) as wire:
-        site.package.create_context = fail  # type: ignore[method-assign]
+        site.provider.create_context = fail  # type: ignore[method-assign]
         answer = await wire.ask(token=b"token")
     assert answer.status == 500
     (event,) = site.events_of(RefusedEvent)
-    assert isinstance(event.error, PackageFaultError)
+    assert isinstance(event.error, ProviderFaultError)
     assert event.leg is None
 
 
@@ -613,8 +613,8 @@ async def test_a_client_that_leaves_while_its_token_is_worked_on_is_reported() -
         wire.writer.transport.abort()
         await until(lambda: bool(site.events))
         assert site.auth.acceptor.pending == 0
-        site.package.release()
-        await until(lambda: site.package.open_contexts == 0)
+        site.provider.release()
+        await until(lambda: site.provider.open_contexts == 0)
     (event,) = site.events_of(AbandonedEvent)
     assert event.request.path == "/"
     assert "NTLM" in event.mechanism
@@ -649,7 +649,7 @@ async def test_events_go_to_the_audit_log_where_no_sink_is_given(
     caplog.set_level(logging.INFO, "authsrv.audit")
     app = web.Application()
     app.router.add_get("/", Site.tell_name)
-    setup(app, package=ScriptedPackage([log_in]))
+    setup(app, provider=ScriptedProvider([log_in]))
     async with served(app) as port, connected(port) as wire:
         await wire.ask()
         await wire.ask(token=b"alice")
@@ -674,7 +674,7 @@ async def test_a_routine_event_is_not_even_made_where_nobody_listens(
     caplog.set_level(logging.WARNING, "authsrv.audit")
     app = web.Application()
     app.router.add_get("/", Site.tell_name)
-    setup(app, package=ScriptedPackage([log_in]))
+    setup(app, provider=ScriptedProvider([log_in]))
     async with served(app) as port, connected(port) as wire:
         assert (await wire.ask()).status == 401
         assert (await wire.ask(token=b"alice")).status == 200
@@ -748,4 +748,4 @@ async def test_many_clients_at_once_each_have_their_own_identity() -> None:
                     assert (await wire.ask(token=name.encode())).text == name
 
         await asyncio.gather(*(one(number) for number in range(40)))
-        await until(lambda: site.package.open_contexts == 0)
+        await until(lambda: site.provider.open_contexts == 0)

@@ -12,8 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 from sites import Site
 
 import authsrv.aiohttp
-from authsrv.aiohttp import _private
-from authsrv.aiohttp import run_app
+from authsrv.aiohttp import _private, run_app
 from authsrv.errors import ConfigError
 
 SOURCES = sorted(Path(authsrv.aiohttp.__file__).parent.glob("*.py"))

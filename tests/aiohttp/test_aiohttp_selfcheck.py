@@ -6,10 +6,7 @@ import pytest
 from aiohttp import web
 from sites import Site
 
-from authsrv.aiohttp import AccessRules
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import Requirement
-from authsrv.aiohttp import run_app
+from authsrv.aiohttp import AccessRules, AppRunner, Requirement, run_app
 from authsrv.aiohttp.selfcheck import ask_itself
 from authsrv.errors import ConfigError
 

@@ -1,6 +1,6 @@
 """What the content of one request can be: every list with every frame, and good tokens mutated.
 
-    PYTHONPATH=tests python tests/attacks/mutations.py KEYTAB COUNT [SEED]
+    PYTHONPATH=tests/support python tests/attacks/mutations.py KEYTAB COUNT [SEED]
 
 It runs in the environment of a realm whose user has logged in, and tells what came of the tokens.
 """
@@ -18,13 +18,6 @@ from elements import mutate_element
 from initiators import DELEGATE, INTEGRITY, MUTUAL, fresh_token, kerberos_token
 from tickets import with_authenticator
 
-from authsrv.errors import DeniedError, InvalidTokenError, PeerError
-from authsrv.providers.base import ContextRequest, SecurityPackage
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
-from authsrv.providers.pyspnego import PyspnegoPackage
-from authsrv.providers.replay import ProcessReplayCache
-from authsrv.core.results import Continue, Refused, Result
 from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.types import read_oid
 from authsrv.codecs.der.writer import build_frame, encode_oid
@@ -39,6 +32,13 @@ from authsrv.codecs.spnego import (
     build_neg_token_init,
     build_neg_token_resp,
 )
+from authsrv.core.results import Continue, Refused, Result
+from authsrv.errors import DeniedError, InvalidTokenError, PeerError
+from authsrv.providers.base import ContextRequest, SecurityProvider
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
+from authsrv.providers.pyspnego import PyspnegoProvider
+from authsrv.providers.replay import ProcessReplayCache
 
 OLD_KERBEROS = "1.3.5.1.5.2"
 """Kerberos 5 by the OID of a draft, which libgssapi knows to this day."""
@@ -171,9 +171,9 @@ class Mutations:
             return self._elements(token)
 
 
-def ask(package: SecurityPackage, tokens: Tokens) -> Result:
+def ask(provider: SecurityProvider, tokens: Tokens) -> Result:
     """What comes of a handshake; of its last token, if it gets that far."""
-    context = package.create_context(ContextRequest())
+    context = provider.create_context(ContextRequest())
     try:
         for token in tokens:
             result = context.step(token)
@@ -185,7 +185,7 @@ def ask(package: SecurityPackage, tokens: Tokens) -> Result:
 
 
 def told(result: Result) -> str:
-    return result.error.slug if isinstance(result, Refused) else type(result).__name__
+    return result.error.code if isinstance(result, Refused) else type(result).__name__
 
 
 def is_our_fault(result: Result) -> bool:
@@ -195,19 +195,19 @@ def is_our_fault(result: Result) -> bool:
 def main() -> None:
     keytab, count = sys.argv[1], int(sys.argv[2])
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    packages: list[SecurityPackage] = [
-        GssapiPackage(keytab),
-        GssapiPackage(keytab, replay=ProcessReplayCache()),
-        PyspnegoPackage(),
+    providers: list[SecurityProvider] = [
+        GssapiProvider(keytab),
+        GssapiProvider(keytab, replay=ProcessReplayCache()),
+        PyspnegoProvider(),
     ]
     outcomes: Counter[str] = Counter()
     began = time.monotonic()
     handshakes = Mutations(KeytabFile(keytab).snapshot(), seed)
     for number, tokens in enumerate(itertools.islice(handshakes, count)):
-        result = ask(packages[number % len(packages)], tokens)
+        result = ask(providers[number % len(providers)], tokens)
         outcomes[told(result)] += 1
         if is_our_fault(result):
-            print(f"{packages[number % len(packages)]}: {result!r} by", end=" ")
+            print(f"{providers[number % len(providers)]}: {result!r} by", end=" ")
             print(*(token.hex() for token in tokens), flush=True)
     print(f"{count} in {time.monotonic() - began:.0f} s: {dict(outcomes.most_common())}")
 

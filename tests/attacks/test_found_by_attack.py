@@ -14,10 +14,9 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from initiators import fresh_token, kerberos_token
 
-from authsrv.aiohttp import AccessRules
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import Requirement
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import AccessRules, AppRunner, Requirement, setup
+from authsrv.core.limits import Limits
+from authsrv.core.results import Refused
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     AuthsrvError,
@@ -26,12 +25,10 @@ from authsrv.errors import (
     ReplayError,
     TicketExpiredError,
 )
-from authsrv.core.limits import Limits
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.scripted import ScriptedPackage
-from authsrv.core.results import Refused
 from authsrv.handshake.pool import WorkerPool
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.scripted import ScriptedProvider
 
 # With MIT, "no flags" means its default flags; this one asks for no answer by the server.
 NOT_MUTUAL = {"flags": (gss.RequirementFlag.integrity,)}
@@ -39,7 +36,7 @@ NOT_MUTUAL = {"flags": (gss.RequirementFlag.integrity,)}
 
 async def test_a_request_that_nothing_answers_does_not_stay_in_memory() -> None:
     app = web.Application()
-    auth = setup(app, package=ScriptedPackage(), rules=AccessRules(default=Requirement.OPTIONAL))
+    auth = setup(app, provider=ScriptedProvider(), rules=AccessRules(default=Requirement.OPTIONAL))
     runner = AppRunner(app)
     await runner.setup()
 
@@ -59,8 +56,8 @@ async def test_a_request_that_nothing_answers_does_not_stay_in_memory() -> None:
     assert [reference() for reference in gone if reference() is not None] == []
 
 
-def refusal(package: GssapiPackage, token: bytes) -> AuthsrvError:
-    context = package.create_context(ContextRequest())
+def refusal(provider: GssapiProvider, token: bytes) -> AuthsrvError:
+    context = provider.create_context(ContextRequest())
     result = context.step(token)
     context.delete()
     assert isinstance(result, Refused), result
@@ -74,18 +71,18 @@ class TestWithoutMutualAuthentication:
     def test_a_replay_is_a_replay(
         self, make: Any, kerberos_environment: dict[str, str], kerberos_realm: Realm
     ) -> None:
-        package = GssapiPackage(kerberos_realm.keytab)
+        provider = GssapiProvider(kerberos_realm.keytab)
         token = make(**NOT_MUTUAL)
-        context = package.create_context(ContextRequest())
+        context = provider.create_context(ContextRequest())
         assert not isinstance(context.step(token), Refused)
-        assert isinstance(refusal(package, token), ReplayError)
+        assert isinstance(refusal(provider, token), ReplayError)
 
     def test_an_altered_ticket_is_denied(
         self, make: Any, kerberos_environment: dict[str, str], kerberos_realm: Realm
     ) -> None:
         token = bytearray(make(**NOT_MUTUAL))
         token[len(token) // 3] ^= 1
-        error = refusal(GssapiPackage(kerberos_realm.keytab), bytes(token))
+        error = refusal(GssapiProvider(kerberos_realm.keytab), bytes(token))
         assert isinstance(error, LogonDeniedError)
 
     @pytest.mark.parametrize(
@@ -102,9 +99,9 @@ class TestWithoutMutualAuthentication:
                 realm.expired_login("alice")
             else:
                 realm.skewed_login("alice", 420 if recipe == "ahead" else -420)
-            error = refusal(GssapiPackage(realm.keytab), make(**NOT_MUTUAL))
+            error = refusal(GssapiProvider(realm.keytab), make(**NOT_MUTUAL))
         assert isinstance(error, expected), error
-        assert " s " in error.cause
+        assert " s " in error.detail
 
 
 async def test_a_shortage_of_threads_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,11 +122,11 @@ async def test_a_shortage_of_threads_passes(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_client_cannot_write_pages_into_the_log(kerberos_realm: Realm) -> None:
+    from authsrv.codecs.der import writer as der
+    from authsrv.codecs.spnego import KERBEROS
     from authsrv.providers.gssapi.diagnosis import Failure, diagnose
     from authsrv.providers.kerberos.keytab import KeytabFile
     from authsrv.providers.kerberos.service_names import ServiceNames
-    from authsrv.codecs.der import writer as der
-    from authsrv.codecs.spnego import KERBEROS
 
     def text(value: str) -> bytes:
         return der.encode(0x1B, value.encode())
@@ -169,5 +166,5 @@ def test_a_client_cannot_write_pages_into_the_log(kerberos_realm: Realm) -> None
     token = der.build_frame(KERBEROS, b"\x01\x00" + request)
     snapshot = KeytabFile(kerberos_realm.keytab).snapshot()
     error = diagnose(Failure(0xD0000, 0, token, b""), snapshot, ServiceNames())
-    assert "hhh" in error.cause
-    assert len(error.cause) < 1_000
+    assert "hhh" in error.detail
+    assert len(error.detail) < 1_000

@@ -1,7 +1,7 @@
 """A cancel at each await: whatever the moment, no context stays open and nothing stays pending.
 
 Each test runs the same work again and again, and cancels it after 0, 1, 2, ... turns of the event
-loop, until it ends by itself. A slow package is let go after a few turns, so that the cancel falls
+loop, until it ends by itself. A slow provider is let go after a few turns, so that the cancel falls
 before, while and after its thread works.
 """
 
@@ -15,14 +15,8 @@ from functools import partial
 import pytest
 from aiohttp import web
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import NegotiateAuth
-from authsrv.aiohttp import Persistence
-from authsrv.aiohttp import setup
-from authsrv.errors import LogonDeniedError
+from authsrv.aiohttp import AppRunner, NegotiateAuth, Persistence, setup
 from authsrv.core.limits import Limits
-from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -31,6 +25,9 @@ from authsrv.core.results import (
     Incomplete,
     Refused,
 )
+from authsrv.errors import LogonDeniedError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedProvider
 
 SLOW = 60.0
 RELEASED_AT = 6
@@ -49,36 +46,36 @@ SCRIPTS: dict[str, tuple[Act, ...]] = {
 }
 
 
-async def turn(turns: int, package: ScriptedPackage, task: asyncio.Future[object]) -> bool:
+async def turn(turns: int, provider: ScriptedProvider, task: asyncio.Future[object]) -> bool:
     """Let the loop turn, and tell whether the task ended by itself meanwhile."""
     for done in range(turns):
         if task.done():
             return True
         if done == RELEASED_AT:
-            package.release()
+            provider.release()
         await asyncio.sleep(0)
     return task.done()
 
 
 async def cancelled_after(
-    turns: int, package: ScriptedPackage, task: asyncio.Future[object]
+    turns: int, provider: ScriptedProvider, task: asyncio.Future[object]
 ) -> bool:
-    ended_by_itself = await turn(turns, package, task)
+    ended_by_itself = await turn(turns, provider, task)
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
         task.exception()
-    package.release()
+    provider.release()
     return ended_by_itself
 
 
-async def nothing_is_left(package: ScriptedPackage, acceptor: Acceptor) -> None:
-    """No context is open and nothing is pending, as soon as the threads are out of the package."""
+async def nothing_is_left(provider: ScriptedProvider, acceptor: Acceptor) -> None:
+    """No context is open and nothing is pending, as soon as the threads are out of the provider."""
     end = time.monotonic() + 5
-    while package.open_contexts or acceptor.pending:
-        assert time.monotonic() < end, f"left: {package!r} {acceptor!r}"
+    while provider.open_contexts or acceptor.pending:
+        assert time.monotonic() < end, f"left: {provider!r} {acceptor!r}"
         await asyncio.sleep(0.001)
-    assert package.created == package.deleted
+    assert provider.created == provider.deleted
 
 
 async def cancel_everywhere(
@@ -86,11 +83,11 @@ async def cancel_everywhere(
 ) -> int:
     """Run the work and cancel it ever later; returns how many times it was cancelled."""
     for turns in range(PATIENCE):
-        package = ScriptedPackage(script)
-        acceptor = Acceptor(package)
+        provider = ScriptedProvider(script)
+        acceptor = Acceptor(provider)
         task: asyncio.Future[object] = asyncio.ensure_future(work(acceptor))
-        ended_by_itself = await cancelled_after(turns, package, task)
-        await nothing_is_left(package, acceptor)
+        ended_by_itself = await cancelled_after(turns, provider, task)
+        await nothing_is_left(provider, acceptor)
         acceptor.close()
         if ended_by_itself:
             return turns
@@ -98,7 +95,7 @@ async def cancel_everywhere(
 
 
 async def take_legs(acceptor: Acceptor) -> None:
-    handshake = acceptor.begin()
+    handshake = acceptor.create_handshake()
     try:
         while handshake.is_open:
             await handshake.advance(b"token")
@@ -109,7 +106,7 @@ async def take_legs(acceptor: Acceptor) -> None:
 
 
 async def take_one_leg(acceptor: Acceptor) -> None:
-    handshake = acceptor.begin()
+    handshake = acceptor.create_handshake()
     await handshake.advance(b"token")
     handshake.close()
 
@@ -137,12 +134,12 @@ class Site:
     """An application on a real socket whose request can be cancelled after some turns."""
 
     def __init__(self, script: tuple[Act, ...], persistence: Persistence) -> None:
-        self.package = ScriptedPackage(script)
+        self.provider = ScriptedProvider(script)
         self.app = web.Application()
         self.app.router.add_get("/", self.answer)
         limits = Limits(handshake_seconds=60)
         self.auth: NegotiateAuth = setup(
-            self.app, package=self.package, limits=limits, persistence=persistence
+            self.app, provider=self.provider, limits=limits, persistence=persistence
         )
         self.runner = AppRunner(self.app, handler_cancellation=True, shutdown_timeout=1)
         self.cancel_after: int | None = None
@@ -159,7 +156,7 @@ class Site:
         if self.cancel_after is None:
             return await handler(request)
         task: asyncio.Future[object] = asyncio.ensure_future(handler(request))
-        self.ended_by_itself = await cancelled_after(self.cancel_after, self.package, task)
+        self.ended_by_itself = await cancelled_after(self.cancel_after, self.provider, task)
         return await task  # type: ignore[return-value]
 
     async def start(self) -> int:
@@ -188,7 +185,7 @@ async def test_a_request_cancelled_at_each_await_leaves_no_context_open(
         writer.write(TWO_REQUESTS)
         await reader.read(1)
         writer.close()
-        await nothing_is_left(site.package, site.auth.acceptor)
+        await nothing_is_left(site.provider, site.auth.acceptor)
         await site.runner.cleanup()
         if site.ended_by_itself:
             assert turns > 0
@@ -202,10 +199,10 @@ async def test_a_client_that_disconnects_at_any_moment_leaves_no_context_open(
 ) -> None:
     site = Site(script, Persistence.REQUEST)
     port = await site.start()
-    packages: list[ScriptedPackage] = []
+    providers: list[ScriptedProvider] = []
     for turns in range(25):
-        site.package = site.auth.acceptor.package = ScriptedPackage(script)
-        packages.append(site.package)
+        site.provider = site.auth.acceptor.provider = ScriptedProvider(script)
+        providers.append(site.provider)
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(TWO_REQUESTS)
         for _ in range(turns):
@@ -213,10 +210,10 @@ async def test_a_client_that_disconnects_at_any_moment_leaves_no_context_open(
         writer.transport.abort()
         for _ in range(RELEASED_AT):
             await asyncio.sleep(0)
-        site.package.release()
-        await nothing_is_left(site.package, site.auth.acceptor)
+        site.provider.release()
+        await nothing_is_left(site.provider, site.auth.acceptor)
     await site.runner.cleanup()
     # Some requests were read before the client had gone, and none of them left anything later.
-    assert any(package.created for package in packages)
-    for package in packages:
-        await nothing_is_left(package, site.auth.acceptor)
+    assert any(provider.created for provider in providers)
+    for provider in providers:
+        await nothing_is_left(provider, site.auth.acceptor)

@@ -36,11 +36,7 @@ from websites import (
 )
 from yarl import URL
 
-from authsrv.aiohttp import AccessRules
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import open_access
-from authsrv.aiohttp import setup
-from authsrv.core.bindings import ChannelBindings, tls_server_end_point
+from authsrv.aiohttp import AccessRules, current_identity, open_access, setup
 from authsrv.client import (
     BindingsSent,
     ClientKeytab,
@@ -50,6 +46,7 @@ from authsrv.client import (
     Timing,
     channel,
 )
+from authsrv.core.bindings import ChannelBindings, tls_server_end_point
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     AuthorityError,
@@ -59,7 +56,7 @@ from authsrv.errors import (
     StateError,
     TargetUnknownError,
 )
-from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 
 ALICE = "alice@AUTHSRV.TEST"
 OWN_AUTHORIZATION = {"Authorization": "Bearer token"}
@@ -160,7 +157,7 @@ class TestSingleSignOn:
         app = web.Application()
         app.on_response_prepare.append(note_tokens(seen))
         app.router.add_get("/", tell_name)
-        setup(app, package=GssapiPackage(kerberos_keytab))
+        setup(app, provider=GssapiProvider(kerberos_keytab))
         async with NegotiateClient(["localhost"], timing=timing) as negotiate:
             async with served(app) as port, session_of(negotiate) as session:
                 assert await name_at(session, f"http://localhost:{port}/") == ALICE

@@ -13,18 +13,14 @@ from apache import run_apache
 from initiators import newcomer
 from websites import Certificate, Everywhere, make_certificate, session_of
 
-from authsrv.client import ClientKeytab
-from authsrv.client import NegotiateClient
-from authsrv.client import ServerProof
-from authsrv.client import TicketCache
-from authsrv.client import Timing
-from authsrv.devrealm import Realm
+from authsrv.client import ClientKeytab, NegotiateClient, ServerProof, TicketCache, Timing
 from authsrv.core.flags import IscReq
 from authsrv.core.identity import DelegatedCredential
-from authsrv.providers.base import ContextRequest, InitiatorRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
 from authsrv.core.results import Continue, Established
+from authsrv.devrealm import Realm
+from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
 
 ALICE = "alice@AUTHSRV.TEST"
 
@@ -68,11 +64,11 @@ class Delegated:
 @pytest.fixture
 def delegated(kerberos_realm: Realm, kerberos_environment: dict[str, str]) -> Delegated:
     user = newcomer(kerberos_realm)
-    package = GssapiInitiatorPackage(TicketCache(kerberos_realm.login(user, forwardable=True)))
+    provider = GssapiInitiatorProvider(TicketCache(kerberos_realm.login(user, forwardable=True)))
     flags = IscReq.MUTUAL_AUTH | IscReq.DELEGATE
-    began = package.create_initiator(InitiatorRequest("HTTP/localhost", flags=flags)).step(b"")
+    began = provider.create_initiator(InitiatorRequest("HTTP/localhost", flags=flags)).step(b"")
     assert isinstance(began, Continue), began
-    accepted = GssapiPackage(kerberos_realm.keytab).create_context(ContextRequest())
+    accepted = GssapiProvider(kerberos_realm.keytab).create_context(ContextRequest())
     result = accepted.step(began.token)
     assert isinstance(result, Established), result
     assert result.identity.delegated is not None

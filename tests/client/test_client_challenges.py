@@ -13,10 +13,9 @@ from aiohttp import ClientSession, DummyCookieJar, web
 from websites import Evil, challenge, own_site, served, session_of
 from yarl import URL
 
-from authsrv.client import NegotiateClient
-from authsrv.client import Timing
-from authsrv.errors import ConfigError
+from authsrv.client import NegotiateClient, Timing
 from authsrv.core.identity import DelegatedCredential
+from authsrv.errors import ConfigError
 
 ALICE = "alice@AUTHSRV.TEST"
 NOT_OURS = "the server refuses our token, and does not offer Negotiate any more"

@@ -15,25 +15,21 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from websites import Evil, challenge, own_site, served, session_of
 
-from authsrv.client import NegotiateClient
-from authsrv.client import ServerProof
-from authsrv.client import TicketCache
-from authsrv.client import Timing
-from authsrv.client import bodies
+from authsrv.client import NegotiateClient, ServerProof, TicketCache, Timing, bodies
+from authsrv.core.flags import AscRet
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.core.results import Continue, Established, Refused
 from authsrv.errors import (
     LogonDeniedError,
     MutualAuthenticationError,
     NoCredentialError,
     OverloadedError,
-    PackageFaultError,
+    ProviderFaultError,
 )
-from authsrv.core.flags import AscRet
-from authsrv.core.identity import Identity
-from authsrv.core.limits import Limits
 from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.scripted import Act, Delay, ScriptedPackage
-from authsrv.core.results import Continue, Established, Refused
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.scripted import Act, Delay, ScriptedProvider
 from authsrv.testing.leaks import find_leak
 
 PROVEN = Established(Identity("HTTP/localhost", "scripted", attributes=AscRet.MUTUAL_AUTH))
@@ -44,8 +40,8 @@ Answer = Callable[[web.Request, bytes | None], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture
-def acceptor(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiPackage:
-    return GssapiPackage(kerberos_keytab)
+def acceptor(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiProvider:
+    return GssapiProvider(kerberos_keytab)
 
 
 @pytest.fixture
@@ -95,15 +91,15 @@ async def meeting(
         yield session, f"http://localhost:{port}/"
 
 
-def scripted(*script: Act, **options: Any) -> tuple[ScriptedPackage, NegotiateClient]:
-    package = ScriptedPackage(script)
-    return package, NegotiateClient(["localhost"], credential=package, **options)
+def scripted(*script: Act, **options: Any) -> tuple[ScriptedProvider, NegotiateClient]:
+    provider = ScriptedProvider(script)
+    return provider, NegotiateClient(["localhost"], credential=provider, **options)
 
 
-async def all_deleted(package: ScriptedPackage) -> None:
+async def all_deleted(provider: ScriptedProvider) -> None:
     end = time.monotonic() + 5
-    while package.open_contexts:
-        assert time.monotonic() < end, f"left: {package!r}"
+    while provider.open_contexts:
+        assert time.monotonic() < end, f"left: {provider!r}"
         await asyncio.sleep(0.001)
 
 
@@ -117,7 +113,7 @@ class TestTheProofOfTheServer:
             with pytest.raises(MutualAuthenticationError) as caught:
                 await session.get(url)
         told = f"the response {status} of HTTP/localhost is not believed: "
-        assert caught.value.cause == told + "it does not prove who sent it"
+        assert caught.value.detail == told + "it does not prove who sent it"
         assert len(evil.tokens) == 2
 
     @pytest.mark.parametrize(
@@ -140,7 +136,7 @@ class TestTheProofOfTheServer:
                 await session.get(url)
 
     async def test_two_of_them_are_none(
-        self, negotiate: NegotiateClient, acceptor: GssapiPackage
+        self, negotiate: NegotiateClient, acceptor: GssapiProvider
     ) -> None:
         async def prove_twice(request: web.Request, token: bytes | None) -> web.Response:
             proof = challenge(await proof_for(acceptor, token))
@@ -152,7 +148,7 @@ class TestTheProofOfTheServer:
 
     @pytest.mark.parametrize("position", [0, 0.5, 0.99])
     async def test_an_altered_one_is_given_to_nobody(
-        self, negotiate: NegotiateClient, acceptor: GssapiPackage, position: float
+        self, negotiate: NegotiateClient, acceptor: GssapiProvider, position: float
     ) -> None:
         async def alter(request: web.Request, token: bytes | None) -> web.Response:
             proof = bytearray(await proof_for(acceptor, token))
@@ -164,7 +160,7 @@ class TestTheProofOfTheServer:
                 await session.get(url)
 
     async def test_the_right_one_is_believed(
-        self, negotiate: NegotiateClient, acceptor: GssapiPackage
+        self, negotiate: NegotiateClient, acceptor: GssapiProvider
     ) -> None:
         async def prove(request: web.Request, token: bytes | None) -> web.Response:
             return welcome(challenge(await proof_for(acceptor, token)))
@@ -238,11 +234,11 @@ class TestTheProofOfTheServer:
         _, client = scripted(FIRST, ValueError("broken"))
         evil = ask_first(always(lambda: welcome(challenge(b"proof"))))
         async with client, meeting(evil, client) as (session, url):
-            with pytest.raises(PackageFaultError):
+            with pytest.raises(ProviderFaultError):
                 await session.get(url)
 
 
-async def proof_for(acceptor: GssapiPackage, token: bytes | None) -> bytes:
+async def proof_for(acceptor: GssapiProvider, token: bytes | None) -> bytes:
     context = acceptor.create_context(ContextRequest())
     result = await asyncio.to_thread(context.step, token or b"")
     assert isinstance(result, Established), result
@@ -303,16 +299,16 @@ class TestChallenges:
         assert negotiate.initiator.pending == 0
 
     async def test_a_storm_of_them_ends_at_the_limit_of_rounds(self) -> None:
-        package, client = scripted(*[FIRST] * 20, limits=Limits(max_rounds=4))
+        provider, client = scripted(*[FIRST] * 20, limits=Limits(max_rounds=4))
         evil = ask_first(always(lambda: refuse(challenge(b"again"))))
         async with client, meeting(evil, client) as (session, url):
             async with session.get(url) as response:
                 assert response.status == 401
             assert len(evil.tokens) == 1 + 4
-            await all_deleted(package)
+            await all_deleted(provider)
 
     async def test_a_handshake_of_several_legs_comes_to_its_end(self) -> None:
-        package, client = scripted(FIRST, Continue(b"second"), PROVEN)
+        provider, client = scripted(FIRST, Continue(b"second"), PROVEN)
 
         async def converse(request: web.Request, token: bytes | None) -> web.Response:
             again = token != b"second"
@@ -323,7 +319,7 @@ class TestChallenges:
             async with session.post(url, data=b"body") as response:
                 assert response.status == 200
             assert evil.tokens == [None, FIRST.token, b"second"]
-            await all_deleted(package)
+            await all_deleted(provider)
 
     async def test_the_last_token_of_a_handshake_is_sent(self) -> None:
         last = Established(PROVEN.identity, b"last")
@@ -342,13 +338,13 @@ class TestChallenges:
         async def stream() -> AsyncIterator[bytes]:
             yield b"once"
 
-        package, client = scripted(FIRST, Continue(b"second"), PROVEN)
+        provider, client = scripted(FIRST, Continue(b"second"), PROVEN)
         evil = Evil(always(lambda: refuse(challenge(b"again"))))
         async with client, meeting(evil, client) as (session, url):
             async with session.post(url, data=stream()) as response:
                 assert response.status == 401
             assert evil.tokens == [FIRST.token]
-            await all_deleted(package)
+            await all_deleted(provider)
 
     async def test_an_overlong_challenge_is_not_answered(self) -> None:
         _, client = scripted(FIRST, PROVEN, limits=Limits(max_token_bytes=100))
@@ -411,7 +407,7 @@ class TestBodiesOfChallenges:
             await asyncio.sleep(30)
             return response
 
-        package, client = scripted(FIRST, PROVEN)
+        provider, client = scripted(FIRST, PROVEN)
         async with client, meeting(Evil(drip), client) as (session, url):
             task = asyncio.ensure_future(session.get(url))
             await reading.wait()
@@ -422,7 +418,7 @@ class TestBodiesOfChallenges:
             assert session.connector is not None
             assert not session.connector._acquired
             assert not session.connector._conns
-            assert package.created == 0
+            assert provider.created == 0
 
     async def test_one_that_breaks_off_is_no_matter(self) -> None:
         async def break_off(request: web.Request, token: bytes | None) -> web.StreamResponse:
@@ -533,21 +529,21 @@ def app_of(make: Callable[[], web.Application]) -> web.Application:
     return make()
 
 
-class TestThePackage:
+class TestTheProvider:
     async def test_its_refusal_to_begin_is_told_and_nothing_is_sent(self) -> None:
-        package, client = scripted(Refused(NoCredentialError("no ticket")))
+        provider, client = scripted(Refused(NoCredentialError("no ticket")))
         evil = ask_first(always(welcome))
         async with client, meeting(evil, client) as (session, url):
             with pytest.raises(NoCredentialError, match="no ticket"):
                 await session.get(url)
-            await all_deleted(package)
+            await all_deleted(provider)
         assert evil.tokens == [None]
 
     async def test_a_beginning_without_a_token_is_its_fault(self) -> None:
         _, client = scripted(PROVEN)
         evil = ask_first(always(welcome))
         async with client, meeting(evil, client) as (session, url):
-            with pytest.raises(PackageFaultError, match="without a token"):
+            with pytest.raises(ProviderFaultError, match="without a token"):
                 await session.get(url)
         assert evil.tokens == [None]
 
@@ -560,7 +556,7 @@ class TestThePackage:
 
     async def test_too_many_requests_at_a_time_are_refused(self) -> None:
         limits = Limits(max_pending=1, max_queued=1, max_workers=1)
-        package, client = scripted(FIRST, PROVEN, limits=limits, timing=Timing.AT_ONCE)
+        provider, client = scripted(FIRST, PROVEN, limits=limits, timing=Timing.AT_ONCE)
         gate = asyncio.Event()
 
         async def wait(request: web.Request, token: bytes | None) -> web.Response:
@@ -577,7 +573,7 @@ class TestThePackage:
             for result in results:
                 if isinstance(result, ClientResponse):
                     result.release()
-            await all_deleted(package)
+            await all_deleted(provider)
 
     async def test_a_response_that_takes_long_is_waited_for(self) -> None:
         """The session's own timeout rules, not the one of a server's handshake."""
@@ -586,7 +582,7 @@ class TestThePackage:
 
 
 async def test_no_token_shows_in_a_log_an_error_or_a_repr(
-    acceptor: GssapiPackage, negotiate: NegotiateClient, caplog: pytest.LogCaptureFixture
+    acceptor: GssapiProvider, negotiate: NegotiateClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     proofs: list[bytes] = []
@@ -624,10 +620,10 @@ class TestCancelling:
         async with served(evil.app) as port:
             ended, turns = False, 0
             while not ended:
-                package, client = scripted(*script, timing=timing)
+                provider, client = scripted(*script, timing=timing)
                 async with client, session_of(client) as session:
-                    ended = await cancel_after(turns, package, session, port)
-                    await all_deleted(package)
+                    ended = await cancel_after(turns, provider, session, port)
+                    await all_deleted(provider)
                     assert client.initiator.pending == 0
                     assert session.connector is not None
                     assert not session.connector._acquired
@@ -636,7 +632,7 @@ class TestCancelling:
 
 
 async def cancel_after(
-    turns: int, package: ScriptedPackage, session: ClientSession, port: int
+    turns: int, provider: ScriptedProvider, session: ClientSession, port: int
 ) -> bool:
     """Cancel a request after some turns of the loop; tell whether it had ended by itself."""
 
@@ -647,7 +643,7 @@ async def cancel_after(
     task = asyncio.ensure_future(fetch())
     for turn in range(turns):
         if turn == 6:
-            package.release()
+            provider.release()
         if task.done():
             break
         # Two turns in one: the other side runs on the same loop.
@@ -657,7 +653,7 @@ async def cancel_after(
     await asyncio.wait([task])
     if ended:
         task.result()
-    package.release()
+    provider.release()
     return ended
 
 

@@ -20,11 +20,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import optional_identity
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import AppRunner, optional_identity, setup
 from authsrv.client import Negotiation
-from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 
 __all__ = [
     "Certificate",
@@ -70,10 +68,10 @@ async def tell_name(request: web.Request) -> web.Response:
 
 
 def own_site(keytab: Path, **settings: Any) -> web.Application:
-    """An application with single sign-on; settings as for `authsrv.aiohttp.setup`."""
+    """An application with single sign-on; settings as for `authsrv.aiohttp.install`."""
     app = web.Application(client_max_size=1 << 24)
     app.router.add_route("*", "/", tell_name)
-    setup(app, package=GssapiPackage(keytab), audit=lambda event: None, **settings)
+    setup(app, provider=GssapiProvider(keytab), audit=lambda event: None, **settings)
     return app
 
 

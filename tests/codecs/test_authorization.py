@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der import reader as der
-from authsrv.codecs.kerberos.authorization import read_pac
 from authsrv.codecs.der.reader import OCTET_STRING, SEQUENCE, Reader
 from authsrv.codecs.der.writer import build_frame, encode, encode_field, encode_integer
+from authsrv.codecs.kerberos.authorization import read_pac
 from authsrv.codecs.kerberos.messages import parse_asked_service
 from authsrv.codecs.spnego import KERBEROS
+from authsrv.errors import InvalidTokenError
 
 IF_RELEVANT, PAC, OTHER = 1, 128, 2
 

@@ -10,10 +10,10 @@ from unittest.mock import patch
 import pytest
 from elements import mutate_element
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.beginnings import Beginnings
 from authsrv.codecs.kerberos.messages import parse_asked_service
 from authsrv.codecs.spnego import unwrap_spnego
+from authsrv.errors import InvalidTokenError
 
 DATA = Path(__file__).parents[1] / "data"
 REQUESTS = [
@@ -26,7 +26,7 @@ def taken_for(token: bytes) -> str:
     try:
         return parse_asked_service(token)
     except InvalidTokenError as error:
-        return error.cause
+        return error.detail
 
 
 def altered(token: bytes, chance: random.Random) -> bytes:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der.reader import (
     FRAME,
     INTEGER,
@@ -18,6 +17,7 @@ from authsrv.codecs.der.reader import (
     open_frame,
     skip_element,
 )
+from authsrv.errors import InvalidTokenError
 
 OCTETS = bytes.fromhex("0403616263")
 

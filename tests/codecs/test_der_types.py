@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der.reader import (
     BIT_STRING,
     ENUMERATED,
@@ -32,6 +31,7 @@ from authsrv.codecs.der.types import (
     read_time,
 )
 from authsrv.codecs.der.writer import encode, encode_integer, encode_oid
+from authsrv.errors import InvalidTokenError
 
 
 def element(tag: int, content: bytes) -> Reader:

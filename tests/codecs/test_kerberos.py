@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der.reader import (
     BIT_STRING,
     GENERAL_STRING,
@@ -32,6 +31,7 @@ from authsrv.codecs.kerberos.messages import (
     parse_krb_error,
 )
 from authsrv.codecs.spnego import IAKERB, KERBEROS, NTLM, build_neg_token_init
+from authsrv.errors import InvalidTokenError
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsrv.errors import InvalidTokenError
-from authsrv.codecs.der.reader import GENERAL_STRING, OCTET_STRING, SEQUENCE, Reader, application_tag
+from authsrv.codecs.der.reader import (
+    GENERAL_STRING,
+    OCTET_STRING,
+    SEQUENCE,
+    Reader,
+    application_tag,
+)
 from authsrv.codecs.der.types import read_integer
 from authsrv.codecs.der.writer import encode, encode_field, encode_integer
 from authsrv.codecs.kerberos.types import (
@@ -24,6 +29,7 @@ from authsrv.codecs.kerberos.types import (
     read_microseconds,
     read_principal_name,
 )
+from authsrv.errors import InvalidTokenError
 
 
 def integer_field(number: int, value: int) -> bytes:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.ntlm import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
+from authsrv.errors import InvalidTokenError
 
 
 @pytest.mark.parametrize("kind", NTLMMessageType)

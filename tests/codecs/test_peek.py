@@ -9,10 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der.writer import build_frame
-from authsrv.codecs.kerberos.messages import parse_ap_req
-from authsrv.codecs.ntlm import NTLMMessageType
 from authsrv.codecs.inspect import (
     Framing,
     Mechanism,
@@ -22,6 +19,8 @@ from authsrv.codecs.inspect import (
     fingerprint,
     peek,
 )
+from authsrv.codecs.kerberos.messages import parse_ap_req
+from authsrv.codecs.ntlm import NTLMMessageType
 from authsrv.codecs.spnego import (
     IAKERB,
     KERBEROS,
@@ -32,6 +31,7 @@ from authsrv.codecs.spnego import (
     build_neg_token_init,
     build_neg_token_resp,
 )
+from authsrv.errors import InvalidTokenError
 
 DATA = Path(__file__).parents[1] / "data"
 WINDOWS = (MS_KERBEROS, KERBEROS, NEGOEX, NTLM)

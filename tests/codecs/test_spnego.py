@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der import reader as der
 from authsrv.codecs.der import writer as der_writer
 from authsrv.codecs.spnego import (
@@ -29,6 +28,7 @@ from authsrv.codecs.spnego import (
     parse_spnego,
     unwrap_spnego,
 )
+from authsrv.errors import InvalidTokenError
 
 DATA = Path(__file__).parents[1] / "data"
 WINDOWS = (MS_KERBEROS, KERBEROS, NEGOEX, NTLM)

@@ -6,16 +6,16 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from witness import Witness
+from witness import LeakMonitor
 
 from authsrv.testing.leaks import overhear
 
 
 @pytest.fixture
-def witness(caplog: pytest.LogCaptureFixture) -> Iterator[Witness]:
+def witness(caplog: pytest.LogCaptureFixture) -> Iterator[LeakMonitor]:
     """Hears all loggers at DEBUG, and in the end demands that no token was among it."""
     caplog.set_level(logging.DEBUG)
-    witness = Witness(caplog)
+    witness = LeakMonitor(caplog)
     with overhear(witness.lines):
         yield witness
     assert witness.lines, "the witness heard nothing"

@@ -21,12 +21,9 @@ from initiators import (
     newcomer,
     rewrapped,
 )
-from witness import CHALLENGE, Witness, serve
+from witness import CHALLENGE, LeakMonitor, serve
 
 from authsrv.aiohttp import server_settings
-from authsrv.devrealm import EncryptionType, Realm
-from authsrv.core.limits import Limits
-from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoPackage
 from authsrv.codecs.der.writer import build_frame
 from authsrv.codecs.kerberos.messages import parse_ap_req
 from authsrv.codecs.spnego import (
@@ -38,6 +35,9 @@ from authsrv.codecs.spnego import (
     build_neg_token_resp,
     unwrap_spnego,
 )
+from authsrv.core.limits import Limits
+from authsrv.devrealm import EncryptionType, Realm
+from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoProvider
 
 MEBIBYTE = 1_048_576
 # The realm's programs block, and the tests of authsrv allow nobody that on the loop.
@@ -71,7 +71,7 @@ class TestTheField:
         ],
     )
     async def test_that_is_no_base64(
-        self, witness: Witness, kerberos_keytab: Path, garbage: str
+        self, witness: LeakMonitor, kerberos_keytab: Path, garbage: str
     ) -> None:
         witness.secrets.append(garbage.partition(" ")[2] or garbage)
         async with serve(witness, keytab=kerberos_keytab) as server:
@@ -84,7 +84,7 @@ class TestTheField:
 
     @pytest.mark.parametrize("empty", ["Negotiate", "Negotiate ", "NEGOTIATE", "Negotiate    "])
     async def test_whose_token_is_empty(
-        self, witness: Witness, kerberos_keytab: Path, empty: str
+        self, witness: LeakMonitor, kerberos_keytab: Path, empty: str
     ) -> None:
         async with serve(witness, keytab=kerberos_keytab) as server:
             answer = await server.ask(None, empty)
@@ -93,7 +93,7 @@ class TestTheField:
 
     @pytest.mark.parametrize("second", ["the same", "another", "Basic"])
     async def test_that_comes_twice(
-        self, witness: Witness, kerberos_keytab: Path, second: str
+        self, witness: LeakMonitor, kerberos_keytab: Path, second: str
     ) -> None:
         one, other = fresh_token(), fresh_token()
         more = {
@@ -110,7 +110,7 @@ class TestTheField:
             await server.must_let_in(one)
 
     async def test_of_a_mebibyte_is_more_than_the_server_reads(
-        self, witness: Witness, kerberos_keytab: Path
+        self, witness: LeakMonitor, kerberos_keytab: Path
     ) -> None:
         token = (PATTERN * (MEBIBYTE // len(PATTERN) + 1))[:MEBIBYTE]
         async with serve(witness, keytab=kerberos_keytab) as server:
@@ -122,7 +122,7 @@ class TestTheField:
             await server.must_let_in(fresh_token())
 
     async def test_of_a_mebibyte_is_too_large_where_the_server_reads_it(
-        self, witness: Witness, kerberos_keytab: Path
+        self, witness: LeakMonitor, kerberos_keytab: Path
     ) -> None:
         token = (PATTERN * (MEBIBYTE // len(PATTERN) + 1))[:MEBIBYTE]
         room = {
@@ -136,7 +136,7 @@ class TestTheField:
             await server.must_let_in(fresh_token())
 
     async def test_of_one_byte_too_many_is_too_large(
-        self, witness: Witness, kerberos_keytab: Path
+        self, witness: LeakMonitor, kerberos_keytab: Path
     ) -> None:
         async with serve(witness, keytab=kerberos_keytab) as server:
             answer = await server.ask((PATTERN * 258)[:65_537])
@@ -151,7 +151,7 @@ class TestTheField:
 class TestTheToken:
     @pytest.mark.parametrize("make", [fresh_token, kerberos_token])
     async def test_that_is_truncated(
-        self, witness: Witness, kerberos_keytab: Path, make: Callable[[], bytes]
+        self, witness: LeakMonitor, kerberos_keytab: Path, make: Callable[[], bytes]
     ) -> None:
         whole = make()
         lengths = (1, 2, 5, 17, 40, 100, len(whole) // 2, len(whole) - 1)
@@ -174,7 +174,7 @@ class TestTheToken:
         ],
     )
     async def test_of_a_mechanism_that_nobody_knows(
-        self, witness: Witness, kerberos_keytab: Path, token: bytes, offered: str
+        self, witness: LeakMonitor, kerberos_keytab: Path, token: bytes, offered: str
     ) -> None:
         async with serve(witness, keytab=kerberos_keytab) as server:
             answer = await server.ask(token)
@@ -184,12 +184,14 @@ class TestTheToken:
     @pytest.mark.parametrize(
         "token", [NTLM_NEGOTIATE, build_neg_token_init([NTLM], NTLM_NEGOTIATE)]
     )
-    @pytest.mark.parametrize("package", ["gssapi", "pyspnego"])
+    @pytest.mark.parametrize("provider", ["gssapi", "pyspnego"])
     async def test_of_ntlm_where_ntlm_is_off(
-        self, witness: Witness, kerberos_keytab: Path, token: bytes, package: str
+        self, witness: LeakMonitor, kerberos_keytab: Path, token: bytes, provider: str
     ) -> None:
         settings = (
-            {"keytab": kerberos_keytab} if package == "gssapi" else {"package": PyspnegoPackage()}
+            {"keytab": kerberos_keytab}
+            if provider == "gssapi"
+            else {"provider": PyspnegoProvider()}
         )
         async with serve(witness, **settings) as server:
             answer = await server.ask(token)
@@ -203,7 +205,7 @@ class TestTheToken:
 
     @pytest.mark.parametrize("shell", ["as sent", "raw", "MS-Kerberos first"])
     async def test_that_is_replayed(
-        self, witness: Witness, kerberos_keytab: Path, shell: str
+        self, witness: LeakMonitor, kerberos_keytab: Path, shell: str
     ) -> None:
         token = fresh_token()
         async with serve(witness, keytab=kerberos_keytab) as server:
@@ -214,7 +216,7 @@ class TestTheToken:
             assert 'native="GSS major 0x' in record.getMessage()
 
     async def test_for_another_service(
-        self, witness: Witness, kerberos_keytab: Path, strange_service: str
+        self, witness: LeakMonitor, kerberos_keytab: Path, strange_service: str
     ) -> None:
         async with serve(witness, keytab=kerberos_keytab) as server:
             answer = await server.ask(fresh_token(strange_service))
@@ -226,7 +228,7 @@ class TestTheToken:
             await server.must_let_in(fresh_token())
 
     async def test_for_another_service_than_the_one_that_is_accepted(
-        self, witness: Witness, kerberos_realm: Realm, strange_service: str, tmp_path: Path
+        self, witness: LeakMonitor, kerberos_realm: Realm, strange_service: str, tmp_path: Path
     ) -> None:
         names = ["HTTP/localhost", "HTTP/strange.test"]
         keytab = await off(kerberos_realm.write_keytab, tmp_path / "both", names)
@@ -238,7 +240,7 @@ class TestTheToken:
             witness.expect(answer, 401, "wrong-service", words)
 
     async def test_of_another_key_version(
-        self, witness: Witness, kerberos_realm: Realm, tmp_path: Path
+        self, witness: LeakMonitor, kerberos_realm: Realm, tmp_path: Path
     ) -> None:
         await off(kerberos_realm.add_service, "HTTP/rolled.test")
         keytab = await off(kerberos_realm.write_keytab, tmp_path / "old", ["HTTP/rolled.test"])
@@ -252,7 +254,7 @@ class TestTheToken:
             witness.expect(answer, 401, "key-version", words)
 
     async def test_of_an_encryption_type_that_is_not_in_the_keytab(
-        self, witness: Witness, kerberos_realm: Realm, tmp_path: Path
+        self, witness: LeakMonitor, kerberos_realm: Realm, tmp_path: Path
     ) -> None:
         keytab = await off(
             kerberos_realm.write_keytab,
@@ -269,7 +271,7 @@ class TestTheToken:
             witness.expect(answer, 401, "encryption-type", words)
 
     async def test_of_an_expired_ticket(
-        self, witness: Witness, kerberos_realm: Realm, kerberos_keytab: Path
+        self, witness: LeakMonitor, kerberos_realm: Realm, kerberos_keytab: Path
     ) -> None:
         user = await off(newcomer, kerberos_realm)
         cache = await off(kerberos_realm.expired_login, user)
@@ -287,7 +289,7 @@ class TestTheToken:
     )
     async def test_of_a_client_whose_clock_is_wrong(
         self,
-        witness: Witness,
+        witness: LeakMonitor,
         kerberos_realm: Realm,
         kerberos_keytab: Path,
         seconds: int,
@@ -307,7 +309,7 @@ class TestTheToken:
         ],
     )
     async def test_that_was_altered(
-        self, witness: Witness, kerberos_keytab: Path, part: str, words: str
+        self, witness: LeakMonitor, kerberos_keytab: Path, part: str, words: str
     ) -> None:
         token = fresh_token()
         cipher = getattr(parse_ap_req(unwrap_spnego(token)), part)
@@ -329,7 +331,7 @@ class TestTheToken:
         ],
     )
     async def test_that_is_garbage_in_whatever_shell(
-        self, witness: Witness, kerberos_keytab: Path, token: bytes
+        self, witness: LeakMonitor, kerberos_keytab: Path, token: bytes
     ) -> None:
         async with serve(witness, keytab=kerberos_keytab) as server:
             answer = await server.ask(token)
@@ -339,13 +341,13 @@ class TestTheToken:
 class TestClaimedCompletion:
     """NegTokenResp(accept-completed) from a client that has not authenticated."""
 
-    async def test_as_the_first_message(self, witness: Witness, kerberos_keytab: Path) -> None:
+    async def test_as_the_first_message(self, witness: LeakMonitor, kerberos_keytab: Path) -> None:
         async with serve(witness, keytab=kerberos_keytab) as server:
             answer = await server.ask(ACCEPT_COMPLETED)
             words = "the token goes on with a handshake that did not begin here.*"
             witness.expect(answer, 401, "lost-handshake", words)
 
-    async def test_as_the_second_message(self, witness: Witness, kerberos_keytab: Path) -> None:
+    async def test_as_the_second_message(self, witness: LeakMonitor, kerberos_keytab: Path) -> None:
         async with serve(witness, keytab=kerberos_keytab) as server:
             offered = await server.ask(build_neg_token_init([NEGOEX, KERBEROS]))
             assert (offered.status, offered.text) == (401, CHALLENGE)
@@ -358,21 +360,21 @@ class TestClaimedCompletion:
             assert (await server.ask()).text == CHALLENGE
 
     async def test_as_the_first_message_to_pyspnego(
-        self, witness: Witness, ntlm_for_alice: None
+        self, witness: LeakMonitor, ntlm_for_alice: None
     ) -> None:
-        package = PyspnegoPackage(ntlm=NTLMPolicy.ON)
-        async with serve(witness, package=package) as server:
+        provider = PyspnegoProvider(ntlm=NTLMPolicy.ON)
+        async with serve(witness, provider=provider) as server:
             answer = await server.ask(ACCEPT_COMPLETED)
             words = "the token goes on with a handshake that did not begin here.*"
             witness.expect(answer, 401, "lost-handshake", words)
 
     @pytest.mark.parametrize("mechanism", [None, NTLM])
     async def test_as_the_second_message_to_pyspnego(
-        self, witness: Witness, ntlm_for_alice: None, mechanism: str | None
+        self, witness: LeakMonitor, ntlm_for_alice: None, mechanism: str | None
     ) -> None:
         """The attack: pyspnego itself calls the handshake complete here."""
-        package = PyspnegoPackage(ntlm=NTLMPolicy.ON)
-        async with serve(witness, package=package) as server:
+        provider = PyspnegoProvider(ntlm=NTLMPolicy.ON)
+        async with serve(witness, provider=provider) as server:
             challenged = await server.ask(build_neg_token_init([NTLM], NTLM_NEGOTIATE))
             assert (challenged.status, challenged.text) == (401, CHALLENGE)
             claim = build_neg_token_resp(NegState.ACCEPT_COMPLETED, mechanism)

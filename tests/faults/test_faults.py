@@ -18,21 +18,21 @@ from typing import Any
 
 import pytest
 from initiators import INTEGRITY, MUTUAL, fresh_token
-from witness import CHALLENGE, Server, Witness, negotiate, serve
+from witness import CHALLENGE, LeakMonitor, Server, negotiate, serve
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.devrealm import Realm
-from authsrv.handshake.driver import SecurityHandshake
-from authsrv.errors import ConfigError, LogonDeniedError
-from authsrv.handshake.machine import Handshake
 from authsrv.core.identity import Identity
 from authsrv.core.limits import Limits
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.kerberos.keytab import KeytabFile
-from authsrv.providers.pyspnego import PyspnegoPackage
-from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
 from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.devrealm import Realm
+from authsrv.errors import ConfigError, LogonDeniedError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.driver import Handshake
+from authsrv.handshake.machine import HandshakeMachine
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.pyspnego import PyspnegoProvider
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedProvider
 from authsrv.testing.leaks import find_leak
 
 TOKEN = bytes(range(130, 190))
@@ -104,14 +104,14 @@ WRONG = {
 @pytest.mark.usefixtures("kerberos_environment")
 class TestReplayCache:
     @pytest.mark.parametrize("flags", [[MUTUAL], [INTEGRITY]], ids=["mutual", "not mutual"])
-    @pytest.mark.parametrize("package", ["gssapi", "pyspnego"])
+    @pytest.mark.parametrize("provider", ["gssapi", "pyspnego"])
     async def test_that_cannot_be_written_is_503_with_the_cause_until_it_can(
         self,
-        witness: Witness,
+        witness: LeakMonitor,
         kerberos_keytab: Path,
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
-        package: str,
+        provider: str,
         flags: list[object],
     ) -> None:
         """A client that asks for no mutual authentication is not called a replay either."""
@@ -122,7 +122,9 @@ class TestReplayCache:
             "No such file or directory"
         )
         settings = (
-            {"keytab": kerberos_keytab} if package == "gssapi" else {"package": PyspnegoPackage()}
+            {"keytab": kerberos_keytab}
+            if provider == "gssapi"
+            else {"provider": PyspnegoProvider()}
         )
         async with serve(witness, **settings) as server:
             told = f"authentication is not possible yet: {cause}"
@@ -141,7 +143,7 @@ class TestKeytab:
     @pytest.mark.parametrize("spoil", WRONG)
     async def test_that_is_no_good_is_503_with_the_cause_until_it_comes_right(
         self,
-        witness: Witness,
+        witness: LeakMonitor,
         kerberos_keytab: Path,
         tmp_path: Path,
         spoil: Callable[[Path], None],
@@ -163,7 +165,7 @@ class TestKeytab:
             await server.must_let_in(token)
 
     async def test_without_a_key_for_the_service_is_503(
-        self, witness: Witness, kerberos_keytab: Path
+        self, witness: LeakMonitor, kerberos_keytab: Path
     ) -> None:
         settings = {"keytab": kerberos_keytab, "service": "HTTP/absent.test"}
         async with serve(witness, **settings) as server:
@@ -172,7 +174,7 @@ class TestKeytab:
             witness.expect(answer, 503, "keytab", words, level=logging.ERROR)
 
     async def test_that_is_replaced_while_the_server_runs_is_taken_up(
-        self, witness: Witness, kerberos_realm: Realm, tmp_path: Path
+        self, witness: LeakMonitor, kerberos_realm: Realm, tmp_path: Path
     ) -> None:
         service, host = "HTTP/replaced.test", "HTTP@replaced.test"
         await off(kerberos_realm.add_service, service)
@@ -201,15 +203,15 @@ class TestKeytab:
     @pytest.mark.parametrize("spoil", WRONG)
     async def test_that_breaks_while_the_server_runs_leaves_the_good_keys_in_use(
         self,
-        witness: Witness,
+        witness: LeakMonitor,
         kerberos_keytab: Path,
         tmp_path: Path,
         spoil: Callable[[Path], None],
     ) -> None:
         path = tmp_path / "http.keytab"
         repair(path, kerberos_keytab)
-        package = GssapiPackage(KeytabFile(path, settle_seconds=0.0))
-        async with serve(witness, package=package) as server:
+        provider = GssapiProvider(KeytabFile(path, settle_seconds=0.0))
+        async with serve(witness, provider=provider) as server:
             await server.must_let_in(fresh_token())
             path.unlink()
             spoil(path)
@@ -221,11 +223,11 @@ class TestKeytab:
         assert told == [f"{WRONG[spoil].format(path)}; the keys read before stay in use"]
 
 
-# The package.
+# The provider.
 
 
-class RaisesEverywhere(ScriptedPackage):
-    """A package whose contexts raise in one method."""
+class RaisesEverywhere(ScriptedProvider):
+    """A provider whose contexts raise in one method."""
 
     def __init__(self, where: str, error: BaseException) -> None:
         super().__init__([Established(ALICE)])
@@ -241,13 +243,13 @@ class RaisesEverywhere(ScriptedPackage):
 
 
 class _Raising:
-    def __init__(self, inner: ScriptedContext, package: RaisesEverywhere) -> None:
+    def __init__(self, inner: ScriptedContext, provider: RaisesEverywhere) -> None:
         self.inner = inner
-        self.package = package
+        self.provider = provider
 
     def step(self, token: bytes) -> Result:
-        if self.package.where == "step":
-            raise self.package.error
+        if self.provider.where == "step":
+            raise self.provider.error
         return self.inner.step(token)
 
     def complete(self) -> Result:
@@ -255,14 +257,14 @@ class _Raising:
 
     def delete(self) -> None:
         self.inner.delete()
-        if self.package.where == "delete":
-            raise self.package.error
+        if self.provider.where == "delete":
+            raise self.provider.error
 
 
 SECRET = "the password is hunter2"
 
 
-class TestPackage:
+class TestProvider:
     @pytest.mark.parametrize(
         "error",
         [
@@ -278,46 +280,46 @@ class TestPackage:
         ids=lambda error: type(error).__name__,
     )
     async def test_that_raises_in_a_step_is_500_and_its_text_is_nobodys_business(
-        self, witness: Witness, error: BaseException
+        self, witness: LeakMonitor, error: BaseException
     ) -> None:
         witness.secrets += [SECRET, "hunter2"]
-        package = RaisesEverywhere("step", error)
-        async with serve(witness, package=package) as server:
-            package.armed = True
+        provider = RaisesEverywhere("step", error)
+        async with serve(witness, provider=provider) as server:
+            provider.armed = True
             answer = await server.ask(TOKEN)
-            words = f"the security package raised {type(error).__name__}"
-            witness.expect(answer, 500, "package-fault", words, level=logging.ERROR)
-            await until(lambda: package.open_contexts == 0)
-            package.armed = False
+            words = f"the provider raised {type(error).__name__}"
+            witness.expect(answer, 500, "provider-fault", words, level=logging.ERROR)
+            await until(lambda: provider.open_contexts == 0)
+            provider.armed = False
             await server.must_let_in(TOKEN)
 
-    async def test_that_runs_out_of_memory_is_503(self, witness: Witness) -> None:
+    async def test_that_runs_out_of_memory_is_503(self, witness: LeakMonitor) -> None:
         witness.secrets.append("hunter2")
-        package = RaisesEverywhere("step", MemoryError(SECRET))
-        async with serve(witness, package=package) as server:
-            package.armed = True
+        provider = RaisesEverywhere("step", MemoryError(SECRET))
+        async with serve(witness, provider=provider) as server:
+            provider.armed = True
             answer = await server.ask(TOKEN)
-            words = "the security package raised MemoryError"
+            words = "the provider raised MemoryError"
             witness.expect(answer, 503, "overloaded", words, level=logging.ERROR)
 
-    async def test_that_makes_no_context_is_500(self, witness: Witness) -> None:
+    async def test_that_makes_no_context_is_500(self, witness: LeakMonitor) -> None:
         witness.secrets.append("hunter2")
-        package = RaisesEverywhere("create_context", OSError(24, SECRET))
-        async with serve(witness, package=package) as server:
-            package.armed = True
+        provider = RaisesEverywhere("create_context", OSError(24, SECRET))
+        async with serve(witness, provider=provider) as server:
+            provider.armed = True
             answer = await server.ask(TOKEN)
-            words = "the security package raised OSError for a new context"
-            witness.expect(answer, 500, "package-fault", words, level=logging.ERROR)
+            words = "the provider raised OSError for a new context"
+            witness.expect(answer, 500, "provider-fault", words, level=logging.ERROR)
             assert server.auth.acceptor.pending == 0
 
-    async def test_that_raises_in_delete_harms_nobody(self, witness: Witness) -> None:
+    async def test_that_raises_in_delete_harms_nobody(self, witness: LeakMonitor) -> None:
         witness.secrets.append("hunter2")
-        package = RaisesEverywhere("delete", ValueError(SECRET))
-        async with serve(witness, package=package) as server:
-            package.armed = True
+        provider = RaisesEverywhere("delete", ValueError(SECRET))
+        async with serve(witness, provider=provider) as server:
+            provider.armed = True
             await server.must_let_in(TOKEN)
             await server.must_let_in(TOKEN)
-        assert "the security package raised ValueError in delete" in [
+        assert "the provider raised ValueError in delete" in [
             line.getMessage() for line in witness.log.records if line.levelno == logging.ERROR
         ]
 
@@ -336,71 +338,73 @@ class TestPackage:
         ],
     )
     async def test_that_says_ok_without_a_name_is_500(
-        self, witness: Witness, nobody: Callable[[bytes], Any]
+        self, witness: LeakMonitor, nobody: Callable[[bytes], Any]
     ) -> None:
-        package = ScriptedPackage([nobody])
-        async with serve(witness, package=package) as server:
+        provider = ScriptedProvider([nobody])
+        async with serve(witness, provider=provider) as server:
             answer = await server.ask(TOKEN)
             words = (
-                "the security package (named no (principal|mechanism)|"
+                "the provider (named no (principal|mechanism)|"
                 "said OK and named nobody|answered a (NoneType|bool|str))"
             )
-            witness.expect(answer, 500, "package-fault", words, level=logging.ERROR)
-        assert package.open_contexts == 0
+            witness.expect(answer, 500, "provider-fault", words, level=logging.ERROR)
+        assert provider.open_contexts == 0
 
     async def test_whose_ok_was_forged_past_all_checks_lets_nobody_in(
-        self, witness: Witness
+        self, witness: LeakMonitor
     ) -> None:
         forged = object.__new__(Established)
         object.__setattr__(forged, "identity", None)
         object.__setattr__(forged, "token", b"")
-        async with serve(witness, package=ScriptedPackage([forged])) as server:
+        async with serve(witness, provider=ScriptedProvider([forged])) as server:
             assert (await server.ask(TOKEN)).status != 200
 
     @pytest.mark.parametrize(
         "late", [Established(ALICE), Continue(b"challenge"), Refused(LogonDeniedError("no"))]
     )
     async def test_that_hangs_is_503_at_the_deadline_and_its_context_goes_when_it_returns(
-        self, witness: Witness, late: Act
+        self, witness: LeakMonitor, late: Act
     ) -> None:
-        package = ScriptedPackage([Delay(LONG, late)])
+        provider = ScriptedProvider([Delay(LONG, late)])
         limits = Limits(step_seconds=0.05)
-        async with serve(witness, package=package, limits=limits) as server:
+        async with serve(witness, provider=provider, limits=limits) as server:
             began = time.monotonic()
             answer = await server.ask(TOKEN)
             assert time.monotonic() - began < PATIENCE_S
-            words = "the security package did not answer within 0.05 s"
+            words = "the provider did not answer within 0.05 s"
             witness.expect(answer, 503, "deadline", words, level=logging.ERROR)
-            assert package.open_contexts == 1
+            assert provider.open_contexts == 1
             assert server.auth.acceptor.pending == 0
-            package.release()
-            await until(lambda: package.open_contexts == 0)
-            package._script = (Established(ALICE),)
+            provider.release()
+            await until(lambda: provider.open_contexts == 0)
+            provider._script = (Established(ALICE),)
             await server.must_let_in(TOKEN)
 
     async def test_that_hangs_for_all_is_503_for_those_that_come_too_many(
-        self, witness: Witness
+        self, witness: LeakMonitor
     ) -> None:
-        package = ScriptedPackage([Delay(LONG, Established(ALICE))])
+        provider = ScriptedProvider([Delay(LONG, Established(ALICE))])
         limits = Limits(step_seconds=0.5, max_workers=1, max_queued=1)
-        async with serve(witness, package=package, limits=limits) as server:
+        async with serve(witness, provider=provider, limits=limits) as server:
             acceptor = server.auth.acceptor
-            waiting = [asyncio.ensure_future(acceptor.begin().advance(TOKEN)) for _ in range(2)]
+            waiting = [
+                asyncio.ensure_future(acceptor.create_handshake().advance(TOKEN)) for _ in range(2)
+            ]
             await asyncio.sleep(0)
             await until(lambda: acceptor.pool.occupied == 1)
             answer = await server.ask(TOKEN)
             words = r"\d+ calls wait for a thread"
             witness.expect(answer, 503, "overloaded", words, level=logging.ERROR)
-            package.release()
+            provider.release()
             for leg in await asyncio.gather(*waiting):
                 assert not isinstance(leg.result, Continue)
-            await until(lambda: package.open_contexts == 0)
+            await until(lambda: provider.open_contexts == 0)
 
-    async def test_that_can_never_work_stops_the_start(self, witness: Witness) -> None:
+    async def test_that_can_never_work_stops_the_start(self, witness: LeakMonitor) -> None:
         witness.lines.append("there is no server to hear")
-        package = ScriptedPackage(fault=ConfigError("its settings are wrong"))
+        provider = ScriptedProvider(fault=ConfigError("its settings are wrong"))
         with pytest.raises(ConfigError, match="settings are wrong"):
-            async with serve(witness, package=package):
+            async with serve(witness, provider=provider):
                 pass
 
 
@@ -423,8 +427,8 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
     await writer.wait_closed()
 
 
-def entered(package: ScriptedPackage, then: Act = WELCOME) -> tuple[Act, Callable[[], bool]]:
-    """An act that blocks until the package is released, and whether it has begun."""
+def entered(provider: ScriptedProvider, then: Act = WELCOME) -> tuple[Act, Callable[[], bool]]:
+    """An act that blocks until the provider is released, and whether it has begun."""
     begun: list[bool] = []
 
     def act(token: bytes) -> Act:
@@ -435,30 +439,30 @@ def entered(package: ScriptedPackage, then: Act = WELCOME) -> tuple[Act, Callabl
 
 
 class TestClientsThatGo:
-    async def test_during_the_accept_leave_nothing_open(self, witness: Witness) -> None:
-        package = ScriptedPackage()
-        act, begun = entered(package)
-        package._script = (act,)
-        async with serve(witness, package=package) as server:
+    async def test_during_the_accept_leave_nothing_open(self, witness: LeakMonitor) -> None:
+        provider = ScriptedProvider()
+        act, begun = entered(provider)
+        provider._script = (act,)
+        async with serve(witness, provider=provider) as server:
             writer = await knock(server, TOKEN)
             await until(begun)
             await hang_up(writer)
-            assert package.open_contexts == 1
-            package.release()
-            await until(lambda: package.open_contexts == 0)
+            assert provider.open_contexts == 1
+            provider.release()
+            await until(lambda: provider.open_contexts == 0)
             await until(lambda: bool(witness.audit("established")))
             assert server.auth.acceptor.pending == 0
             await server.must_let_in(TOKEN)
 
     @pytest.mark.parametrize("then", [WELCOME, Continue(b"challenge"), ValueError("no")])
     async def test_during_the_accept_cancel_the_request_where_the_server_does_that(
-        self, witness: Witness, then: Act
+        self, witness: LeakMonitor, then: Act
     ) -> None:
-        package = ScriptedPackage()
-        act, begun = entered(package, then)
-        package._script = (act,)
+        provider = ScriptedProvider()
+        act, begun = entered(provider, then)
+        provider._script = (act,)
         runner = {"handler_cancellation": True}
-        async with serve(witness, runner=runner, package=package) as server:
+        async with serve(witness, runner=runner, provider=provider) as server:
             acceptor = server.auth.acceptor
             writer = await knock(server, TOKEN)
             await until(begun)
@@ -473,34 +477,36 @@ class TestClientsThatGo:
                 'reason="the request was cancelled: its client has gone, or the server stops"'
             ) in record.getMessage()
             assert f"token=unknown,{len(TOKEN)}B" in record.getMessage()
-            assert package.open_contexts == 1
-            package.release()
-            await until(lambda: package.open_contexts == 0)
+            assert provider.open_contexts == 1
+            provider.release()
+            await until(lambda: provider.open_contexts == 0)
             assert witness.audit("established") == witness.audit("continued") == []
-            package._script = (Established(ALICE),)
+            provider._script = (Established(ALICE),)
             await server.must_let_in(TOKEN)
 
-    async def test_before_a_thread_was_free_never_reach_the_package(self, witness: Witness) -> None:
-        package = ScriptedPackage()
-        act, begun = entered(package)
-        package._script = (act,)
+    async def test_before_a_thread_was_free_never_reach_the_package(
+        self, witness: LeakMonitor
+    ) -> None:
+        provider = ScriptedProvider()
+        act, begun = entered(provider)
+        provider._script = (act,)
         runner = {"handler_cancellation": True}
         limits = Limits(max_workers=1)
-        async with serve(witness, runner=runner, package=package, limits=limits) as server:
+        async with serve(witness, runner=runner, provider=provider, limits=limits) as server:
             first = await knock(server, TOKEN)
             await until(begun)
             second = await knock(server, TOKEN)
             await until(lambda: server.auth.acceptor.pending == 2)
             await hang_up(second)
             await until(lambda: server.auth.acceptor.pending == 1)
-            package.release()
-            await until(lambda: package.open_contexts == 0)
+            provider.release()
+            await until(lambda: provider.open_contexts == 0)
             await hang_up(first)
         assert len(witness.audit("established")) == 1
 
     @pytest.mark.usefixtures("kerberos_environment")
     async def test_at_once_harm_a_real_acceptor_in_nothing(
-        self, witness: Witness, kerberos_keytab: Path
+        self, witness: LeakMonitor, kerberos_keytab: Path
     ) -> None:
         async with serve(
             witness, runner={"handler_cancellation": True}, keytab=kerberos_keytab
@@ -511,12 +517,12 @@ class TestClientsThatGo:
             await until(lambda: server.auth.acceptor.pending == 0)
             await server.must_let_in(fresh_token())
 
-    async def test_when_the_server_stops_their_handshakes_end(self, witness: Witness) -> None:
-        package = ScriptedPackage([Continue(b"challenge")])
-        async with serve(witness, package=package) as server:
+    async def test_when_the_server_stops_their_handshakes_end(self, witness: LeakMonitor) -> None:
+        provider = ScriptedProvider([Continue(b"challenge")])
+        async with serve(witness, provider=provider) as server:
             assert (await server.ask(TOKEN)).text == CHALLENGE
-            assert package.open_contexts == 1
-        await until(lambda: package.open_contexts == 0)
+            assert provider.open_contexts == 1
+        await until(lambda: provider.open_contexts == 0)
 
 
 # Handshakes that are begun and abandoned.
@@ -524,9 +530,9 @@ class TestClientsThatGo:
 ABANDONED = 10_000
 
 
-def fill(limits: Limits) -> tuple[Acceptor, ScriptedPackage]:
-    package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
-    return Acceptor(package, limits=limits), package
+def fill(limits: Limits) -> tuple[Acceptor, ScriptedProvider]:
+    provider = ScriptedProvider([Continue(b"challenge"), Established(ALICE)])
+    return Acceptor(provider, limits=limits), provider
 
 
 async def begin_many(acceptor: Acceptor, count: int) -> None:
@@ -534,13 +540,15 @@ async def begin_many(acceptor: Acceptor, count: int) -> None:
     # The loop's debug mode keeps a traceback of each task, and takes most of the time.
     asyncio.get_running_loop().set_debug(False)
     for _ in range(count // 100):
-        legs = await asyncio.gather(*(acceptor.begin().advance(TOKEN) for _ in range(100)))
+        legs = await asyncio.gather(
+            *(acceptor.create_handshake().advance(TOKEN) for _ in range(100))
+        )
         assert all(isinstance(leg.result, Continue) for leg in legs)
 
 
 def count_living() -> int:
     """How many handshakes and contexts there are, those included that other tests left."""
-    kinds = SecurityHandshake, Handshake, ScriptedContext
+    kinds = Handshake, HandshakeMachine, ScriptedContext
     return sum(isinstance(thing, kinds) for thing in gc.get_objects())
 
 
@@ -549,13 +557,13 @@ class TestAbandonedHandshakes:
         gc.collect()
         living = count_living()
         limits = Limits(handshake_seconds=2.0, max_pending=2 * ABANDONED)
-        acceptor, package = fill(limits)
+        acceptor, provider = fill(limits)
 
         async def abandon(count: int) -> int:
-            before = package.created
+            before = provider.created
             await begin_many(acceptor, count)
-            assert package.created == before + count
-            await until(lambda: acceptor.pending == 0 and package.open_contexts == 0)
+            assert provider.created == before + count
+            await until(lambda: acceptor.pending == 0 and provider.open_contexts == 0)
             gc.collect()
             return tracemalloc.get_traced_memory()[0]
 
@@ -567,7 +575,7 @@ class TestAbandonedHandshakes:
                 after = await abandon(ABANDONED)
             finally:
                 tracemalloc.stop()
-        assert package.created == package.deleted == 2 * ABANDONED
+        assert provider.created == provider.deleted == 2 * ABANDONED
         # One that leaks takes a kilobyte. Tables keep the size of their fullest hour, which depends
         # on how many were pending at once.
         assert after - before < 64 * ABANDONED, f"{after - before} bytes more"
@@ -576,19 +584,19 @@ class TestAbandonedHandshakes:
     async def test_ten_thousand_pending_is_where_it_ends(self) -> None:
         limits = Limits(handshake_seconds=60.0)
         assert limits.max_pending == ABANDONED
-        acceptor, package = fill(limits)
+        acceptor, provider = fill(limits)
         async with acceptor:
             await begin_many(acceptor, ABANDONED)
-            assert acceptor.pending == package.open_contexts == ABANDONED
-            leg = await acceptor.begin().advance(TOKEN)
-            assert leg.result.error.cause == "10000 handshakes wait for their clients"
-        await until(lambda: package.open_contexts == 0)
+            assert acceptor.pending == provider.open_contexts == ABANDONED
+            leg = await acceptor.create_handshake().advance(TOKEN)
+            assert leg.result.error.detail == "10000 handshakes wait for their clients"
+        await until(lambda: provider.open_contexts == 0)
         assert acceptor.pending == 0
 
-    async def test_too_many_pending_are_503_over_http(self, witness: Witness) -> None:
-        package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
-        async with serve(witness, package=package, limits=Limits(max_pending=1)) as server:
-            other = server.auth.acceptor.begin()
+    async def test_too_many_pending_are_503_over_http(self, witness: LeakMonitor) -> None:
+        provider = ScriptedProvider([Continue(b"challenge"), Established(ALICE)])
+        async with serve(witness, provider=provider, limits=Limits(max_pending=1)) as server:
+            other = server.auth.acceptor.create_handshake()
             await other.advance(TOKEN)
             answer = await server.ask(TOKEN)
             words = "1 handshakes wait for their clients"
@@ -598,11 +606,13 @@ class TestAbandonedHandshakes:
             await server.must_let_in(TOKEN)
 
     async def test_connections_that_their_clients_close_end_them_at_once(
-        self, witness: Witness
+        self, witness: LeakMonitor
     ) -> None:
-        package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
+        provider = ScriptedProvider([Continue(b"challenge"), Established(ALICE)])
         # Far longer than the test: only the closing of the connection ends them.
-        async with serve(witness, package=package, limits=Limits(handshake_seconds=LONG)) as server:
+        async with serve(
+            witness, provider=provider, limits=Limits(handshake_seconds=LONG)
+        ) as server:
             acceptor = server.auth.acceptor
             for _ in range(5):
                 writers = await asyncio.gather(*(knock(server, TOKEN) for _ in range(40)))
@@ -610,20 +620,20 @@ class TestAbandonedHandshakes:
                 await until(lambda: acceptor.pending == 40)
                 await asyncio.gather(*map(hang_up, writers))
                 await until(lambda: acceptor.pending == 0)
-            await until(lambda: package.open_contexts == 0)
-            assert package.created >= 200
+            await until(lambda: provider.open_contexts == 0)
+            assert provider.created >= 200
             assert len(server.auth._connections) == 0
 
     async def test_connections_that_stay_open_end_them_at_their_deadline(
-        self, witness: Witness
+        self, witness: LeakMonitor
     ) -> None:
-        package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
+        provider = ScriptedProvider([Continue(b"challenge"), Established(ALICE)])
         limits = Limits(handshake_seconds=1.0)
-        async with serve(witness, package=package, limits=limits) as server:
+        async with serve(witness, provider=provider, limits=limits) as server:
             writers = await asyncio.gather(*(knock(server, TOKEN) for _ in range(20)))
             await until(lambda: len(witness.audit("continued")) == 20)
             await until(lambda: server.auth.acceptor.pending == 0)
-            await until(lambda: package.open_contexts == 0)
+            await until(lambda: provider.open_contexts == 0)
             await asyncio.gather(*map(hang_up, writers))
             # Who comes back too late begins anew.
             assert (await server.ask(TOKEN)).text == CHALLENGE
@@ -633,14 +643,14 @@ class TestAbandonedHandshakes:
 
 
 def test_the_witness_sees_a_token_in_a_log(caplog: pytest.LogCaptureFixture) -> None:
-    witness = Witness(caplog, lines=[f"oops: {TOKEN!r}"], tokens=[TOKEN])
+    witness = LeakMonitor(caplog, lines=[f"oops: {TOKEN!r}"], tokens=[TOKEN])
     with pytest.raises(AssertionError, match="shows"):
         witness.check()
     assert find_leak(negotiate(TOKEN), TOKEN) is not None
 
 
 def test_the_witness_sees_a_text_in_a_response(caplog: pytest.LogCaptureFixture) -> None:
-    witness = Witness(caplog, lines=["ValueError: hunter2"], secrets=["hunter2"])
+    witness = LeakMonitor(caplog, lines=["ValueError: hunter2"], secrets=["hunter2"])
     with pytest.raises(AssertionError, match="secret text"):
         witness.check()
 

@@ -20,13 +20,10 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import NegotiateAuth
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import AppRunner, NegotiateAuth, current_identity, setup
 from authsrv.testing.leaks import find_leak
 
-__all__ = ["TEXTS", "Answer", "Server", "Witness", "negotiate", "serve"]
+__all__ = ["TEXTS", "Answer", "LeakMonitor", "Server", "negotiate", "serve"]
 
 SHUTDOWN_S = 0.1
 ECHO_BYTES = 40
@@ -67,7 +64,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Witness:
+class LeakMonitor:
     """Everything that could be seen, and what may not be seen in it."""
 
     log: pytest.LogCaptureFixture
@@ -147,7 +144,7 @@ class Server:
     url: str
     auth: NegotiateAuth
     session: aiohttp.ClientSession
-    witness: Witness
+    witness: LeakMonitor
 
     async def ask(self, token: bytes | None = None, *fields: str) -> Answer:
         """Send a request with a token, or with Authorization fields as they are."""
@@ -172,7 +169,7 @@ async def tell_name(request: web.Request) -> web.Response:
 
 @contextlib.asynccontextmanager
 async def serve(
-    witness: Witness, *, runner: Mapping[str, Any] | None = None, **settings: Any
+    witness: LeakMonitor, *, runner: Mapping[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[Server]:
     """Serve an application on loopback.
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from authsrv.errors import InvalidHeaderError, InvalidTokenError, TokenTooLargeError
 from authsrv.http.headers import (
     MAX_TOKEN_BYTES,
-    Challenge,
+    ParsedChallenge,
     build_challenge,
     negotiate_token,
     parse_authorization,
@@ -202,7 +202,7 @@ def test_a_token_is_read_on_both_sides_as_it_was_built(token: bytes) -> None:
     assert negotiate_token([build_challenge(token)]) == token
 
 
-BASIC = Challenge("Basic", None, (("realm", "x"),))
+BASIC = ParsedChallenge("Basic", None, (("realm", "x"),))
 
 
 @pytest.mark.parametrize(
@@ -211,42 +211,42 @@ BASIC = Challenge("Basic", None, (("realm", "x"),))
         ([], ()),
         ([""], ()),
         ([" , ,\t"], ()),
-        (["Negotiate"], (Challenge("Negotiate"),)),
-        (["Negotiate  "], (Challenge("Negotiate"),)),
-        (["Negotiate YQ=="], (Challenge("Negotiate", "YQ=="),)),
-        (["Negotiate YQ== ,"], (Challenge("Negotiate", "YQ=="),)),
-        (["Bearer a.b_c~d-e/f+g"], (Challenge("Bearer", "a.b_c~d-e/f+g"),)),
+        (["Negotiate"], (ParsedChallenge("Negotiate"),)),
+        (["Negotiate  "], (ParsedChallenge("Negotiate"),)),
+        (["Negotiate YQ=="], (ParsedChallenge("Negotiate", "YQ=="),)),
+        (["Negotiate YQ== ,"], (ParsedChallenge("Negotiate", "YQ=="),)),
+        (["Bearer a.b_c~d-e/f+g"], (ParsedChallenge("Bearer", "a.b_c~d-e/f+g"),)),
         (['Basic realm="x"'], (BASIC,)),
         (['Basic realm = "x"'], (BASIC,)),
         (["Basic realm\t=\tx"], (BASIC,)),
-        (['Negotiate, Basic realm="x"'], (Challenge("Negotiate"), BASIC)),
-        (['Basic realm="x", Negotiate'], (BASIC, Challenge("Negotiate"))),
-        (["Negotiate", 'Basic realm="x"'], (Challenge("Negotiate"), BASIC)),
-        (['Basic realm="x",,Negotiate YQ==,,'], (BASIC, Challenge("Negotiate", "YQ=="))),
-        (["Negotiate,NTLM"], (Challenge("Negotiate"), Challenge("NTLM"))),
+        (['Negotiate, Basic realm="x"'], (ParsedChallenge("Negotiate"), BASIC)),
+        (['Basic realm="x", Negotiate'], (BASIC, ParsedChallenge("Negotiate"))),
+        (["Negotiate", 'Basic realm="x"'], (ParsedChallenge("Negotiate"), BASIC)),
+        (['Basic realm="x",,Negotiate YQ==,,'], (BASIC, ParsedChallenge("Negotiate", "YQ=="))),
+        (["Negotiate,NTLM"], (ParsedChallenge("Negotiate"), ParsedChallenge("NTLM"))),
         (
             ["Negotiate YQ==, NTLM Yg=="],
-            (Challenge("Negotiate", "YQ=="), Challenge("NTLM", "Yg==")),
+            (ParsedChallenge("Negotiate", "YQ=="), ParsedChallenge("NTLM", "Yg==")),
         ),
-        (["Digest ,realm=x"], (Challenge("Digest", None, (("realm", "x"),)),)),
+        (["Digest ,realm=x"], (ParsedChallenge("Digest", None, (("realm", "x"),)),)),
         (
             ['Digest realm="a, Negotiate YQ==", qop="auth,auth-int", stale=FALSE, Negotiate'],
             (
-                Challenge(
+                ParsedChallenge(
                     "Digest",
                     None,
                     (("realm", "a, Negotiate YQ=="), ("qop", "auth,auth-int"), ("stale", "FALSE")),
                 ),
-                Challenge("Negotiate"),
+                ParsedChallenge("Negotiate"),
             ),
         ),
-        ([r'Basic realm="a\"b\\c"'], (Challenge("Basic", None, (("realm", 'a"b\\c'),)),)),
-        (['Basic realm=""'], (Challenge("Basic", None, (("realm", ""),)),)),
-        (['Basic realm="Grüße\t"'], (Challenge("Basic", None, (("realm", "Grüße\t"),)),)),
+        ([r'Basic realm="a\"b\\c"'], (ParsedChallenge("Basic", None, (("realm", 'a"b\\c'),)),)),
+        (['Basic realm=""'], (ParsedChallenge("Basic", None, (("realm", ""),)),)),
+        (['Basic realm="Grüße\t"'], (ParsedChallenge("Basic", None, (("realm", "Grüße\t"),)),)),
     ],
 )
 def test_challenges_are_read_in_their_order(
-    values: list[str], challenges: tuple[Challenge, ...]
+    values: list[str], challenges: tuple[ParsedChallenge, ...]
 ) -> None:
     assert parse_challenges(values) == challenges
 
@@ -282,11 +282,11 @@ def test_a_malformed_challenge_is_refused(value: str) -> None:
 
 
 def test_a_challenge_does_not_show_its_token_nor_values() -> None:
-    assert repr(Challenge("Negotiate", "U0VDUkVU")) == (
-        "<Challenge Negotiate; token of 8 characters; no parameters>"
+    assert repr(ParsedChallenge("Negotiate", "U0VDUkVU")) == (
+        "<ParsedChallenge Negotiate; token of 8 characters; no parameters>"
     )
-    shown = repr(Challenge("Digest", None, (("realm", "SECRET"), ("nonce", "SECRET"))))
-    assert shown == "<Challenge Digest; no token; realm, nonce>"
+    shown = repr(ParsedChallenge("Digest", None, (("realm", "SECRET"), ("nonce", "SECRET"))))
+    assert shown == "<ParsedChallenge Digest; no token; realm, nonce>"
 
 
 @pytest.mark.parametrize(

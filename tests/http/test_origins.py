@@ -86,7 +86,7 @@ def test_what_comes_from_here_or_from_no_browser_passes(
 def test_what_comes_from_elsewhere_is_refused(fields: dict[str, Any], method: str) -> None:
     error = TRUSTED.refusal(told(method, **fields))
     assert error is not None
-    assert error.slug == "cross-site"
+    assert error.code == "cross-site"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE"])
@@ -149,4 +149,4 @@ def test_what_is_no_origin_is_no_setting(wrong: Any) -> None:
 def test_whatever_is_sent_is_answered_and_shown_in_ascii(site: str, origin: str, host: str) -> None:
     for fields in ({"site": site}, {"origin": origin, "host": host}):
         error = TRUSTED.refusal(told(**fields))
-        assert error is None or error.cause.isascii()
+        assert error is None or error.detail.isascii()

@@ -12,7 +12,9 @@ import pytest
 import authsrv.aiohttp
 import authsrv.devrealm.errors
 import authsrv.providers.pyspnego
-from authsrv.core.outcome import DISPOSITIONS, Disposition, disposition
+from authsrv.core.limits import Limits
+from authsrv.core.outcome import OUTCOMES, Outcome, outcome_of
+from authsrv.core.status import GSSCode, SecurityStatus
 from authsrv.errors import (
     AuthsrvError,
     ClockSkewError,
@@ -24,23 +26,21 @@ from authsrv.errors import (
     LocalError,
     LogonDeniedError,
     OverloadedError,
-    PackageFaultError,
     PeerError,
+    ProviderFaultError,
     ReplayError,
     TokenTooLargeError,
     UnavailableError,
 )
 from authsrv.http.reply import (
-    ANSWERS,
     EXCEPTIONS,
-    Answer,
+    RESPONSE_RULES,
     Invitation,
+    ResponseRule,
     answer_for,
-    build_reply,
+    build_error_response,
     challenge,
 )
-from authsrv.core.limits import Limits
-from authsrv.core.status import GSSCode, SecurityStatus
 
 if sys.platform != "win32":
     import authsrv.providers.gssapi.acceptor  # noqa: F401
@@ -78,11 +78,11 @@ def family_status(kind: type[AuthsrvError]) -> int:
 
 
 GOOD = {
-    Disposition.ESTABLISHED,
-    Disposition.CONTINUE,
-    Disposition.COMPLETE,
-    Disposition.COMPLETE_AND_CONTINUE,
-    Disposition.INCOMPLETE,
+    Outcome.ESTABLISHED,
+    Outcome.CONTINUE,
+    Outcome.COMPLETE,
+    Outcome.COMPLETE_AND_CONTINUE,
+    Outcome.INCOMPLETE,
 }
 
 ALL = sorted(set(tree(AuthsrvError)), key=lambda kind: kind.__qualname__)
@@ -95,7 +95,7 @@ def test_the_walk_meets_the_whole_tree() -> None:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_has_the_answer_of_its_family(kind: type[AuthsrvError]) -> None:
-    reply = build_reply(error_of(kind))
+    reply = build_error_response(error_of(kind))
     fields = dict(reply.headers)
     expected = family_status(kind)
     assert reply.status == answer_for(error_of(kind)).status == expected
@@ -107,10 +107,10 @@ def test_every_error_has_the_answer_of_its_family(kind: type[AuthsrvError]) -> N
 @pytest.mark.parametrize("kind", ALL)
 def test_no_answer_tells_the_cause_or_the_name_of_the_error(kind: type[AuthsrvError]) -> None:
     error = error_of(kind)
-    reply = build_reply(error, token=b"error token")
+    reply = build_error_response(error, token=b"error token")
     told = f"{reply.text} {reply.headers}"
-    for secret in ("alice", "SECRET", "version", kind.__name__, error.slug, "851968", "2529639093"):
-        if secret != "error":  # the slug of the root is a word like any other
+    for secret in ("alice", "SECRET", "version", kind.__name__, error.code, "851968", "2529639093"):
+        if secret != "error":  # the code of the root is a word like any other
             assert secret not in told
     assert reply.text == f"{answer_for(error).text}\nReference: {reply.reference}\n"
 
@@ -122,79 +122,79 @@ def test_an_error_that_comes_later_has_the_row_of_its_nearest_ancestor() -> None
     class LaterForbiddenError(ForbiddenError):
         """Another one."""
 
-    assert answer_for(LaterError("x")) is ANSWERS[Disposition.DENIED]
+    assert answer_for(LaterError("x")) is RESPONSE_RULES[Outcome.DENIED]
     assert answer_for(LaterForbiddenError("x")) is EXCEPTIONS[ForbiddenError]
 
 
 FAULTS = {
-    PeerError: Disposition.BROKEN,
-    DeniedError: Disposition.DENIED,
-    UnavailableError: Disposition.UNAVAILABLE,
-    LocalError: Disposition.FAULT,
+    PeerError: Outcome.PROTOCOL_ERROR,
+    DeniedError: Outcome.DENIED,
+    UnavailableError: Outcome.UNAVAILABLE,
+    LocalError: Outcome.INTERNAL_ERROR,
 }
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL if kind is not AuthsrvError])
 def test_the_status_of_an_error_tells_the_fault_of_its_family(kind: type[AuthsrvError]) -> None:
     family = next(family for family in FAULTS if issubclass(kind, family))
-    assert disposition(kind.status) is FAULTS[family]
+    assert outcome_of(kind.status) is FAULTS[family]
 
 
 def test_every_status_that_ends_a_handshake_badly_has_an_answer() -> None:
-    for row in set(DISPOSITIONS.values()) - GOOD:
-        assert ANSWERS[row].status >= 400
-    assert ANSWERS.keys() & GOOD == set()
+    for row in set(OUTCOMES.values()) - GOOD:
+        assert RESPONSE_RULES[row].status >= 400
+    assert RESPONSE_RULES.keys() & GOOD == set()
 
 
 def test_a_status_that_one_error_was_given_changes_no_answer() -> None:
-    error = PackageFaultError("x", status=SecurityStatus.SEC_E_LOGON_DENIED)
+    error = ProviderFaultError("x", status=SecurityStatus.SEC_E_LOGON_DENIED)
     assert answer_for(error).status == 500
-    assert answer_for(PackageFaultError("x", status=SecurityStatus.SEC_E_OK)).status == 500
+    assert answer_for(ProviderFaultError("x", status=SecurityStatus.SEC_E_OK)).status == 500
 
 
 def test_the_answers_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
-        ANSWERS[Disposition.DENIED] = ANSWERS[Disposition.FAULT]  # type: ignore[index]
+        RESPONSE_RULES[Outcome.DENIED] = RESPONSE_RULES[Outcome.INTERNAL_ERROR]  # type: ignore[index]
     with pytest.raises(TypeError):
         EXCEPTIONS[DeniedError] = EXCEPTIONS[ForbiddenError]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("answer", [*ANSWERS.values(), *EXCEPTIONS.values()])
-def test_a_text_is_one_plain_sentence_or_two(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [*RESPONSE_RULES.values(), *EXCEPTIONS.values()])
+def test_a_text_is_one_plain_sentence_or_two(answer: ResponseRule) -> None:
     assert answer.text.isascii()
     assert answer.text.isprintable()
     assert answer.text.endswith(".")
 
 
 def test_only_an_unavailable_server_says_when_to_come_back() -> None:
-    later = {answer.status for answer in ANSWERS.values() if answer.retry_later}
+    later = {answer.status for answer in RESPONSE_RULES.values() if answer.retry_later}
     assert later == {HTTPStatus.SERVICE_UNAVAILABLE}
-    reply = build_reply(OverloadedError("x"), limits=Limits(retry_after_seconds=7))
+    reply = build_error_response(OverloadedError("x"), limits=Limits(retry_after_seconds=7))
     assert dict(reply.headers)["Retry-After"] == "7"
 
 
 def test_only_a_denial_invites_to_try_again() -> None:
-    rows = [*ANSWERS.values(), *EXCEPTIONS.values()]
+    rows = [*RESPONSE_RULES.values(), *EXCEPTIONS.values()]
     inviting = {row.status for row in rows if row.invitation is Invitation.CHALLENGE}
     assert inviting == {HTTPStatus.UNAUTHORIZED}
 
 
 def test_an_error_token_goes_out_with_a_401_and_with_nothing_else() -> None:
-    denied = build_reply(LogonDeniedError("x"), token=b"why")
+    denied = build_error_response(LogonDeniedError("x"), token=b"why")
     assert dict(denied.headers)["WWW-Authenticate"] == "Negotiate d2h5"
-    broken = build_reply(InvalidTokenError("x"), token=b"why")
+    broken = build_error_response(InvalidTokenError("x"), token=b"why")
     assert dict(broken.headers)["WWW-Authenticate"] == "Negotiate d2h5"
     for error in (ForbiddenError("x"), InvalidHeaderError("x"), OverloadedError("x")):
-        assert "WWW-Authenticate" not in dict(build_reply(error, token=b"why").headers)
+        assert "WWW-Authenticate" not in dict(build_error_response(error, token=b"why").headers)
 
 
 def test_a_denial_without_error_token_carries_a_fresh_challenge() -> None:
-    assert dict(build_reply(ReplayError("x")).headers)["WWW-Authenticate"] == "Negotiate"
+    assert dict(build_error_response(ReplayError("x")).headers)["WWW-Authenticate"] == "Negotiate"
 
 
 def test_references_are_unique_and_opaque() -> None:
     error = LogonDeniedError("x")
-    references = {build_reply(error).reference for _ in range(1_000)}
+    references = {build_error_response(error).reference for _ in range(1_000)}
     assert len(references) == 1_000
     assert {len(reference) for reference in references} == {12}
 

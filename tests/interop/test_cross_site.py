@@ -11,14 +11,11 @@ from aiohttp import ClientSession, web
 from people import Person
 from test_chromium import Browser, browser
 
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import Persistence
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import AppRunner, Persistence, current_identity, setup
+from authsrv.audit.records import AuditEvent, RefusedEvent
 from authsrv.client import NegotiateClient
 from authsrv.devrealm import Realm
 from authsrv.errors import CrossSiteError
-from authsrv.audit.records import AuditEvent, RefusedEvent
 
 __all__ = ["browser"]
 
@@ -58,7 +55,7 @@ class Site:
 
     def refusals(self) -> list[str]:
         return [
-            event.error.cause
+            event.error.detail
             for event in self.events
             if isinstance(event, RefusedEvent) and isinstance(event.error, CrossSiteError)
         ]

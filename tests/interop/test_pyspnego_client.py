@@ -22,12 +22,12 @@ pytestmark = pytest.mark.xdist_group("interop")
 
 LARGE = 5_000_000
 
-WAYS = {
+STRATEGIES = {
     "negotiation by pyspnego": ("negotiate", spnego.NegotiateOptions.use_negotiate),
     "raw Kerberos": ("kerberos", spnego.NegotiateOptions.use_gssapi),
 }
 
-each_way = pytest.mark.parametrize("way", WAYS)
+each_way = pytest.mark.parametrize("way", STRATEGIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ async def session(this_process: Person) -> AsyncIterator[aiohttp.ClientSession]:
 
 def begin(way: str) -> spnego.ContextProxy:
     """A new initiator."""
-    protocol, options = WAYS[way]
+    protocol, options = STRATEGIES[way]
     return spnego.client(hostname="localhost", service="HTTP", protocol=protocol, options=options)
 
 

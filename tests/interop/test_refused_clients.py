@@ -19,18 +19,17 @@ from programs import find_program
 from requests_gssapi import DISABLED, HTTPSPNEGOAuth
 from test_chromium import MAY_AUTHENTICATE, Browser, browser
 
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import AppRunner, setup
+from authsrv.audit.records import AuditEvent, ChallengedEvent, RefusedEvent
 from authsrv.client import NegotiateClient
+from authsrv.codecs.spnego import NegState, build_neg_token_resp
+from authsrv.core.results import Refused
 from authsrv.devrealm import Realm
 from authsrv.errors import AuthsrvError, InvalidTokenError, LogonDeniedError, LostHandshakeError
-from authsrv.audit.records import AuditEvent, ChallengedEvent, RefusedEvent
 from authsrv.http.headers import build_challenge, negotiate_token
-from authsrv.providers.base import SecurityPackage
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.scripted import ScriptedPackage
-from authsrv.core.results import Refused
-from authsrv.codecs.spnego import NegState, build_neg_token_resp
+from authsrv.providers.base import SecurityProvider
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.scripted import ScriptedProvider
 
 __all__ = ["browser"]
 
@@ -44,8 +43,8 @@ MOST_OF_A_BROWSER = 2 * MOST  # it may ask for the site's icon, too
 class Door:
     """A server that lets nobody in, and counts who knocks."""
 
-    def __init__(self, package: SecurityPackage) -> None:
-        self.package = package
+    def __init__(self, provider: SecurityProvider) -> None:
+        self.provider = provider
         self.events: list[AuditEvent] = []
         self.url = ""
 
@@ -59,10 +58,10 @@ class Door:
 
 
 @asynccontextmanager
-async def closed(package: SecurityPackage) -> AsyncIterator[Door]:
-    door = Door(package)
+async def closed(provider: SecurityProvider) -> AsyncIterator[Door]:
+    door = Door(provider)
     app = web.Application()
-    setup(app, package=package, audit=door.events.append)
+    setup(app, provider=provider, audit=door.events.append)
     runner = AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -114,13 +113,13 @@ DENIED = "Authentication failed."
 REQUIRED = "Authentication is required."
 
 
-def other_keys(realm: Realm, folder: Path) -> SecurityPackage:
+def other_keys(realm: Realm, folder: Path) -> SecurityProvider:
     """MIT's acceptor, which makes an error token: the keytab has no key for the ticket."""
-    return GssapiPackage(realm.write_keytab(folder / "elsewhere", ["HTTP/door.test"]))
+    return GssapiProvider(realm.write_keytab(folder / "elsewhere", ["HTTP/door.test"]))
 
 
-def playing(error: AuthsrvError, token: bytes = b"") -> Callable[[Realm, Path], SecurityPackage]:
-    return lambda realm, folder: ScriptedPackage([Refused(error, token)])
+def playing(error: AuthsrvError, token: bytes = b"") -> Callable[[Realm, Path], SecurityProvider]:
+    return lambda realm, folder: ScriptedProvider([Refused(error, token)])
 
 
 REJECT = build_neg_token_resp(NegState.REJECT)
@@ -131,13 +130,13 @@ class Refusal:
     """How somebody is refused.
 
     Args:
-        make: The package that refuses.
+        make: The provider that refuses.
         text: What a client reads.
         in_a_browser: What Chromium shows. It hands an error token to libgssapi, which fails; then
             it asks once more, without a token, and shows that page.
     """
 
-    make: Callable[[Realm, Path], SecurityPackage]
+    make: Callable[[Realm, Path], SecurityProvider]
     text: str
     in_a_browser: str
 
@@ -163,8 +162,8 @@ each_refusal = pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSAL
 
 @asynccontextmanager
 async def door_of(refusal: Refusal, realm: Realm, folder: Path) -> AsyncIterator[Door]:
-    package = await asyncio.to_thread(refusal.make, realm, folder)
-    async with closed(package) as served:
+    provider = await asyncio.to_thread(refusal.make, realm, folder)
+    async with closed(provider) as served:
         yield served
 
 
@@ -202,9 +201,9 @@ async def test_a_client_hears_from_the_mechanism_why(
     kerberos_realm: Realm, this_process: Person, tmp_path: Path
 ) -> None:
     """The token of the 401 is libkrb5's, and libkrb5 on the other side understands it."""
-    package = await asyncio.to_thread(other_keys, kerberos_realm, tmp_path)
+    provider = await asyncio.to_thread(other_keys, kerberos_realm, tmp_path)
     client = GssapiInitiator("HTTP@localhost")
-    async with closed(package) as served, ClientSession() as session:
+    async with closed(provider) as served, ClientSession() as session:
         token = await asyncio.to_thread(client.step, None)
         sent = {"Authorization": build_challenge(token)}
         async with session.get(served.url, headers=sent) as response:

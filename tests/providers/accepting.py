@@ -3,7 +3,7 @@
     python accepting.py KEYTAB CACHE
 
 It says "ready", or what is in the way. Then it reads tokens from its standard input, one a line in
-base64, and answers each with a line: the principal, or the slug of the error.
+base64, and answers each with a line: the principal, or the code of the error.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ from __future__ import annotations
 import base64
 import sys
 
+from authsrv.core.results import Established, Refused
 from authsrv.errors import AuthsrvError
 from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.replay import MITReplayCache, ProcessReplayCache, ReplayProtection
-from authsrv.core.results import Established, Refused
 
 
 def choose(cache: str) -> ReplayProtection:
     return ProcessReplayCache() if cache == "process" else MITReplayCache(cache)
 
 
-def judge(package: GssapiPackage, token: bytes) -> str:
-    context = package.create_context(ContextRequest())
+def judge(provider: GssapiProvider, token: bytes) -> str:
+    context = provider.create_context(ContextRequest())
     result = context.step(token)
     context.delete()
     if isinstance(result, Established):
         return result.identity.principal
-    return result.error.slug if isinstance(result, Refused) else "continue"
+    return result.error.code if isinstance(result, Refused) else "continue"
 
 
-def check(package: GssapiPackage) -> str:
+def check(provider: GssapiProvider) -> str:
     try:
-        package.check()
+        provider.check()
     except AuthsrvError as error:
-        return error.cause
+        return error.detail
     return "ready"
 
 
 def main() -> None:
-    package = GssapiPackage(sys.argv[1], replay=choose(sys.argv[2]))
-    print(check(package), flush=True)
+    provider = GssapiProvider(sys.argv[1], replay=choose(sys.argv[2]))
+    print(check(provider), flush=True)
     for line in sys.stdin:
-        print(judge(package, base64.b64decode(line)), flush=True)
+        print(judge(provider, base64.b64decode(line)), flush=True)
 
 
 if __name__ == "__main__":

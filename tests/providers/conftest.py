@@ -1,4 +1,4 @@
-"""What the tests of the security packages share: users and services beside alice and HTTP."""
+"""What the tests of the providers share: users and services beside alice and HTTP."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from authsrv.core.results import Continue, Established, Refused
 from authsrv.devrealm import Realm
 from authsrv.errors import ConfigError, NoCredentialError
 from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.cache_choice import choose_identity
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage, InitiatorMechanism
-from authsrv.core.results import Continue, Established, Refused
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider, InitiatorMechanism
 
 TARGET = "HTTP/localhost"
 ALICE, CARLA = "alice@AUTHSRV.TEST", "carla@AUTHSRV.TEST"
@@ -54,12 +54,12 @@ def write_rules(home: Path, *rules: str) -> None:
 
 
 def who_gets_in(keytab: Path, mechanism: InitiatorMechanism, target: str = TARGET) -> str:
-    package = GssapiInitiatorPackage(mechanism=mechanism)
-    begun = package.create_initiator(InitiatorRequest(target)).step(b"")
+    provider = GssapiInitiatorProvider(mechanism=mechanism)
+    begun = provider.create_initiator(InitiatorRequest(target)).step(b"")
     if isinstance(begun, Refused):
         raise begun.error
     assert isinstance(begun, Continue)
-    accepted = GssapiPackage(keytab).create_context(ContextRequest()).step(begun.token)
+    accepted = GssapiProvider(keytab).create_context(ContextRequest()).step(begun.token)
     assert isinstance(accepted, Established)
     return accepted.identity.principal
 

@@ -35,6 +35,7 @@ from tickets import (
     with_content,
 )
 
+from authsrv.core.results import Continue, Established, Refused, Result
 from authsrv.devrealm import EncryptionType, Realm
 from authsrv.errors import (
     AuthsrvError,
@@ -45,11 +46,10 @@ from authsrv.errors import (
     ReplayError,
     UnknownCauseError,
 )
-from authsrv.providers.kerberos import request_probe
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.diagnosis import diagnose
-from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.kerberos import request_probe
 from authsrv.providers.replay import MITReplayCache, ProcessReplayCache
-from authsrv.core.results import Continue, Established, Refused, Result
 from authsrv.testing.handshakes import open_context
 
 ACCEPTING = Path(__file__).with_name("accepting.py")
@@ -60,20 +60,20 @@ each_client = pytest.mark.parametrize(
 )
 
 
-def ask(package: GssapiPackage, token: bytes) -> Result:
-    with open_context(package) as context:
+def ask(provider: GssapiProvider, token: bytes) -> Result:
+    with open_context(provider) as context:
         return context.step(token)
 
 
-def refusal(package: GssapiPackage, token: bytes) -> AuthsrvError:
-    result = ask(package, token)
+def refusal(provider: GssapiProvider, token: bytes) -> AuthsrvError:
+    result = ask(provider, token)
     assert isinstance(result, Refused), result
     return result.error
 
 
 @pytest.fixture
-def package(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiPackage:
-    return GssapiPackage(kerberos_keytab)
+def provider(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiProvider:
+    return GssapiProvider(kerberos_keytab)
 
 
 def reconfigure(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
@@ -94,13 +94,13 @@ def test_an_encryption_type_that_krb5_conf_does_not_permit(
     service = f"HTTP/rc4-{MUTUAL in flags:d}.test"
     kerberos_realm.add_service(service)
     kerberos_realm.rotate_key(service, enctypes=[EncryptionType("arcfour-hmac")])
-    package = GssapiPackage(kerberos_realm.write_keytab(tmp_path / "rc4", [service]))
+    provider = GssapiProvider(kerberos_realm.write_keytab(tmp_path / "rc4", [service]))
     tokens = [fresh_token(service.replace("/", "@"), flags=flags) for _ in range(2)]
-    assert isinstance(ask(package, tokens[0]), Established)
+    assert isinstance(ask(provider, tokens[0]), Established)
     reconfigure(monkeypatch, tmp_path, "[libdefaults]\n permitted_enctypes = aes256-cts\n")
-    error = refusal(package, tokens[1])
+    error = refusal(provider, tokens[1])
     assert isinstance(error, EncryptionTypeError)
-    assert error.cause.endswith("does not permit rc4-hmac, which the request needs")
+    assert error.detail.endswith("does not permit rc4-hmac, which the request needs")
 
 
 def test_a_name_in_a_setting_never_goes_through_dns(
@@ -116,9 +116,9 @@ def test_a_name_in_a_setting_never_goes_through_dns(
     aliases = "[libdefaults]\n dns_canonicalize_hostname = true\n rdns = true\n"
     reconfigure(monkeypatch, tmp_path, aliases)
     assert socket.getnameinfo(("127.0.0.1", 0), socket.NI_NAMEREQD)[0] == "localhost"
-    package = GssapiPackage(keytab, service=numeric_service)
-    package.check()
-    assert isinstance(ask(package, token), Established)
+    provider = GssapiProvider(keytab, service=numeric_service)
+    provider.check()
+    assert isinstance(ask(provider, token), Established)
 
 
 @each_client
@@ -127,12 +127,12 @@ def test_a_name_in_a_setting_never_goes_through_dns(
     [(flagged_invalid, "the ticket is flagged invalid"), (with_broken_pac, "PAC is broken")],
 )
 def test_what_is_wrong_inside_a_ticket(
-    package: GssapiPackage, flags: list[object], edit: Callable[[bytes], bytes], told: str
+    provider: GssapiProvider, flags: list[object], edit: Callable[[bytes], bytes], told: str
 ) -> None:
-    token = edited(fresh_token(flags=flags), package.keytab.snapshot(), edit)
-    error = refusal(package, token)
+    token = edited(fresh_token(flags=flags), provider.keytab.snapshot(), edit)
+    error = refusal(provider, token)
     assert isinstance(error, LogonDeniedError)
-    assert told in error.cause
+    assert told in error.detail
 
 
 # RFC 4120 section 5.5.1: the fields of an authenticator, as whoever has a ticket may fill them.
@@ -148,29 +148,29 @@ INSIDE_AUTHENTICATORS = {
 @each_client
 @pytest.mark.parametrize("inside", INSIDE_AUTHENTICATORS.values(), ids=INSIDE_AUTHENTICATORS)
 def test_what_is_wrong_inside_an_authenticator(
-    package: GssapiPackage,
+    provider: GssapiProvider,
     flags: list[object],
     inside: tuple[int, int, bytes, type[AuthsrvError], str],
 ) -> None:
     field, element, content, kind, told = inside
     edit = in_field(field, element, content)
     error = refusal(
-        package, with_authenticator(fresh_token(flags=flags), package.keytab.snapshot(), edit)
+        provider, with_authenticator(fresh_token(flags=flags), provider.keytab.snapshot(), edit)
     )
     assert type(error) is kind, error
-    assert told in error.cause
+    assert told in error.detail
 
 
 @each_client
 def test_a_ticket_for_an_alias_of_the_service_is_looked_into_all_the_same(
-    package: GssapiPackage, flags: list[object]
+    provider: GssapiProvider, flags: list[object]
 ) -> None:
     """The keytab has the key by another name, as one of Active Directory may."""
     alias = [fresh_token(flags=flags).replace(b"localhost", b"localhoax") for _ in range(2)]
-    assert isinstance(ask(package, alias[0]), Established)
-    error = refusal(package, edited(alias[1], package.keytab.snapshot(), flagged_invalid))
+    assert isinstance(ask(provider, alias[0]), Established)
+    error = refusal(provider, edited(alias[1], provider.keytab.snapshot(), flagged_invalid))
     assert isinstance(error, LogonDeniedError)
-    assert "flagged invalid" in error.cause
+    assert "flagged invalid" in error.detail
 
 
 def test_a_pac_with_a_wrong_signature_is_no_reason_for_libkrb5(
@@ -178,9 +178,9 @@ def test_a_pac_with_a_wrong_signature_is_no_reason_for_libkrb5(
 ) -> None:
     """It lets the client in; nobody vouches for what stands in the PAC, as krb5 1.21 says."""
     wanted = "urn:mspac:client-info"
-    package = GssapiPackage(kerberos_keytab, name_attributes=[wanted])
-    token = edited(fresh_token(), package.keytab.snapshot(), with_another_pac)
-    result = ask(package, token)
+    provider = GssapiProvider(kerberos_keytab, name_attributes=[wanted])
+    token = edited(fresh_token(), provider.keytab.snapshot(), with_another_pac)
+    result = ask(provider, token)
     assert isinstance(result, Established)
     assert result.identity.principal == "alice@AUTHSRV.TEST"
     assert wanted not in result.identity.name_attributes
@@ -227,16 +227,16 @@ def test_a_path_of_realms_that_is_not_trusted(
     for name, value in chain[0].environment("alice").items():
         monkeypatch.setenv(name, value)
     token = crossing(chain, flags)
-    package = GssapiPackage(chain[2].keytab)
+    provider = GssapiProvider(chain[2].keytab)
     # The acceptor is in the last realm.
     monkeypatch.setenv("KRB5_CONFIG", str(chain[2].keytab.with_name("krb5.conf")))
     if trusted == "trusted":
         reconfigure(monkeypatch, tmp_path, "[capaths]\n A.TEST = {\n  C.TEST = B.TEST\n }\n")
-        assert isinstance(ask(package, token), Established)
+        assert isinstance(ask(provider, token), Established)
         return
-    error = refusal(package, token)
+    error = refusal(provider, token)
     assert isinstance(error, LogonDeniedError)
-    assert error.cause == (
+    assert error.detail == (
         "the path of realms from alice@A.TEST to C.TEST is not trusted: "
         "capaths in krb5.conf say which are"
     )
@@ -258,51 +258,51 @@ class TestReplayCache:
         flags: list[object],
         name: str,
     ) -> None:
-        package = GssapiPackage(kerberos_keytab, replay=MITReplayCache(f"file2:{name}"))
-        error = refusal(package, fresh_token(flags=flags))
+        provider = GssapiProvider(kerberos_keytab, replay=MITReplayCache(f"file2:{name}"))
+        error = refusal(provider, fresh_token(flags=flags))
         assert isinstance(error, ReplayCacheError), error
 
     @each_client
     def test_that_works_is_not_blamed_for_a_replay(
-        self, package: GssapiPackage, flags: list[object]
+        self, provider: GssapiProvider, flags: list[object]
     ) -> None:
         token = fresh_token(flags=flags)
-        assert isinstance(ask(package, token), Established)
+        assert isinstance(ask(provider, token), Established)
         for _ in range(2):
-            error = refusal(package, token)
+            error = refusal(provider, token)
             assert isinstance(error, ReplayError)
-            assert error.cause == "the ticket's authenticator was used before"
+            assert error.detail == "the ticket's authenticator was used before"
 
     @pytest.mark.parametrize("options", ["0400000000", "00", "000000000000", "0018000001"])
     def test_that_works_is_not_blamed_whatever_the_options_of_the_request(
-        self, package: GssapiPackage, options: str
+        self, provider: GssapiProvider, options: str
     ) -> None:
         """Found by mutation: odd bits and octets, and nothing that asks for an answer."""
         token = fresh_token(flags=[INTEGRITY])
         # RFC 4120 section 5.5.1: a BIT STRING whose first octet counts bits that are unused.
         odd = with_content(token, bytes(5), bytes.fromhex(options))
-        assert isinstance(ask(package, token), Established)
-        assert isinstance(refusal(package, odd), ReplayError)
+        assert isinstance(ask(provider, token), Established)
+        assert isinstance(refusal(provider, odd), ReplayError)
 
     def test_that_works_is_not_blamed_for_a_replay_without_a_frame(
-        self, package: GssapiPackage
+        self, provider: GssapiProvider
     ) -> None:
         """As the tokens of DCE are."""
         token = kerberos_token(flags=[MUTUAL, DCE])
         assert token[0] == 0x6E
-        assert isinstance(ask(package, token), Continue)
-        assert isinstance(refusal(package, token), ReplayError)
+        assert isinstance(ask(provider, token), Continue)
+        assert isinstance(refusal(provider, token), ReplayError)
 
     def test_that_does_not_tell_what_it_is_about_is_not_blamed_either(
-        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+        self, provider: GssapiProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Should ever a request be accepted that cannot be made to ask for an answer."""
         monkeypatch.setattr(request_probe, "_demanding_answer", lambda token: token)
         token = fresh_token(flags=[INTEGRITY])
-        assert isinstance(ask(package, token), Established)
-        error = refusal(package, token)
+        assert isinstance(ask(provider, token), Established)
+        error = refusal(provider, token)
         assert isinstance(error, UnknownCauseError)
-        assert "the authenticator was used before, or the cache is full" in error.cause
+        assert "the authenticator was used before, or the cache is full" in error.detail
 
     def test_that_came_right_in_the_meantime_is_not_blamed(
         self,
@@ -319,12 +319,12 @@ class TestReplayCache:
 
         monkeypatch.setattr("authsrv.providers.gssapi.acceptor.diagnose", diagnose_later)
         cache = MITReplayCache(f"file2:{folder}/cache")
-        error = refusal(GssapiPackage(kerberos_keytab, replay=cache), fresh_token())
+        error = refusal(GssapiProvider(kerberos_keytab, replay=cache), fresh_token())
         assert isinstance(error, UnknownCauseError)
-        assert error.cause.startswith("the ticket was refused once, and is good now: ")
+        assert error.detail.startswith("the ticket was refused once, and is good now: ")
 
     def test_that_belongs_to_another_user_is_told_at_start(
-        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, provider: GssapiProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """libkrb5 uses no such file; somebody else may have put it there."""
         monkeypatch.setenv("KRB5RCACHEDIR", str(tmp_path))
@@ -332,7 +332,7 @@ class TestReplayCache:
         (tmp_path / f"krb5_{owner + 1}.rcache2").touch(mode=0o666)
         monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
         with pytest.raises(ReplayCacheError, match=rf"belongs to another user \(uid {owner}\)"):
-            package.check()
+            provider.check()
 
     @pytest.mark.parametrize("default", ["default", "named"])
     def test_that_cannot_be_written_is_told_at_start(
@@ -346,37 +346,37 @@ class TestReplayCache:
         absent = tmp_path / "absent"
         monkeypatch.setenv("KRB5RCACHEDIR", str(absent))
         name = "dfl:" if default == "default" else f"file2:{absent}/cache"
-        package = GssapiPackage(kerberos_keytab, replay=MITReplayCache(name))
+        provider = GssapiProvider(kerberos_keytab, replay=MITReplayCache(name))
         with pytest.raises(ReplayCacheError, match="cannot be opened for writing: No such file"):
-            package.check()
+            provider.check()
         absent.mkdir()
-        package.check()
-        assert isinstance(ask(package, fresh_token(flags=[INTEGRITY])), Established)
+        provider.check()
+        assert isinstance(ask(provider, fresh_token(flags=[INTEGRITY])), Established)
 
     def test_is_where_libkrb5_has_it(
         self,
-        package: GssapiPackage,
+        provider: GssapiProvider,
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
     ) -> None:
         """KRB5RCACHEDIR, then TMPDIR: what the start looks at is what libkrb5 writes to."""
         monkeypatch.delenv("KRB5RCACHEDIR")
         monkeypatch.setenv("TMPDIR", str(tmp_path))
-        package.check()
+        provider.check()
         (file,) = tmp_path.glob("krb5_*.rcache2")
         assert file.stat().st_size == 0
-        assert isinstance(ask(package, fresh_token()), Established)
+        assert isinstance(ask(provider, fresh_token()), Established)
         assert file.stat().st_size > 0
         assert list(tmp_path.glob("krb5_*")) == [file]
 
     def test_that_is_a_link_is_refused_as_libkrb5_does(
-        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, provider: GssapiProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("KRB5RCACHEDIR", str(tmp_path))
         (tmp_path / f"krb5_{os.geteuid()}.rcache2").symlink_to(tmp_path / "elsewhere")
         with pytest.raises(ReplayCacheError):
-            package.check()
-        assert isinstance(refusal(package, fresh_token()), ReplayCacheError)
+            provider.check()
+        assert isinstance(refusal(provider, fresh_token()), ReplayCacheError)
 
     @each_client
     def test_on_a_full_disk_is_told_at_start_and_with_each_refusal(
@@ -399,59 +399,59 @@ class TestReplayCache:
     def test_in_memory_of_the_process_has_nothing_to_check(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        GssapiPackage(kerberos_keytab, replay=ProcessReplayCache()).check()
+        GssapiProvider(kerberos_keytab, replay=ProcessReplayCache()).check()
 
 
 @each_client
 def test_what_libgssapi_alone_refuses_is_unknown_and_no_fault_of_the_replay_cache(
-    package: GssapiPackage, flags: list[object]
+    provider: GssapiProvider, flags: list[object]
 ) -> None:
     """The authenticator's checksum, which libkrb5 leaves to libgssapi."""
     token = with_authenticator(
-        fresh_token(flags=flags), package.keytab.snapshot(), with_bad_checksum
+        fresh_token(flags=flags), provider.keytab.snapshot(), with_bad_checksum
     )
-    error = refusal(package, token)
+    error = refusal(provider, token)
     assert isinstance(error, UnknownCauseError)
     assert re.fullmatch(
         r"libgssapi refuses what libkrb5 finds no fault in \(GSS major 0x\w+, minor 0x\w+\): "
         "key, times, signatures and encryption types are good, and it is no replay",
-        error.cause,
-    ), error.cause
+        error.detail,
+    ), error.detail
 
 
 def test_what_nothing_shows_is_unknown_and_has_libkrb5s_code(
-    package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+    provider: GssapiProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error that is none of Kerberos, with the one that is looked for held to be away."""
-    token = edited(fresh_token(flags=[INTEGRITY]), package.keytab.snapshot(), with_broken_pac)
+    token = edited(fresh_token(flags=[INTEGRITY]), provider.keytab.snapshot(), with_broken_pac)
     monkeypatch.setattr("authsrv.providers.gssapi.diagnosis.can_read_pac", lambda pac: True)
-    error = refusal(package, token)
+    error = refusal(provider, token)
     assert isinstance(error, UnknownCauseError)
-    assert error.cause == (
+    assert error.detail == (
         "libkrb5's code is 22; ticket and authenticator open with our key, and no PAC is broken"
     )
 
 
 def test_an_encryption_type_is_not_blamed_where_nothing_shows_that_it_is_not_permitted(
-    package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+    provider: GssapiProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("authsrv.providers.gssapi.diagnosis.permitted_enctypes", lambda: None)
     unknown_subkey = in_field(6, 3, b"\x63")
-    token = with_authenticator(fresh_token(), package.keytab.snapshot(), unknown_subkey)
-    error = refusal(package, token)
+    token = with_authenticator(fresh_token(), provider.keytab.snapshot(), unknown_subkey)
+    error = refusal(provider, token)
     assert isinstance(error, UnknownCauseError)
-    assert error.cause.startswith("libkrb5's code is -1765328148; ")
+    assert error.detail.startswith("libkrb5's code is -1765328148; ")
 
 
 def test_where_libkrb5_cannot_be_asked_the_cause_is_unknown(
-    package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+    provider: GssapiProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent() -> None:
         raise OSError
 
     monkeypatch.setattr(request_probe, "load_libkrb5", absent)
-    token = edited(fresh_token(flags=[INTEGRITY]), package.keytab.snapshot(), flagged_invalid)
-    error = refusal(package, token)
+    token = edited(fresh_token(flags=[INTEGRITY]), provider.keytab.snapshot(), flagged_invalid)
+    error = refusal(provider, token)
     assert isinstance(error, UnknownCauseError)
 
 

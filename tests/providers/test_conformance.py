@@ -1,4 +1,4 @@
-"""The conformance kit: every package passes every check, and every check can fail."""
+"""The conformance kit: every provider passes every check, and every check can fail."""
 
 from __future__ import annotations
 
@@ -22,20 +22,7 @@ from initiators import (
 )
 
 from authsrv.core.attributes import ContextAttribute
-from authsrv.errors import (
-    AuthsrvError,
-    ConfigError,
-    InvalidTokenError,
-    LogonDeniedError,
-    PackageFaultError,
-    StateError,
-)
 from authsrv.core.identity import Identity
-from authsrv.providers.base import ContextRequest, Deletion, SecurityContext
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoPackage
-from authsrv.providers.replay import MITReplayCache, ProcessReplayCache
-from authsrv.providers.scripted import ALICE, Act, ScriptedPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -44,7 +31,20 @@ from authsrv.core.results import (
     Refused,
     Result,
 )
-from authsrv.testing.conformance import CHECKS, Case, check_package
+from authsrv.errors import (
+    AuthsrvError,
+    ConfigError,
+    InvalidTokenError,
+    LogonDeniedError,
+    ProviderFaultError,
+    StateError,
+)
+from authsrv.providers.base import ContextRequest, Deletion, SecurityContext
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoProvider
+from authsrv.providers.replay import MITReplayCache, ProcessReplayCache
+from authsrv.providers.scripted import ALICE, Act, ScriptedProvider
+from authsrv.testing.conformance import CHECKS, Case, check_provider
 from authsrv.testing.handshakes import Client
 
 PASSWORD = b"open sesame"
@@ -97,12 +97,12 @@ class Visitor:
         return None
 
 
-def scripted_package() -> ScriptedPackage:
+def scripted_provider() -> ScriptedProvider:
     porter = Porter()
-    return ScriptedPackage([porter.greet, porter.judge])
+    return ScriptedProvider([porter.greet, porter.judge])
 
 
-def completing_package() -> ScriptedPackage:
+def completing_provider() -> ScriptedProvider:
     """The same with CompleteAuthToken in each leg, where SSPI's other codes lead."""
     porter = Porter()
 
@@ -115,11 +115,11 @@ def completing_package() -> ScriptedPackage:
         return CompleteNeeded() if isinstance(answer, Established) else answer
 
     challenge: Act = lambda token: Continue(porter.challenge())  # noqa: E731
-    return ScriptedPackage([greet, challenge, judge, Established(ALICE, b"welcome")])
+    return ScriptedProvider([greet, challenge, judge, Established(ALICE, b"welcome")])
 
 
-def scripted_case(make_package: Callable[[], ScriptedPackage] = scripted_package) -> Case:
-    return Case(make_package, Visitor, lambda: Visitor(b"open barley"), ALICE.principal)
+def scripted_case(make_provider: Callable[[], ScriptedProvider] = scripted_provider) -> Case:
+    return Case(make_provider, Visitor, lambda: Visitor(b"open barley"), ALICE.principal)
 
 
 @pytest.fixture
@@ -130,16 +130,16 @@ def kerberos_case(
     foreign_service: str,
     tmp_path: Path,
 ) -> Case:
-    """A Kerberos package by its short name, and a client by its short name."""
-    package, client = request.param
-    makers: dict[str, Callable[[], GssapiPackage | PyspnegoPackage]] = {
-        "default": lambda: GssapiPackage(kerberos_keytab),
-        "file2": lambda: GssapiPackage(
+    """A Kerberos provider by its short name, and a client by its short name."""
+    provider, client = request.param
+    makers: dict[str, Callable[[], GssapiProvider | PyspnegoProvider]] = {
+        "default": lambda: GssapiProvider(kerberos_keytab),
+        "file2": lambda: GssapiProvider(
             kerberos_keytab, replay=MITReplayCache.in_memory(f"conformance-{os.getpid()}")
         ),
-        "process": lambda: GssapiPackage(kerberos_keytab, replay=ProcessReplayCache()),
-        "service": lambda: GssapiPackage(kerberos_keytab, service="HTTP/localhost"),
-        "pyspnego": PyspnegoPackage,
+        "process": lambda: GssapiProvider(kerberos_keytab, replay=ProcessReplayCache()),
+        "service": lambda: GssapiProvider(kerberos_keytab, service="HTTP/localhost"),
+        "pyspnego": PyspnegoProvider,
     }
     clients: dict[str, Callable[[str], Client]] = {
         "gssapi": GssapiInitiator,
@@ -152,7 +152,7 @@ def kerberos_case(
     }
     make_client = clients[client]
     return Case(
-        makers[package],
+        makers[provider],
         lambda: make_client("HTTP@localhost"),
         lambda: make_client(foreign_service),
         "alice@AUTHSRV.TEST",
@@ -165,7 +165,7 @@ def ntlm_case(protocol: str) -> Case:
         return PyspnegoInitiator(credential, protocol=protocol)
 
     return Case(
-        lambda: PyspnegoPackage(ntlm=NTLMPolicy.ON),
+        lambda: PyspnegoProvider(ntlm=NTLMPolicy.ON),
         lambda: client("Pässword 1"),
         lambda: client("Pässword 2"),
         "DOMAIN\\alice",
@@ -179,7 +179,7 @@ def test_the_fake_passes(check: str) -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_fake_passes_with_complete_auth_token_in_every_leg(check: str) -> None:
-    CHECKS[check](scripted_case(completing_package))
+    CHECKS[check](scripted_case(completing_provider))
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -214,10 +214,10 @@ def test_pyspnego_with_ntlm_switched_on_passes(check: str, protocol: str, ntlm_u
 
 
 def test_the_whole_kit_runs_in_one_call() -> None:
-    check_package(scripted_case())
+    check_provider(scripted_case())
 
 
-# From here on: packages that are broken on purpose, one or more for each check.
+# From here on: providers that are broken on purpose, one or more for each check.
 
 
 class Wrapper:
@@ -241,14 +241,14 @@ class Wrapper:
 
 @dataclass
 class Broken:
-    """A package whose contexts are wrapped, and whose name and check can be wrong."""
+    """A provider whose contexts are wrapped, and whose name and check can be wrong."""
 
     wrapper: type[Wrapper] = Wrapper
     name: str = "broken"
     fault: Exception | None = None
 
     def __post_init__(self) -> None:
-        self._honest = scripted_package()
+        self._honest = scripted_provider()
 
     def create_context(self, request: ContextRequest) -> Wrapper:
         return self.wrapper(self._honest.create_context(request))
@@ -285,7 +285,7 @@ class BlamesItself(Wrapper):
     def step(self, token: bytes) -> Result:
         result = super().step(token)
         if isinstance(result, Refused) and isinstance(result.error, LogonDeniedError):
-            return Refused(PackageFaultError("out of order"))
+            return Refused(ProviderFaultError("out of order"))
         return result
 
 
@@ -365,7 +365,7 @@ class AnswersNoResult(Wrapper):
 class BlamesItselfForGarbage(Wrapper):
     def step(self, token: bytes) -> Result:
         if len(token) > 1_000:
-            return Refused(PackageFaultError("out of order"))
+            return Refused(ProviderFaultError("out of order"))
         return super().step(token)
 
 
@@ -410,9 +410,9 @@ class ForgetsNothing(Porter):
         return bytes(16)
 
 
-def replayable_package() -> ScriptedPackage:
+def replayable_provider() -> ScriptedProvider:
     porter = ForgetsNothing()
-    return ScriptedPackage([porter.greet, porter.judge])
+    return ScriptedProvider([porter.greet, porter.judge])
 
 
 class ShowsItselfInErrors(Wrapper):
@@ -433,7 +433,7 @@ class ShowsItselfInHex(Wrapper):
 
 class LogsTokens(Wrapper):
     def step(self, token: bytes) -> Result:
-        logging.getLogger("broken.package").debug("step %s", b"".join([token]).hex().upper())
+        logging.getLogger("broken.provider").debug("step %s", b"".join([token]).hex().upper())
         return super().step(token)
 
 
@@ -519,7 +519,7 @@ class KeepsOneState(Broken):
         return self._only
 
 
-Maker = Callable[[], Broken | ScriptedPackage]
+Maker = Callable[[], Broken | ScriptedProvider]
 
 BROKEN: list[tuple[str, Maker]] = [
     ("describes_itself", lambda: Broken(name="")),
@@ -545,7 +545,7 @@ BROKEN: list[tuple[str, Maker]] = [
     ("withstands_altered_tokens", lambda: Broken(BelievesTheToken)),
     ("withstands_altered_tokens", lambda: Broken(RaisesForAlterations)),
     ("withstands_altered_tokens", lambda: Broken(BlamesItself)),
-    ("refuses_replays", replayable_package),
+    ("refuses_replays", replayable_provider),
     ("tells_attributes", lambda: Broken(TellsAnother)),
     ("tells_attributes", lambda: Broken(TellsTooEarly)),
     ("tells_attributes", lambda: Broken(TellsTooLong)),
@@ -563,12 +563,12 @@ BROKEN: list[tuple[str, Maker]] = [
 ]
 
 
-@pytest.mark.parametrize(("check", "make_package"), BROKEN)
+@pytest.mark.parametrize(("check", "make_provider"), BROKEN)
 def test_a_package_that_is_broken_on_purpose_fails_its_check(
-    check: str, make_package: Callable[[], ScriptedPackage]
+    check: str, make_provider: Callable[[], ScriptedProvider]
 ) -> None:
     with pytest.raises((AssertionError, KeyError)):
-        CHECKS[check](scripted_case(make_package))
+        CHECKS[check](scripted_case(make_provider))
 
 
 def test_every_check_has_a_package_that_fails_it() -> None:
@@ -576,7 +576,7 @@ def test_every_check_has_a_package_that_fails_it() -> None:
 
 
 def test_the_wrapper_alone_breaks_nothing() -> None:
-    check_package(Case(Broken, Visitor, lambda: Visitor(b"open barley"), ALICE.principal))
+    check_provider(Case(Broken, Visitor, lambda: Visitor(b"open barley"), ALICE.principal))
 
 
 def test_a_client_that_gives_up_is_not_taken_for_a_good_end() -> None:
@@ -584,7 +584,7 @@ def test_a_client_that_gives_up_is_not_taken_for_a_good_end() -> None:
         def step(self, token: bytes | None) -> bytes | None:
             return None if token else b"hello"
 
-    case = Case(scripted_package, Mute, Mute, ALICE.principal)
+    case = Case(scripted_provider, Mute, Mute, ALICE.principal)
     for check in ("names_the_client", "refuses_strangers", "refuses_claimed_completion"):
         with pytest.raises(AssertionError, match="nothing to say"):
             CHECKS[check](case)

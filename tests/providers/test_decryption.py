@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from initiators import kerberos_token, newcomer
 
+from authsrv.codecs.kerberos.messages import ApReq, parse_ap_req
 from authsrv.devrealm import EncryptionType, Realm
 from authsrv.providers.kerberos import decryption
 from authsrv.providers.kerberos.decryption import TicketTimes, read_times
 from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
-from authsrv.codecs.kerberos.messages import ApReq, parse_ap_req
 
 MINUTE = datetime.timedelta(minutes=1)
 

@@ -17,35 +17,6 @@ from initiators import (
     newcomer,
 )
 
-from authsrv.devrealm import EncryptionType, Realm
-from authsrv.errors import (
-    AuthsrvError,
-    BadBindingsError,
-    ClockSkewError,
-    DeniedError,
-    EncryptionTypeError,
-    InvalidTokenError,
-    KeytabError,
-    KeyVersionError,
-    LogonDeniedError,
-    MechanismError,
-    PackageFaultError,
-    PeerError,
-    ReplayCacheError,
-    ReplayError,
-    TicketExpiredError,
-    UnknownCauseError,
-    WrongServiceError,
-)
-from authsrv.providers.kerberos.decryption import TicketTimes
-from authsrv.providers.gssapi.diagnosis import Failure, diagnose
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.kerberos.keytab import KeytabEntry, KeytabSnapshot
-from authsrv.providers.kerberos.service_names import ServiceNames
-from authsrv.core.results import Established, Refused, Result
-from authsrv.core.status import GSSCode
-from authsrv.testing.handshakes import open_context
-from authsrv.testing.leaks import find_leak
 from authsrv.codecs.der.reader import (
     GENERAL_STRING,
     GENERALIZED_TIME,
@@ -66,6 +37,35 @@ from authsrv.codecs.spnego import (
     build_neg_token_resp,
     unwrap_spnego,
 )
+from authsrv.core.results import Established, Refused, Result
+from authsrv.core.status import GSSCode
+from authsrv.devrealm import EncryptionType, Realm
+from authsrv.errors import (
+    AuthsrvError,
+    BadBindingsError,
+    ClockSkewError,
+    DeniedError,
+    EncryptionTypeError,
+    InvalidTokenError,
+    KeytabError,
+    KeyVersionError,
+    LogonDeniedError,
+    MechanismError,
+    PeerError,
+    ProviderFaultError,
+    ReplayCacheError,
+    ReplayError,
+    TicketExpiredError,
+    UnknownCauseError,
+    WrongServiceError,
+)
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.diagnosis import Failure, diagnose
+from authsrv.providers.kerberos.decryption import TicketTimes
+from authsrv.providers.kerberos.keytab import KeytabEntry, KeytabSnapshot
+from authsrv.providers.kerberos.service_names import ServiceNames
+from authsrv.testing.handshakes import open_context
+from authsrv.testing.leaks import find_leak
 
 DATA = Path(__file__).parent.parent / "data"
 LOCALHOST = "HTTP/localhost@AUTHSRV.TEST"
@@ -75,14 +75,14 @@ def captured(name: str) -> bytes:
     return bytes.fromhex((DATA / f"{name}.hex").read_text())
 
 
-def ask(package: GssapiPackage, token: bytes) -> Result:
-    with open_context(package) as context:
+def ask(provider: GssapiProvider, token: bytes) -> Result:
+    with open_context(provider) as context:
         return context.step(token)
 
 
-def refusal(package: GssapiPackage, token: bytes) -> AuthsrvError:
+def refusal(provider: GssapiProvider, token: bytes) -> AuthsrvError:
     """The error that a token leads to, once it is sure that it shows nothing of the token."""
-    result = ask(package, token)
+    result = ask(provider, token)
     assert isinstance(result, Refused), result
     leak = find_leak(f"{result!r} {result.error} {result.error!r}", token)
     assert leak is None, leak
@@ -90,29 +90,29 @@ def refusal(package: GssapiPackage, token: bytes) -> AuthsrvError:
 
 
 @pytest.fixture
-def package(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiPackage:
-    return GssapiPackage(kerberos_keytab)
+def provider(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiProvider:
+    return GssapiProvider(kerberos_keytab)
 
 
 class TestTickets:
     def test_for_another_service_tells_both(
-        self, package: GssapiPackage, foreign_service: str
+        self, provider: GssapiProvider, foreign_service: str
     ) -> None:
-        error = refusal(package, fresh_token(foreign_service))
+        error = refusal(provider, fresh_token(foreign_service))
         assert isinstance(error, WrongServiceError)
-        assert error.cause == (
+        assert error.detail == (
             f"the ticket is for HTTP/foreign.test@AUTHSRV.TEST; the keytab has keys for {LOCALHOST}"
         )
 
     def test_for_another_service_of_the_same_keytab_tells_both(
-        self, kerberos_realm: Realm, package: GssapiPackage, foreign_service: str, tmp_path: Path
+        self, kerberos_realm: Realm, provider: GssapiProvider, foreign_service: str, tmp_path: Path
     ) -> None:
         both = ["HTTP/localhost", "HTTP/foreign.test"]
         keytab = kerberos_realm.write_keytab(tmp_path / "both", both)
-        limited = GssapiPackage(keytab, service="HTTP/localhost")
+        limited = GssapiProvider(keytab, service="HTTP/localhost")
         error = refusal(limited, fresh_token(foreign_service))
         assert isinstance(error, WrongServiceError)
-        assert error.cause == (
+        assert error.detail == (
             "the ticket is for HTTP/foreign.test@AUTHSRV.TEST; this service is HTTP/localhost"
         )
 
@@ -121,34 +121,34 @@ class TestTickets:
     ) -> None:
         kerberos_realm.add_service("HTTP/versions.test")
         keytab = kerberos_realm.write_keytab(tmp_path / "old", ["HTTP/versions.test"])
-        held = {entry.kvno for entry in GssapiPackage(keytab).keytab.snapshot().entries}
+        held = {entry.kvno for entry in GssapiProvider(keytab).keytab.snapshot().entries}
         new = kerberos_realm.rotate_key("HTTP/versions.test")
-        error = refusal(GssapiPackage(keytab), fresh_token("HTTP@versions.test"))
+        error = refusal(GssapiProvider(keytab), fresh_token("HTTP@versions.test"))
         assert isinstance(error, KeyVersionError)
         assert held == {new - 1}
-        assert error.cause == (
+        assert error.detail == (
             f"the ticket for HTTP/versions.test@AUTHSRV.TEST has key version {new}; "
             f"the keytab has {new - 1}"
         )
 
     def test_with_another_encryption_type_tells_both(
-        self, kerberos_realm: Realm, package: GssapiPackage, tmp_path: Path
+        self, kerberos_realm: Realm, provider: GssapiProvider, tmp_path: Path
     ) -> None:
         keytab = kerberos_realm.write_keytab(
             tmp_path / "aes128", ["HTTP/localhost"], enctypes=[EncryptionType.AES128_SHA1]
         )
-        error = refusal(GssapiPackage(keytab), fresh_token())
+        error = refusal(GssapiProvider(keytab), fresh_token())
         assert isinstance(error, EncryptionTypeError)
-        assert error.cause == (
+        assert error.detail == (
             f"the ticket for {LOCALHOST} is encrypted with aes256-cts-hmac-sha1-96; "
             "the keytab has only aes128-cts-hmac-sha1-96"
         )
 
     def test_with_the_right_version_of_another_key_says_what_it_can_be(
-        self, kerberos_realm: Realm, package: GssapiPackage, tmp_path: Path
+        self, kerberos_realm: Realm, provider: GssapiProvider, tmp_path: Path
     ) -> None:
         content = kerberos_realm.keytab.read_bytes()
-        entries = package.keytab.snapshot().entries
+        entries = provider.keytab.snapshot().entries
         wrong = tmp_path / "wrong"
         # In each record the key is followed by the long version number.
         for entry in entries:
@@ -156,21 +156,21 @@ class TestTickets:
             at = content.index(entry.enctype.to_bytes(2) + size.to_bytes(2)) + 4
             content = content[:at] + bytes(size) + content[at + size :]
         wrong.write_bytes(content)
-        error = refusal(GssapiPackage(wrong), fresh_token())
+        error = refusal(GssapiProvider(wrong), fresh_token())
         assert isinstance(error, LogonDeniedError)
-        assert error.cause == (
+        assert error.detail == (
             f"the ticket for {LOCALHOST} was altered, "
             f"or the keytab's key (version {entries[0].kvno}) is not the KDC's"
         )
 
     def test_that_have_expired_tell_when(
-        self, kerberos_realm: Realm, package: GssapiPackage
+        self, kerberos_realm: Realm, provider: GssapiProvider
     ) -> None:
         cache = kerberos_realm.expired_login(newcomer(kerberos_realm))
-        error = refusal(package, fresh_token(cache=cache))
+        error = refusal(provider, fresh_token(cache=cache))
         assert isinstance(error, TicketExpiredError)
-        found = re.fullmatch(r"the ticket expired (\d+) s ago, at (\S+)", error.cause)
-        assert found, error.cause
+        found = re.fullmatch(r"the ticket expired (\d+) s ago, at (\S+)", error.detail)
+        assert found, error.detail
         # An hour behind, and five minutes long.
         assert abs(int(found[1]) - 3300) < 60
         ended = datetime.datetime.fromisoformat(found[2])
@@ -178,13 +178,13 @@ class TestTickets:
         assert abs(ago.total_seconds() - int(found[1])) < 60
 
     def test_that_are_not_valid_yet_tell_from_when_on(
-        self, kerberos_realm: Realm, package: GssapiPackage
+        self, kerberos_realm: Realm, provider: GssapiProvider
     ) -> None:
         cache = kerberos_realm.premature_login(newcomer(kerberos_realm))
-        error = refusal(package, fresh_token(cache=cache))
+        error = refusal(provider, fresh_token(cache=cache))
         assert isinstance(error, TicketExpiredError)
-        found = re.fullmatch(r"the ticket is not valid before (\S+)", error.cause)
-        assert found, error.cause
+        found = re.fullmatch(r"the ticket is not valid before (\S+)", error.detail)
+        assert found, error.detail
         ahead = datetime.datetime.fromisoformat(found[1]) - datetime.datetime.now(datetime.UTC)
         assert abs(ahead.total_seconds() - 3600) < 60
 
@@ -192,63 +192,65 @@ class TestTickets:
         ("seconds", "words"), [(420, "ahead of ours"), (-420, "behind ours"), (4000, "ahead of")]
     )
     def test_of_a_client_whose_clock_is_wrong_tell_by_how_much(
-        self, kerberos_realm: Realm, package: GssapiPackage, seconds: int, words: str
+        self, kerberos_realm: Realm, provider: GssapiProvider, seconds: int, words: str
     ) -> None:
         cache = kerberos_realm.skewed_login(newcomer(kerberos_realm), seconds)
-        error = refusal(package, fresh_token(cache=cache))
+        error = refusal(provider, fresh_token(cache=cache))
         assert isinstance(error, ClockSkewError)
-        found = re.fullmatch(r"the client's clock is (\d+) s (.+)", error.cause)
-        assert found, error.cause
+        found = re.fullmatch(r"the client's clock is (\d+) s (.+)", error.detail)
+        assert found, error.detail
         assert abs(int(found[1]) - abs(seconds)) < 10
         assert words in found[2]
 
-    def test_that_were_used_before(self, package: GssapiPackage) -> None:
+    def test_that_were_used_before(self, provider: GssapiProvider) -> None:
         token = fresh_token()
-        assert isinstance(ask(package, token), Established)
-        error = refusal(package, token)
+        assert isinstance(ask(provider, token), Established)
+        error = refusal(provider, token)
         assert isinstance(error, ReplayError)
-        assert error.cause == "the ticket's authenticator was used before"
+        assert error.detail == "the ticket's authenticator was used before"
 
     @pytest.mark.parametrize("part", ["ticket_cipher", "authenticator_cipher"])
     @pytest.mark.parametrize("make", [fresh_token, kerberos_token])
     def test_that_were_altered(
-        self, package: GssapiPackage, part: str, make: Callable[[], bytes]
+        self, provider: GssapiProvider, part: str, make: Callable[[], bytes]
     ) -> None:
         token = make()
         cipher = getattr(parse_ap_req(unwrap_spnego(token)), part)
         altered = token.replace(cipher, cipher[:-1] + bytes((cipher[-1] ^ 1,)))
         assert altered != token
-        error = refusal(package, altered)
+        error = refusal(provider, altered)
         assert isinstance(error, LogonDeniedError)
-        assert "was altered" in error.cause
+        assert "was altered" in error.detail
 
     def test_whose_authenticator_names_another_encryption_type_do_not_blame_the_server(
-        self, package: GssapiPackage
+        self, provider: GssapiProvider
     ) -> None:
         token = kerberos_token()
         request = parse_ap_req(token)
         at = token.index(request.authenticator_cipher)
         kind = token.rindex(request.authenticator_enctype.to_bytes(1), 0, at)
-        error = refusal(package, token[:kind] + b"\x13" + token[kind + 1 :])
+        error = refusal(provider, token[:kind] + b"\x13" + token[kind + 1 :])
         assert isinstance(error, LogonDeniedError)
-        assert error.cause == "the ticket's authenticator was altered"
+        assert error.detail == "the ticket's authenticator was altered"
 
-    def test_with_wrong_channel_bindings(self, package: GssapiPackage) -> None:
+    def test_with_wrong_channel_bindings(self, provider: GssapiProvider) -> None:
         from authsrv.core.bindings import ChannelBindings
         from authsrv.providers.base import ContextRequest
 
-        context = package.create_context(ContextRequest(ChannelBindings(b"tls-server-end-point:a")))
+        context = provider.create_context(
+            ContextRequest(ChannelBindings(b"tls-server-end-point:a"))
+        )
         token = GssapiInitiator(bindings=b"tls-server-end-point:b").step(None) or b""
         result = context.step(token)
         context.delete()
         assert isinstance(result, Refused)
         assert isinstance(result.error, BadBindingsError)
-        assert result.error.cause == "the client's channel bindings name another channel"
+        assert result.error.detail == "the client's channel bindings name another channel"
 
     def test_keep_the_native_codes_for_the_log(
-        self, package: GssapiPackage, foreign_service: str
+        self, provider: GssapiProvider, foreign_service: str
     ) -> None:
-        native = refusal(package, fresh_token(foreign_service)).native
+        native = refusal(provider, fresh_token(foreign_service)).native
         assert isinstance(native, GSSCode)
         assert native.major != 0
         assert re.fullmatch(r"GSS major 0x\w+, minor 0x\w+", str(native))
@@ -268,10 +270,12 @@ class TestMechanisms:
         ],
         ids=["raw", "raw, without flags", "in SPNEGO", "in SPNEGO, before NegoEx"],
     )
-    def test_ntlm_is_off_and_the_cause_says_so(self, package: GssapiPackage, token: bytes) -> None:
-        error = refusal(package, token)
+    def test_ntlm_is_off_and_the_cause_says_so(
+        self, provider: GssapiProvider, token: bytes
+    ) -> None:
+        error = refusal(provider, token)
         assert isinstance(error, MechanismError)
-        assert error.cause == NTLM_OFF
+        assert error.detail == NTLM_OFF
 
     @pytest.mark.parametrize(
         ("token", "offered"),
@@ -283,21 +287,21 @@ class TestMechanisms:
             (build_frame(IAKERB, b"\x05\x01its own token"), "IAKERB"),
         ],
     )
-    def test_others_are_named(self, package: GssapiPackage, token: bytes, offered: str) -> None:
-        error = refusal(package, token)
+    def test_others_are_named(self, provider: GssapiProvider, token: bytes, offered: str) -> None:
+        error = refusal(provider, token)
         assert isinstance(error, MechanismError)
-        assert error.cause == f"the client offers {offered}; only Kerberos is accepted here"
+        assert error.detail == f"the client offers {offered}; only Kerberos is accepted here"
 
-    def test_negoex_is_named(self, package: GssapiPackage) -> None:
-        error = refusal(package, build_neg_token_init([NEGOEX], b"NEGOEXTS" + bytes(88)))
+    def test_negoex_is_named(self, provider: GssapiProvider) -> None:
+        error = refusal(provider, build_neg_token_init([NEGOEX], b"NEGOEXTS" + bytes(88)))
         assert isinstance(error, MechanismError)
-        assert error.cause == "the client offers NegoEx; only Kerberos is accepted here"
+        assert error.detail == "the client offers NegoEx; only Kerberos is accepted here"
 
     @pytest.mark.parametrize("oid", [KERBEROS, MS_KERBEROS])
     def test_kerberos_that_is_not_kerberos_inside_is_malformed(
-        self, package: GssapiPackage, oid: str
+        self, provider: GssapiProvider, oid: str
     ) -> None:
-        error = refusal(package, build_neg_token_init([oid], b"that is no AP-REQ"))
+        error = refusal(provider, build_neg_token_init([oid], b"that is no AP-REQ"))
         assert isinstance(error, InvalidTokenError)
 
 
@@ -319,11 +323,11 @@ def made_up(name: str) -> bytes:
 class TestMalformed:
     @pytest.mark.parametrize("make", [fresh_token, kerberos_token])
     def test_a_token_cut_off_anywhere_is_a_broken_token(
-        self, package: GssapiPackage, make: Callable[[], bytes]
+        self, provider: GssapiProvider, make: Callable[[], bytes]
     ) -> None:
         token = make()
         for length in range(1, len(token)):
-            error = refusal(package, token[:length])
+            error = refusal(provider, token[:length])
             assert isinstance(error, InvalidTokenError), (length, error)
 
     @pytest.mark.parametrize(
@@ -340,9 +344,9 @@ class TestMalformed:
         ],
     )
     def test_garbage_in_a_well_formed_frame_is_a_broken_token(
-        self, package: GssapiPackage, name: str
+        self, provider: GssapiProvider, name: str
     ) -> None:
-        assert isinstance(refusal(package, made_up(name)), InvalidTokenError)
+        assert isinstance(refusal(provider, made_up(name)), InvalidTokenError)
 
     @pytest.mark.parametrize(
         "name",
@@ -354,16 +358,16 @@ class TestMalformed:
         ],
     )
     def test_a_servers_message_as_the_first_token_is_a_broken_token(
-        self, package: GssapiPackage, name: str
+        self, provider: GssapiProvider, name: str
     ) -> None:
-        assert isinstance(refusal(package, captured(name)), InvalidTokenError)
+        assert isinstance(refusal(provider, captured(name)), InvalidTokenError)
 
     @pytest.mark.parametrize("name", ["krb5_ap_rep", "krb5_krb_error_wrong_service"])
     def test_so_it_is_in_the_shell_of_a_first_token(
-        self, package: GssapiPackage, name: str
+        self, provider: GssapiProvider, name: str
     ) -> None:
         token = build_neg_token_init([KERBEROS], captured(name))
-        assert isinstance(refusal(package, token), InvalidTokenError)
+        assert isinstance(refusal(provider, token), InvalidTokenError)
 
     @pytest.mark.parametrize(
         "token",
@@ -381,17 +385,17 @@ class TestMalformed:
         ],
     )
     def test_what_is_no_token_at_all_is_a_broken_token(
-        self, package: GssapiPackage, token: bytes
+        self, provider: GssapiProvider, token: bytes
     ) -> None:
-        assert isinstance(refusal(package, token), InvalidTokenError)
+        assert isinstance(refusal(provider, token), InvalidTokenError)
 
-    def test_every_changed_byte_is_the_clients_fault(self, package: GssapiPackage) -> None:
+    def test_every_changed_byte_is_the_clients_fault(self, provider: GssapiProvider) -> None:
         """Whatever a client changes, it does not make the server call itself broken."""
         template = fresh_token()
-        ours = (KeytabError, PackageFaultError, ReplayCacheError)
+        ours = (KeytabError, ProviderFaultError, ReplayCacheError)
         for at in range(len(template)):
             token = template[:at] + bytes((template[at] ^ 0xFF,)) + template[at + 1 :]
-            result = ask(package, token)
+            result = ask(provider, token)
             if isinstance(result, Refused):
                 assert not isinstance(result.error, ours), (at, result.error)
 
@@ -439,9 +443,9 @@ def numbered(token: bytes, *, enctype: int | None = None, kvno: int | None = Non
 @pytest.mark.parametrize("field", ["enctype", "kvno"])
 @pytest.mark.parametrize("number", [-(2**31) - 1, -2, 2**31, 2**32 - 1, 2**32, 2**64, 2**200])
 def test_numbers_that_fit_nowhere_are_the_clients_fault(
-    package: GssapiPackage, number: int, field: str
+    provider: GssapiProvider, number: int, field: str
 ) -> None:
-    result = ask(package, numbered(kerberos_token(), **{field: number}))
+    result = ask(provider, numbered(kerberos_token(), **{field: number}))
     if isinstance(result, Established):
         # MIT tries the key all the same where only the version is odd, and the key is right.
         assert field == "kvno"
@@ -493,13 +497,13 @@ def test_no_usable_key_is_the_servers_fault_where_there_is_none(routine: int) ->
 def test_ntlm_is_told_as_such_whatever_code_it_leads_to(routine: int) -> None:
     error = cause(routine, token=NTLM_NEGOTIATE)
     assert isinstance(error, MechanismError)
-    assert error.cause == NTLM_OFF
+    assert error.detail == NTLM_OFF
 
 
 def test_a_code_of_kerberos_that_is_not_known_here_is_told_by_its_number() -> None:
     error = cause(13, krb_error(76))
     assert isinstance(error, UnknownCauseError)
-    assert "libkrb5's code is -1765328308" in error.cause
+    assert "libkrb5's code is -1765328308" in error.detail
 
 
 def test_an_error_token_in_spnego_is_read_too() -> None:
@@ -519,7 +523,7 @@ def test_an_error_token_in_spnego_is_read_too() -> None:
 def test_an_error_token_that_says_nothing_leaves_the_cause_unknown(error_token: bytes) -> None:
     error = cause(13, error_token)
     assert isinstance(error, UnknownCauseError)
-    assert error.cause == "libkrb5 could not be asked; the ticket could not be opened"
+    assert error.detail == "libkrb5 could not be asked; the ticket could not be opened"
 
 
 def test_so_does_a_failure_without_any_answer() -> None:
@@ -545,12 +549,12 @@ def test_without_a_key_to_look_into_the_ticket_the_cause_goes_without_times(
 ) -> None:
     error = cause(13, krb_error(code))
     assert isinstance(error, kind)
-    assert told is None or error.cause == told
+    assert told is None or error.detail == told
 
 
 @pytest.mark.parametrize("code", [14, 31, 35, 36, 41, 44, 45])
 def test_every_code_about_keys_leads_to_a_look_into_the_keytab(code: int) -> None:
-    assert "was altered" in cause(13, krb_error(code)).cause
+    assert "was altered" in cause(13, krb_error(code)).detail
 
 
 def test_a_ticket_without_a_key_version_is_compared_by_encryption_type() -> None:
@@ -561,7 +565,7 @@ def test_a_ticket_without_a_key_version_is_compared_by_encryption_type() -> None
     kind = encode_field(0, encode_integer(18))
     bare = replaced(raw, encode(SEQUENCE, kind, kvno, rest), encode(SEQUENCE, kind, rest))
     assert parse_ap_req(bare).ticket_kvno is None
-    assert "was altered" in cause(13, krb_error(44), bare).cause
+    assert "was altered" in cause(13, krb_error(44), bare).detail
     other = KeytabSnapshot("", (KeytabEntry(LOCALHOST, 7, 17),), None)
     error = diagnose(Failure(13 << 16, 0, bare, krb_error(44)), other, ServiceNames())
     assert isinstance(error, EncryptionTypeError)
@@ -571,30 +575,30 @@ def test_an_empty_keytab_is_told_as_such() -> None:
     failure = Failure(13 << 16, 0, captured("krb5_ap_req"), krb_error(35))
     error = diagnose(failure, KeytabSnapshot("", (), None), ServiceNames())
     assert isinstance(error, WrongServiceError)
-    assert error.cause.endswith("the keytab has keys for no service that is known here")
+    assert error.detail.endswith("the keytab has keys for no service that is known here")
 
 
 def test_a_keytab_with_many_services_is_told_in_part() -> None:
     entries = tuple(KeytabEntry(f"HTTP/{number}.test@R", 1, 18) for number in range(9))
     failure = Failure(13 << 16, 0, captured("krb5_ap_req"), krb_error(35))
-    told = diagnose(failure, KeytabSnapshot("", entries, None), ServiceNames()).cause
+    told = diagnose(failure, KeytabSnapshot("", entries, None), ServiceNames()).detail
     assert "HTTP/3.test@R" in told
     assert "HTTP/4.test@R" not in told
 
 
-def test_an_octet_string_in_place_of_a_ticket_is_a_broken_token(package: GssapiPackage) -> None:
+def test_an_octet_string_in_place_of_a_ticket_is_a_broken_token(provider: GssapiProvider) -> None:
     message = encode(application_tag(14), encode(SEQUENCE, encode(OCTET_STRING, bytes(90))))
     token = build_frame(KERBEROS, b"\x01\x00" + message)
-    assert isinstance(refusal(package, token), InvalidTokenError)
+    assert isinstance(refusal(provider, token), InvalidTokenError)
 
 
 def test_times_are_told_by_the_second_and_without_a_start_not_at_all() -> None:
     from authsrv.providers.gssapi.diagnosis import _not_yet
 
     now = datetime.datetime.now(datetime.UTC)
-    assert _not_yet(TicketTimes(now, None, now)).cause == "the ticket is not valid yet"
+    assert _not_yet(TicketTimes(now, None, now)).detail == "the ticket is not valid yet"
 
 
-def test_the_mechanism_of_a_raw_token_is_no_matter(package: GssapiPackage) -> None:
+def test_the_mechanism_of_a_raw_token_is_no_matter(provider: GssapiProvider) -> None:
     token = GssapiInitiator(mechanism=KERBEROS_MECH).step(None)
-    assert isinstance(ask(package, token or b""), Established)
+    assert isinstance(ask(provider, token or b""), Established)

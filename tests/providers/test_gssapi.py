@@ -1,4 +1,4 @@
-"""The package "gssapi" with a real realm: names, keys, bindings, and all that an identity tells."""
+"""The provider "gssapi" with a real realm: names, keys, bindings, all that an identity tells."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from initiators import (
 )
 
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
+from authsrv.core.flags import AscRet
+from authsrv.core.identity import Identity
+from authsrv.core.results import Established, Refused, Result
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     BadBindingsError,
@@ -33,13 +36,10 @@ from authsrv.errors import (
     MechanismError,
     WrongServiceError,
 )
-from authsrv.core.flags import AscRet
-from authsrv.core.identity import Identity
 from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.identity import client_name, end_of_ticket
-from authsrv.providers.gssapi.acceptor import GssapiPackage
 from authsrv.providers.kerberos.keytab import KeytabFile
-from authsrv.core.results import Established, Refused, Result
 from authsrv.testing.handshakes import establish, open_context
 
 ALICE = "alice@AUTHSRV.TEST"
@@ -47,8 +47,10 @@ RIGHT = b"tls-server-end-point:" + bytes(32)
 WRONG = b"tls-server-end-point:" + bytes(31) + b"\x01"
 
 
-def accept(package: GssapiPackage, token: bytes, bindings: ChannelBindings | None = None) -> Result:
-    context = package.create_context(ContextRequest(bindings))
+def accept(
+    provider: GssapiProvider, token: bytes, bindings: ChannelBindings | None = None
+) -> Result:
+    context = provider.create_context(ContextRequest(bindings))
     try:
         return context.step(token)
     finally:
@@ -66,35 +68,35 @@ def error_of(result: Result) -> Exception:
 
 
 @pytest.fixture
-def package(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiPackage:
-    return GssapiPackage(kerberos_keytab)
+def provider(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiProvider:
+    return GssapiProvider(kerberos_keytab)
 
 
 class TestKeytabsAndNames:
     def test_several_keytabs_live_in_one_process(
-        self, kerberos_realm: Realm, package: GssapiPackage, foreign_service: str, tmp_path: Path
+        self, kerberos_realm: Realm, provider: GssapiProvider, foreign_service: str, tmp_path: Path
     ) -> None:
         keytab = kerberos_realm.write_keytab(tmp_path / "other", ["HTTP/foreign.test"])
-        other = GssapiPackage(keytab)
+        other = GssapiProvider(keytab)
         for _ in range(2):
-            assert identity_of(accept(package, fresh_token())).principal == ALICE
+            assert identity_of(accept(provider, fresh_token())).principal == ALICE
             assert identity_of(accept(other, fresh_token(foreign_service))).principal == ALICE
             assert isinstance(error_of(accept(other, fresh_token())), WrongServiceError)
-            wrong = accept(package, fresh_token(foreign_service))
+            wrong = accept(provider, fresh_token(foreign_service))
             assert isinstance(error_of(wrong), WrongServiceError)
 
     def test_no_variable_of_the_environment_chooses_the_keytab(
-        self, package: GssapiPackage, monkeypatch: pytest.MonkeyPatch
+        self, provider: GssapiProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("KRB5_KTNAME", "FILE:/nowhere")
-        assert identity_of(accept(package, fresh_token())).principal == ALICE
+        assert identity_of(accept(provider, fresh_token())).principal == ALICE
 
     @pytest.mark.parametrize("service", [None, "HTTP/localhost"])
     def test_the_identity_tells_which_service_was_asked_for(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path, service: str | None
     ) -> None:
-        package = GssapiPackage(kerberos_keytab, service=service)
-        assert identity_of(accept(package, fresh_token())).service == "HTTP/localhost"
+        provider = GssapiProvider(kerberos_keytab, service=service)
+        assert identity_of(accept(provider, fresh_token())).service == "HTTP/localhost"
 
     def test_several_services_in_one_keytab_are_told_apart(
         self,
@@ -104,9 +106,9 @@ class TestKeytabsAndNames:
         tmp_path: Path,
     ) -> None:
         names = ["HTTP/localhost", "HTTP/foreign.test"]
-        package = GssapiPackage(kerberos_realm.write_keytab(tmp_path / "both", names))
-        assert identity_of(accept(package, fresh_token())).service == "HTTP/localhost"
-        told = identity_of(accept(package, fresh_token(foreign_service))).service
+        provider = GssapiProvider(kerberos_realm.write_keytab(tmp_path / "both", names))
+        assert identity_of(accept(provider, fresh_token())).service == "HTTP/localhost"
+        told = identity_of(accept(provider, fresh_token(foreign_service))).service
         assert told == "HTTP/foreign.test"
 
     def test_one_keytab_serves_several_packages_with_a_name_each(
@@ -118,22 +120,22 @@ class TestKeytabsAndNames:
     ) -> None:
         names = ["HTTP/localhost", "HTTP/foreign.test"]
         keytab = KeytabFile(kerberos_realm.write_keytab(tmp_path / "both", names))
-        local, foreign = (GssapiPackage(keytab, service=name) for name in names)
+        local, foreign = (GssapiProvider(keytab, service=name) for name in names)
         assert identity_of(accept(local, fresh_token())).service == "HTTP/localhost"
         assert identity_of(accept(foreign, fresh_token(foreign_service))).service == names[1]
-        for package, wanted in ((local, foreign_service), (foreign, "HTTP@localhost")):
-            error = error_of(accept(package, fresh_token(wanted)))
+        for provider, wanted in ((local, foreign_service), (foreign, "HTTP@localhost")):
+            error = error_of(accept(provider, fresh_token(wanted)))
             assert isinstance(error, WrongServiceError)
 
     def test_a_name_that_has_no_key_is_the_servers_fault(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        package = GssapiPackage(kerberos_keytab, service="HTTP/absent.test")
+        provider = GssapiProvider(kerberos_keytab, service="HTTP/absent.test")
         with pytest.raises(KeytabError) as caught:
-            package.check()
+            provider.check()
         told = f"the keytab {kerberos_keytab} has no key for HTTP/absent.test"
-        assert caught.value.cause == told
-        error = error_of(accept(package, fresh_token()))
+        assert caught.value.detail == told
+        error = error_of(accept(provider, fresh_token()))
         assert isinstance(error, KeytabError)
 
     @pytest.mark.parametrize(
@@ -141,47 +143,47 @@ class TestKeytabsAndNames:
     )
     def test_a_name_of_another_form_is_a_mistake_of_the_settings(self, service: str) -> None:
         with pytest.raises(ConfigError, match="HTTP/host"):
-            GssapiPackage("/nowhere", service=service)
+            GssapiProvider("/nowhere", service=service)
 
     def test_a_keytab_that_comes_later_is_good_without_a_restart(
         self, kerberos_realm: Realm, kerberos_environment: dict[str, str], tmp_path: Path
     ) -> None:
         path = tmp_path / "later"
-        package = GssapiPackage(path)
+        provider = GssapiProvider(path)
         with pytest.raises(KeytabError):
-            package.check()
-        assert isinstance(error_of(accept(package, fresh_token())), KeytabError)
+            provider.check()
+        assert isinstance(error_of(accept(provider, fresh_token())), KeytabError)
         kerberos_realm.write_keytab(path, ["HTTP/localhost"])
-        package.check()
-        assert identity_of(accept(package, fresh_token())).principal == ALICE
+        provider.check()
+        assert identity_of(accept(provider, fresh_token())).principal == ALICE
 
     def test_the_credential_is_shared_until_the_keytab_changes(
         self, kerberos_realm: Realm, kerberos_environment: dict[str, str], tmp_path: Path
     ) -> None:
         path = kerberos_realm.write_keytab(tmp_path / "keytab", ["HTTP/localhost"])
         os.utime(path, (1, 1))
-        package = GssapiPackage(KeytabFile(path, settle_seconds=0.0))
-        first = package.credential()
-        assert package.credential()[1] is first[1]
+        provider = GssapiProvider(KeytabFile(path, settle_seconds=0.0))
+        first = provider.credential()
+        assert provider.credential()[1] is first[1]
         kerberos_realm.write_keytab(path, ["HTTP/localhost"])
-        assert package.credential()[1] is not first[1]
+        assert provider.credential()[1] is not first[1]
 
     def test_a_replay_cache_that_libgssapi_does_not_know_is_the_servers_fault(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
         class Unknown:
-            residual = b"unknown:"
+            rcache_name = b"unknown:"
 
-            def claim(self, authenticator: bytes) -> None:
+            def check_and_store(self, authenticator: bytes) -> None:
                 raise AssertionError("nothing can be claimed")
 
         with pytest.raises(KeytabError, match="libgssapi makes no credential"):
-            GssapiPackage(kerberos_keytab, replay=Unknown()).check()
+            GssapiProvider(kerberos_keytab, replay=Unknown()).check()
 
     def test_its_repr_tells_service_and_file(self, kerberos_keytab: Path) -> None:
-        package = GssapiPackage(kerberos_keytab)
-        assert repr(package) == f"<GssapiPackage any service in {kerberos_keytab}>"
-        limited = GssapiPackage(kerberos_keytab, service="HTTP/localhost")
+        provider = GssapiProvider(kerberos_keytab)
+        assert repr(provider) == f"<GssapiProvider any service in {kerberos_keytab}>"
+        limited = GssapiProvider(kerberos_keytab, service="HTTP/localhost")
         assert "HTTP/localhost" in repr(limited)
 
 
@@ -189,77 +191,79 @@ class TestChannelBindings:
     @pytest.mark.parametrize("policy", BindingPolicy)
     @pytest.mark.parametrize("mechanism", [SPNEGO_MECH, KERBEROS_MECH])
     def test_the_right_ones_are_accepted_and_told(
-        self, package: GssapiPackage, policy: BindingPolicy, mechanism: Any
+        self, provider: GssapiProvider, policy: BindingPolicy, mechanism: Any
     ) -> None:
         token = fresh_token(bindings=RIGHT, mechanism=mechanism)
-        identity = identity_of(accept(package, token, ChannelBindings(RIGHT, policy)))
+        identity = identity_of(accept(provider, token, ChannelBindings(RIGHT, policy)))
         assert identity.channel_bound
 
     @pytest.mark.parametrize("policy", BindingPolicy)
     def test_wrong_ones_are_refused_whatever_the_policy(
-        self, package: GssapiPackage, policy: BindingPolicy
+        self, provider: GssapiProvider, policy: BindingPolicy
     ) -> None:
-        result = accept(package, fresh_token(bindings=WRONG), ChannelBindings(RIGHT, policy))
+        result = accept(provider, fresh_token(bindings=WRONG), ChannelBindings(RIGHT, policy))
         assert isinstance(error_of(result), BadBindingsError)
 
     def test_a_client_without_any_is_refused_where_they_are_required(
-        self, package: GssapiPackage
+        self, provider: GssapiProvider
     ) -> None:
         """MIT's acceptor takes it."""
-        result = accept(package, fresh_token(), ChannelBindings(RIGHT, BindingPolicy.REQUIRE))
+        result = accept(provider, fresh_token(), ChannelBindings(RIGHT, BindingPolicy.REQUIRE))
         error = error_of(result)
         assert isinstance(error, BadBindingsError)
         assert str(error) == "the client sent no channel bindings, and they are required"
 
-    def test_required_is_what_they_are_where_nothing_is_said(self, package: GssapiPackage) -> None:
+    def test_required_is_what_they_are_where_nothing_is_said(
+        self, provider: GssapiProvider
+    ) -> None:
         assert isinstance(
-            error_of(accept(package, fresh_token(), ChannelBindings(RIGHT))), BadBindingsError
+            error_of(accept(provider, fresh_token(), ChannelBindings(RIGHT))), BadBindingsError
         )
 
     def test_a_client_without_any_is_accepted_where_they_are_allowed(
-        self, package: GssapiPackage
+        self, provider: GssapiProvider
     ) -> None:
-        result = accept(package, fresh_token(), ChannelBindings(RIGHT, BindingPolicy.ALLOW))
+        result = accept(provider, fresh_token(), ChannelBindings(RIGHT, BindingPolicy.ALLOW))
         assert not identity_of(result).channel_bound
 
     @pytest.mark.parametrize("bindings", [None, RIGHT])
     def test_where_none_are_looked_at_nobody_is_bound(
-        self, package: GssapiPackage, bindings: bytes | None
+        self, provider: GssapiProvider, bindings: bytes | None
     ) -> None:
         token = fresh_token(bindings=bindings)
-        assert not identity_of(accept(package, token)).channel_bound
+        assert not identity_of(accept(provider, token)).channel_bound
 
-    def test_those_of_another_implementation_are_understood(self, package: GssapiPackage) -> None:
+    def test_those_of_another_implementation_are_understood(self, provider: GssapiProvider) -> None:
         client = PyspnegoInitiator(bindings=RIGHT)
-        context = package.create_context(ContextRequest(ChannelBindings(RIGHT)))
+        context = provider.create_context(ContextRequest(ChannelBindings(RIGHT)))
         assert establish(context, client).identity.channel_bound
         context.delete()
 
 
 class TestIdentity:
     def test_names_whoever_has_the_ticket(
-        self, kerberos_realm: Realm, package: GssapiPackage
+        self, kerberos_realm: Realm, provider: GssapiProvider
     ) -> None:
         user = newcomer(kerberos_realm)
         cache = kerberos_realm.login(user)
-        identity = identity_of(accept(package, fresh_token(cache=cache)))
+        identity = identity_of(accept(provider, fresh_token(cache=cache)))
         assert identity.principal == f"{user}@AUTHSRV.TEST"
         assert (identity.username, identity.realm) == (user, "AUTHSRV.TEST")
         assert identity.mechanism == "kerberos"
 
     @pytest.mark.parametrize("user", ["bob/admin", "bob.b-b_2", "Bob"])
     def test_names_people_as_the_realm_does(
-        self, kerberos_realm: Realm, package: GssapiPackage, user: str
+        self, kerberos_realm: Realm, provider: GssapiProvider, user: str
     ) -> None:
         kerberos_realm.add_user(user)
         cache = kerberos_realm.login(user)
-        identity = identity_of(accept(package, fresh_token(cache=cache)))
+        identity = identity_of(accept(provider, fresh_token(cache=cache)))
         assert identity.principal == f"{user}@AUTHSRV.TEST"
 
-    def test_tells_what_the_context_offers(self, package: GssapiPackage) -> None:
+    def test_tells_what_the_context_offers(self, provider: GssapiProvider) -> None:
         integrity = gss.RequirementFlag.integrity
-        plain = identity_of(accept(package, fresh_token(flags=[integrity]))).attributes
-        mutual = identity_of(accept(package, fresh_token(flags=[integrity, MUTUAL]))).attributes
+        plain = identity_of(accept(provider, fresh_token(flags=[integrity]))).attributes
+        mutual = identity_of(accept(provider, fresh_token(flags=[integrity, MUTUAL]))).attributes
         assert AscRet.MUTUAL_AUTH not in plain
         assert mutual == plain | AscRet.MUTUAL_AUTH
         assert AscRet.INTEGRITY in plain
@@ -270,16 +274,16 @@ class TestIdentity:
                 gss.RequirementFlag.out_of_sequence_detection,
             ]
         )
-        attributes = identity_of(accept(package, more)).attributes
+        attributes = identity_of(accept(provider, more)).attributes
         assert AscRet.REPLAY_DETECT in attributes
         assert AscRet.SEQUENCE_DETECT in attributes
 
     @pytest.mark.parametrize("lifetime", [60, 3600])
     def test_tells_when_the_context_ends(
-        self, kerberos_realm: Realm, package: GssapiPackage, lifetime: int
+        self, kerberos_realm: Realm, provider: GssapiProvider, lifetime: int
     ) -> None:
         cache = kerberos_realm.login(newcomer(kerberos_realm), lifetime_s=lifetime)
-        expires_at = identity_of(accept(package, fresh_token(cache=cache))).expires_at
+        expires_at = identity_of(accept(provider, fresh_token(cache=cache))).expires_at
         assert expires_at is not None
         left = (expires_at - datetime.datetime.now(datetime.UTC)).total_seconds()
         assert lifetime - 60 < left <= lifetime
@@ -288,29 +292,29 @@ class TestIdentity:
         assert end_of_ticket(None, 0.0, 300) is None
 
     def test_has_no_credential_of_a_client_that_delegated_none(
-        self, package: GssapiPackage
+        self, provider: GssapiProvider
     ) -> None:
-        identity = identity_of(accept(package, fresh_token()))
+        identity = identity_of(accept(provider, fresh_token()))
         assert identity.delegated is None
         assert AscRet.DELEGATE not in identity.attributes
 
     def test_has_the_credential_that_was_delegated_and_it_works(
-        self, kerberos_realm: Realm, package: GssapiPackage, foreign_service: str, tmp_path: Path
+        self, kerberos_realm: Realm, provider: GssapiProvider, foreign_service: str, tmp_path: Path
     ) -> None:
         user = newcomer(kerberos_realm)
         cache = kerberos_realm.login(user, forwardable=True)
         flags = [MUTUAL, gss.RequirementFlag.delegate_to_peer]
-        identity = identity_of(accept(package, fresh_token(cache=cache, flags=flags)))
+        identity = identity_of(accept(provider, fresh_token(cache=cache, flags=flags)))
         assert AscRet.DELEGATE in identity.attributes
         assert identity.delegated is not None
-        assert identity.delegated.package == "gssapi"
-        assert re.fullmatch(r"DelegatedCredential\(package='gssapi'\)", repr(identity.delegated))
+        assert identity.delegated.provider == "gssapi"
+        assert re.fullmatch(r"DelegatedCredential\(provider='gssapi'\)", repr(identity.delegated))
 
         # The service goes on to another one, in the client's name.
         name = gss.import_name(foreign_service.encode(), gss.NameType.hostbased_service)
         began = gss.init_sec_context(name, identity.delegated.native, mech=KERBEROS_MECH)
         keytab = kerberos_realm.write_keytab(tmp_path / "next", ["HTTP/foreign.test"])
-        assert identity_of(accept(GssapiPackage(keytab), began.token)).principal == (
+        assert identity_of(accept(GssapiProvider(keytab), began.token)).principal == (
             f"{user}@AUTHSRV.TEST"
         )
 
@@ -320,14 +324,14 @@ class TestNameAttributes:
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
         wanted = ["urn:mspac:client-info", "urn:nobody:says-that"]
-        package = GssapiPackage(kerberos_keytab, name_attributes=wanted)
-        told = identity_of(accept(package, fresh_token())).name_attributes
+        provider = GssapiProvider(kerberos_keytab, name_attributes=wanted)
+        told = identity_of(accept(provider, fresh_token())).name_attributes
         # MS-PAC section 2.7: the client's name, in UTF-16.
         assert set(told) == {"urn:mspac:client-info"}
         assert told["urn:mspac:client-info"][0].endswith("alice".encode("utf-16-le"))
 
-    def test_are_not_read_where_nobody_asked(self, package: GssapiPackage) -> None:
-        assert identity_of(accept(package, fresh_token())).name_attributes == {}
+    def test_are_not_read_where_nobody_asked(self, provider: GssapiProvider) -> None:
+        assert identity_of(accept(provider, fresh_token())).name_attributes == {}
 
     def test_that_nobody_vouches_for_are_left_out(
         self,
@@ -341,22 +345,22 @@ class TestNameAttributes:
         monkeypatch.setattr(gss, "get_name_attribute", claimed)
         # What libkrb5 says of a PAC does not count: see test_pac_signature.
         wanted = ["urn:good", "urn:claimed", "urn:mspac:logon-info"]
-        package = GssapiPackage(kerberos_keytab, name_attributes=wanted)
-        told = identity_of(accept(package, fresh_token())).name_attributes
+        provider = GssapiProvider(kerberos_keytab, name_attributes=wanted)
+        told = identity_of(accept(provider, fresh_token())).name_attributes
         assert told == {"urn:good": (b"admins",)}
 
     def test_do_not_show_in_a_repr(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
         wanted = ["urn:mspac:client-info"]
-        package = GssapiPackage(kerberos_keytab, name_attributes=wanted)
-        assert "urn:mspac" not in repr(identity_of(accept(package, fresh_token())))
+        provider = GssapiProvider(kerberos_keytab, name_attributes=wanted)
+        assert "urn:mspac" not in repr(identity_of(accept(provider, fresh_token())))
 
 
 class TestWhoIsNobody:
     """What a client cannot easily be brought to send, given to the last step by hand."""
 
-    def refuse(self, package: GssapiPackage, **told: object) -> Exception:
+    def refuse(self, provider: GssapiProvider, **told: object) -> Exception:
         answer = SimpleNamespace(
             **{
                 "flags": 0,
@@ -365,21 +369,21 @@ class TestWhoIsNobody:
                 **told,
             }
         )
-        context = package.create_context(ContextRequest())
+        context = provider.create_context(ContextRequest())
         with pytest.raises((LogonDeniedError, MechanismError)) as caught:
             context._identify(answer, asked_at=0.0, skew=300)
         return caught.value
 
-    def test_an_anonymous_client_is_refused(self, package: GssapiPackage) -> None:
-        error = self.refuse(package, flags=0x40)
+    def test_an_anonymous_client_is_refused(self, provider: GssapiProvider) -> None:
+        error = self.refuse(provider, flags=0x40)
         assert str(error) == "the client is anonymous"
 
-    def test_a_client_without_a_name_is_refused(self, package: GssapiPackage) -> None:
-        assert str(self.refuse(package, initiator_name=None)) == "the client is anonymous"
+    def test_a_client_without_a_name_is_refused(self, provider: GssapiProvider) -> None:
+        assert str(self.refuse(provider, initiator_name=None)) == "the client is anonymous"
 
-    def test_another_mechanism_at_the_end_is_refused(self, package: GssapiPackage) -> None:
+    def test_another_mechanism_at_the_end_is_refused(self, provider: GssapiProvider) -> None:
         ntlm = gss.OID.from_int_seq("1.3.6.1.4.1.311.2.2.10")
-        assert isinstance(self.refuse(package, mech=ntlm), MechanismError)
+        assert isinstance(self.refuse(provider, mech=ntlm), MechanismError)
 
     def test_a_name_that_is_not_utf_8_is_refused_and_not_mended(self) -> None:
         kind = gss.NameType.kerberos_principal
@@ -391,18 +395,18 @@ class TestWhoIsNobody:
         assert told == "müller@AUTHSRV.TEST"
 
 
-def test_the_client_gets_the_proof_of_the_server(package: GssapiPackage) -> None:
+def test_the_client_gets_the_proof_of_the_server(provider: GssapiProvider) -> None:
     client = GssapiInitiator()
-    with open_context(package) as context:
+    with open_context(provider) as context:
         establish(context, client)
     assert client.is_complete
 
 
 def test_a_refusal_carries_the_error_token_for_the_client(
-    package: GssapiPackage, foreign_service: str
+    provider: GssapiProvider, foreign_service: str
 ) -> None:
     client = GssapiInitiator(foreign_service)
-    result = accept(package, client.step(None) or b"")
+    result = accept(provider, client.step(None) or b"")
     assert isinstance(result, Refused)
     assert result.token
     with pytest.raises(gss.GSSError):
@@ -418,5 +422,5 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == (
-        "the package 'gssapi' needs the extra authsrv[kerberos]: gssapi.raw is not installed\n"
+        "the provider 'gssapi' needs the extra authsrv[kerberos]: gssapi.raw is not installed\n"
     )

@@ -22,8 +22,14 @@ import krb5
 import pytest
 from initiators import newcomer
 
+from authsrv.codecs.spnego import NegState, build_neg_token_resp
 from authsrv.core.attributes import ContextAttribute, ContextSizes, NegotiationInfo, SessionKey
 from authsrv.core.bindings import ChannelBindings
+from authsrv.core.credentials import ClientCredential, ClientKeytab, TicketCache
+from authsrv.core.flags import AscRet, IscReq
+from authsrv.core.identity import DelegatedCredential, Identity
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.status import SecurityStatus
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     AuthorityError,
@@ -43,19 +49,13 @@ from authsrv.errors import (
     TicketExpiredError,
     UnexpectedTokenError,
 )
-from authsrv.core.flags import AscRet, IscReq
-from authsrv.core.identity import DelegatedCredential, Identity
-from authsrv.providers.gssapi import credentials as gss_credentials
 from authsrv.providers.base import ContextRequest, InitiatorRequest, SecurityContext
-from authsrv.core.credentials import ClientCredential, ClientKeytab, TicketCache
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage, InitiatorMechanism
+from authsrv.providers.gssapi import credentials as gss_credentials
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider, InitiatorMechanism
 from authsrv.providers.gssapi.initiator_diagnosis import diagnose_answer, diagnose_beginning
 from authsrv.providers.replay import MITReplayCache
-from authsrv.core.results import Continue, Established, Refused, Result
-from authsrv.core.status import SecurityStatus
 from authsrv.testing.leaks import find_leak
-from authsrv.codecs.spnego import NegState, build_neg_token_resp
 
 HERE = "HTTP/localhost"
 RIGHT = ChannelBindings(b"tls-server-end-point:" + bytes(32))
@@ -66,23 +66,25 @@ both_mechanisms = pytest.mark.parametrize("mechanism", InitiatorMechanism)
 
 
 @pytest.fixture
-def acceptor(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiPackage:
-    return GssapiPackage(kerberos_keytab)
+def acceptor(kerberos_environment: dict[str, str], kerberos_keytab: Path) -> GssapiProvider:
+    return GssapiProvider(kerberos_keytab)
 
 
 @contextmanager
 def begun(
-    package: GssapiInitiatorPackage, target: str = HERE, **asked: Any
+    provider: GssapiInitiatorProvider, target: str = HERE, **asked: Any
 ) -> Iterator[SecurityContext]:
-    context = package.create_initiator(InitiatorRequest(target, **asked))
+    context = provider.create_initiator(InitiatorRequest(target, **asked))
     try:
         yield context
     finally:
         context.delete()
 
 
-def accept(package: GssapiPackage, token: bytes, bindings: ChannelBindings | None = None) -> Result:
-    context = package.create_context(ContextRequest(bindings))
+def accept(
+    provider: GssapiProvider, token: bytes, bindings: ChannelBindings | None = None
+) -> Result:
+    context = provider.create_context(ContextRequest(bindings))
     try:
         return context.step(token)
     finally:
@@ -106,31 +108,31 @@ def error_of(result: Result) -> AuthsrvError:
 
 
 def shake_hands(
-    package: GssapiInitiatorPackage, acceptor: GssapiPackage, **asked: Any
+    provider: GssapiInitiatorProvider, acceptor: GssapiProvider, **asked: Any
 ) -> tuple[Identity, Identity]:
     """Whom the client has found, and whom the server has."""
-    with begun(package, **asked) as context:
+    with begun(provider, **asked) as context:
         accepted = accept(acceptor, token_of(context.step(b"")))
         known = identity_of(accepted)
         return identity_of(context.step(token_of(accepted))), known
 
 
-def failure(package: GssapiInitiatorPackage, target: str = HERE) -> AuthsrvError:
-    with begun(package, target) as context:
+def failure(provider: GssapiInitiatorProvider, target: str = HERE) -> AuthsrvError:
+    with begun(provider, target) as context:
         return error_of(context.step(b""))
 
 
-def who_with(credential: ClientCredential | None, acceptor: GssapiPackage, **options: Any) -> str:
+def who_with(credential: ClientCredential | None, acceptor: GssapiProvider, **options: Any) -> str:
     """Whom the server knows a client with a credential for."""
-    return shake_hands(GssapiInitiatorPackage(credential, **options), acceptor)[1].principal
+    return shake_hands(GssapiInitiatorProvider(credential, **options), acceptor)[1].principal
 
 
 class TestHandshakes:
     @both_mechanisms
     def test_both_sides_know_each_other(
-        self, acceptor: GssapiPackage, mechanism: InitiatorMechanism
+        self, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
-        server, client = shake_hands(GssapiInitiatorPackage(mechanism=mechanism), acceptor)
+        server, client = shake_hands(GssapiInitiatorProvider(mechanism=mechanism), acceptor)
         assert (server.principal, server.service) == (HERE, HERE)
         assert server.mechanism == "kerberos"
         assert AscRet.MUTUAL_AUTH in server.attributes
@@ -142,31 +144,31 @@ class TestHandshakes:
 
     @both_mechanisms
     def test_a_proof_is_waited_for_where_one_is_asked_for(
-        self, acceptor: GssapiPackage, mechanism: InitiatorMechanism
+        self, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
-        package = GssapiInitiatorPackage(mechanism=mechanism)
-        with begun(package) as context:
+        provider = GssapiInitiatorProvider(mechanism=mechanism)
+        with begun(provider) as context:
             assert isinstance(context.step(b""), Continue)
 
     def test_without_mutual_authentication_kerberos_ends_in_one_leg(
-        self, acceptor: GssapiPackage
+        self, acceptor: GssapiProvider
     ) -> None:
-        package = GssapiInitiatorPackage(mechanism=InitiatorMechanism.KERBEROS)
-        with begun(package, flags=IscReq(0)) as context:
+        provider = GssapiInitiatorProvider(mechanism=InitiatorMechanism.KERBEROS)
+        with begun(provider, flags=IscReq(0)) as context:
             server = identity_of(context.step(b""))
         assert AscRet.MUTUAL_AUTH not in server.attributes
 
     def test_without_mutual_authentication_nothing_says_that_there_was_any(
-        self, acceptor: GssapiPackage
+        self, acceptor: GssapiProvider
     ) -> None:
-        server, client = shake_hands(GssapiInitiatorPackage(), acceptor, flags=IscReq(0))
+        server, client = shake_hands(GssapiInitiatorProvider(), acceptor, flags=IscReq(0))
         assert AscRet.MUTUAL_AUTH not in server.attributes | client.attributes
 
     def test_an_attribute_that_is_required_of_the_server_is_asked_for(
-        self, acceptor: GssapiPackage
+        self, acceptor: GssapiProvider
     ) -> None:
         server, _ = shake_hands(
-            GssapiInitiatorPackage(), acceptor, flags=IscReq(0), required=AscRet.MUTUAL_AUTH
+            GssapiInitiatorProvider(), acceptor, flags=IscReq(0), required=AscRet.MUTUAL_AUTH
         )
         assert AscRet.MUTUAL_AUTH in server.attributes
 
@@ -174,22 +176,24 @@ class TestHandshakes:
         "flag",
         ["REPLAY_DETECT", "SEQUENCE_DETECT", "CONFIDENTIALITY", "INTEGRITY", "IDENTIFY"],
     )
-    def test_what_is_asked_for_is_there(self, acceptor: GssapiPackage, flag: str) -> None:
+    def test_what_is_asked_for_is_there(self, acceptor: GssapiProvider, flag: str) -> None:
         asked = IscReq.MUTUAL_AUTH | IscReq[flag]
-        for identity in shake_hands(GssapiInitiatorPackage(), acceptor, flags=asked):
+        for identity in shake_hands(GssapiInitiatorProvider(), acceptor, flags=asked):
             assert AscRet[flag] in identity.attributes
 
     def test_a_flag_that_gss_api_does_not_have_is_passed_over(
-        self, acceptor: GssapiPackage
+        self, acceptor: GssapiProvider
     ) -> None:
         flags = IscReq.MUTUAL_AUTH | IscReq.DATAGRAM | IscReq.ALLOCATE_MEMORY
-        shake_hands(GssapiInitiatorPackage(), acceptor, flags=flags)
+        shake_hands(GssapiInitiatorProvider(), acceptor, flags=flags)
 
-    def test_the_third_leg_of_dce_ends_the_servers_handshake(self, acceptor: GssapiPackage) -> None:
-        package = GssapiInitiatorPackage(mechanism=InitiatorMechanism.KERBEROS)
+    def test_the_third_leg_of_dce_ends_the_servers_handshake(
+        self, acceptor: GssapiProvider
+    ) -> None:
+        provider = GssapiInitiatorProvider(mechanism=InitiatorMechanism.KERBEROS)
         flags = IscReq.MUTUAL_AUTH | IscReq.USE_DCE_STYLE
         server = acceptor.create_context(ContextRequest())
-        with begun(package, flags=flags) as context:
+        with begun(provider, flags=flags) as context:
             answer = server.step(token_of(context.step(b"")))
             last = context.step(token_of(answer))
             assert AscRet.USED_DCE_STYLE in identity_of(last).attributes
@@ -198,16 +202,16 @@ class TestHandshakes:
 
     @both_mechanisms
     def test_the_realm_may_stand_in_the_target(
-        self, acceptor: GssapiPackage, mechanism: InitiatorMechanism
+        self, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
         target = "HTTP/localhost@AUTHSRV.TEST"
-        package = GssapiInitiatorPackage(mechanism=mechanism)
-        with begun(package, target) as context:
+        provider = GssapiInitiatorProvider(mechanism=mechanism)
+        with begun(provider, target) as context:
             token = token_of(context.step(b""))
         assert identity_of(accept(acceptor, token)).service == HERE
 
-    def test_the_established_context_tells_its_attributes(self, acceptor: GssapiPackage) -> None:
-        with begun(GssapiInitiatorPackage()) as context:
+    def test_the_established_context_tells_its_attributes(self, acceptor: GssapiProvider) -> None:
+        with begun(GssapiInitiatorProvider()) as context:
             accepted = accept(acceptor, token_of(context.step(b"")))
             context.step(token_of(accepted))
             assert isinstance(context.query(ContextAttribute.SESSION_KEY), SessionKey)
@@ -219,14 +223,14 @@ class TestHandshakes:
             assert context.query(ContextAttribute.CLIENT_SPECIFIED_TARGET) == HERE
 
     def test_many_threads_use_one_package(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage
+        self, kerberos_realm: Realm, acceptor: GssapiProvider
     ) -> None:
         kerberos_realm.write_keytab(path := kerberos_realm.keytab.with_name("mine"), [HERE])
-        package = GssapiInitiatorPackage(ClientKeytab(path, HERE))
+        provider = GssapiInitiatorProvider(ClientKeytab(path, HERE))
         known: list[str] = []
 
         def work() -> None:
-            known.extend(shake_hands(package, acceptor)[1].principal for _ in range(5))
+            known.extend(shake_hands(provider, acceptor)[1].principal for _ in range(5))
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
@@ -237,27 +241,27 @@ class TestHandshakes:
 
 
 class TestTheOrderOfSteps:
-    def test_a_token_before_the_first_step_is_refused(self, acceptor: GssapiPackage) -> None:
-        with begun(GssapiInitiatorPackage()) as context:
+    def test_a_token_before_the_first_step_is_refused(self, acceptor: GssapiProvider) -> None:
+        with begun(GssapiInitiatorProvider()) as context:
             assert isinstance(error_of(context.step(b"token")), UnexpectedTokenError)
 
-    def test_a_token_after_the_end_is_refused(self, acceptor: GssapiPackage) -> None:
-        with begun(GssapiInitiatorPackage()) as context:
+    def test_a_token_after_the_end_is_refused(self, acceptor: GssapiProvider) -> None:
+        with begun(GssapiInitiatorProvider()) as context:
             accepted = accept(acceptor, token_of(context.step(b"")))
             context.step(token_of(accepted))
             again = context.step(token_of(accepted))
         assert isinstance(error_of(again), UnexpectedTokenError)
 
-    def test_nothing_works_after_the_deletion(self, acceptor: GssapiPackage) -> None:
-        with begun(GssapiInitiatorPackage()) as context:
+    def test_nothing_works_after_the_deletion(self, acceptor: GssapiProvider) -> None:
+        with begun(GssapiInitiatorProvider()) as context:
             context.step(b"")
         context.delete()
         assert isinstance(error_of(context.step(b"x")), UnexpectedTokenError)
         with pytest.raises(StateError):
             context.query(ContextAttribute.NAMES)
 
-    def test_there_is_nothing_to_complete(self, acceptor: GssapiPackage) -> None:
-        with begun(GssapiInitiatorPackage()) as context:
+    def test_there_is_nothing_to_complete(self, acceptor: GssapiProvider) -> None:
+        with begun(GssapiInitiatorProvider()) as context:
             assert isinstance(error_of(context.complete()), StateError)
 
     @pytest.mark.parametrize(
@@ -266,16 +270,16 @@ class TestTheOrderOfSteps:
     )
     def test_a_target_of_another_form_is_a_mistake_of_the_caller(self, target: str) -> None:
         with pytest.raises(ConfigError, match="HTTP/host"):
-            GssapiInitiatorPackage().create_initiator(InitiatorRequest(target))
+            GssapiInitiatorProvider().create_initiator(InitiatorRequest(target))
 
 
 class TestTheProofOfTheServer:
     @both_mechanisms
     @pytest.mark.parametrize("token", [b"garbage", ACCEPT_COMPLETED, b"", b"\x60\x00"])
     def test_whatever_proves_nothing_is_refused(
-        self, acceptor: GssapiPackage, mechanism: InitiatorMechanism, token: bytes
+        self, acceptor: GssapiProvider, mechanism: InitiatorMechanism, token: bytes
     ) -> None:
-        with begun(GssapiInitiatorPackage(mechanism=mechanism)) as context:
+        with begun(GssapiInitiatorProvider(mechanism=mechanism)) as context:
             context.step(b"")
             error = error_of(context.step(token))
         assert isinstance(error, MutualAuthenticationError)
@@ -283,41 +287,41 @@ class TestTheProofOfTheServer:
 
     @both_mechanisms
     def test_an_altered_proof_is_refused(
-        self, acceptor: GssapiPackage, mechanism: InitiatorMechanism
+        self, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
-        with begun(GssapiInitiatorPackage(mechanism=mechanism)) as context:
+        with begun(GssapiInitiatorProvider(mechanism=mechanism)) as context:
             proof = token_of(accept(acceptor, token_of(context.step(b""))))
             error = error_of(context.step(proof[:-1] + bytes((proof[-1] ^ 1,))))
         assert isinstance(error, MutualAuthenticationError)
 
     @both_mechanisms
     def test_the_proof_for_somebody_else_is_refused(
-        self, acceptor: GssapiPackage, mechanism: InitiatorMechanism
+        self, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
-        package = GssapiInitiatorPackage(mechanism=mechanism)
-        with begun(package) as one, begun(package) as other:
+        provider = GssapiInitiatorProvider(mechanism=mechanism)
+        with begun(provider) as one, begun(provider) as other:
             proof = token_of(accept(acceptor, token_of(one.step(b""))))
             other.step(b"")
             assert isinstance(error_of(other.step(proof)), MutualAuthenticationError)
 
     def test_where_no_proof_is_asked_for_a_malformed_token_is_just_that(
-        self, acceptor: GssapiPackage
+        self, acceptor: GssapiProvider
     ) -> None:
-        with begun(GssapiInitiatorPackage(), flags=IscReq(0)) as context:
+        with begun(GssapiInitiatorProvider(), flags=IscReq(0)) as context:
             context.step(b"")
             assert isinstance(error_of(context.step(b"garbage")), InvalidTokenError)
 
     def test_a_library_that_forgets_the_proof_is_not_believed(
-        self, acceptor: GssapiPackage
+        self, acceptor: GssapiProvider
     ) -> None:
-        context = GssapiInitiatorPackage().create_initiator(InitiatorRequest(HERE))
+        context = GssapiInitiatorProvider().create_initiator(InitiatorRequest(HERE))
         kerberos = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
         answer = SimpleNamespace(mech=kerberos, flags=0, lifetime=None)
         with pytest.raises(MutualAuthenticationError):
             context._identify(answer)
 
-    def test_another_mechanism_at_the_end_is_not_believed(self, acceptor: GssapiPackage) -> None:
-        context = GssapiInitiatorPackage().create_initiator(InitiatorRequest(HERE))
+    def test_another_mechanism_at_the_end_is_not_believed(self, acceptor: GssapiProvider) -> None:
+        context = GssapiInitiatorProvider().create_initiator(InitiatorRequest(HERE))
         ntlm = gss.OID.from_int_seq("1.3.6.1.4.1.311.2.2.10")
         with pytest.raises(MechanismError):
             context._identify(SimpleNamespace(mech=ntlm, flags=2, lifetime=None))
@@ -326,24 +330,24 @@ class TestTheProofOfTheServer:
 class TestChannelBindings:
     @both_mechanisms
     def test_the_right_ones_are_sent(
-        self, acceptor: GssapiPackage, mechanism: InitiatorMechanism
+        self, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
-        with begun(GssapiInitiatorPackage(mechanism=mechanism), bindings=RIGHT) as context:
+        with begun(GssapiInitiatorProvider(mechanism=mechanism), bindings=RIGHT) as context:
             accepted = accept(acceptor, token_of(context.step(b"")), RIGHT)
         assert identity_of(accepted).channel_bound
 
     @pytest.mark.parametrize("bindings", [None, WRONG])
     def test_wrong_ones_and_none_get_nobody_in(
-        self, acceptor: GssapiPackage, bindings: ChannelBindings | None
+        self, acceptor: GssapiProvider, bindings: ChannelBindings | None
     ) -> None:
-        with begun(GssapiInitiatorPackage(), bindings=bindings) as context:
+        with begun(GssapiInitiatorProvider(), bindings=bindings) as context:
             accepted = accept(acceptor, token_of(context.step(b"")), RIGHT)
         assert isinstance(error_of(accepted), BadBindingsError)
 
 
 class TestCredentials:
     def test_a_cache_that_is_named_is_used_and_the_environments_is_not(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage
+        self, kerberos_realm: Realm, acceptor: GssapiProvider
     ) -> None:
         user = newcomer(kerberos_realm)
         cache = kerberos_realm.login(user)
@@ -362,7 +366,7 @@ class TestCredentials:
         user = newcomer(kerberos_realm)
         shutil.copy(kerberos_realm.login(user), cache)
         replays = MITReplayCache(f"file2:{folder}/replays:1")
-        acceptor = GssapiPackage(keytab, replay=replays)
+        acceptor = GssapiProvider(keytab, replay=replays)
         for path in (cache, str(cache), f"FILE:{cache}"):
             assert who_with(TicketCache(path), acceptor) == f"{user}@AUTHSRV.TEST"
         for path in (keytab, str(keytab), f"FILE:{keytab}"):
@@ -371,20 +375,20 @@ class TestCredentials:
         assert Path(f"{folder}/replays:1").exists()
 
     def test_whoever_logs_in_later_is_known_without_a_restart(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage
+        self, kerberos_realm: Realm, acceptor: GssapiProvider
     ) -> None:
         user = newcomer(kerberos_realm)
         cache = kerberos_realm.login(user)
         kerberos_realm.forget_tickets(user)
-        package = GssapiInitiatorPackage(TicketCache(cache))
-        assert isinstance(failure(package), NoCredentialError)
+        provider = GssapiInitiatorProvider(TicketCache(cache))
+        assert isinstance(failure(provider), NoCredentialError)
         kerberos_realm.login(user)
-        assert shake_hands(package, acceptor)[1].username == user
+        assert shake_hands(provider, acceptor)[1].username == user
 
     @both_mechanisms
     def test_a_keytab_logs_in_by_itself_and_touches_no_environment(
         self,
-        acceptor: GssapiPackage,
+        acceptor: GssapiProvider,
         kerberos_keytab: Path,
         mechanism: InitiatorMechanism,
         monkeypatch: pytest.MonkeyPatch,
@@ -397,43 +401,43 @@ class TestCredentials:
         assert dict(os.environ) == before
 
     def test_a_keytab_logs_in_once_for_many_contexts(
-        self, acceptor: GssapiPackage, kerberos_keytab: Path
+        self, acceptor: GssapiProvider, kerberos_keytab: Path
     ) -> None:
-        package = GssapiInitiatorPackage(ClientKeytab(kerberos_keytab, HERE))
-        assert package.source.credential(HERE) is package.source.credential(HERE)
+        provider = GssapiInitiatorProvider(ClientKeytab(kerberos_keytab, HERE))
+        assert provider.source.credential(HERE) is provider.source.credential(HERE)
 
     def test_a_ticket_that_is_about_to_end_is_renewed(
         self,
-        acceptor: GssapiPackage,
+        acceptor: GssapiProvider,
         kerberos_keytab: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         now = 1000.0
         clock = SimpleNamespace(time=lambda: now)
         monkeypatch.setattr(gss_credentials, "time", clock)
-        package = GssapiInitiatorPackage(ClientKeytab(kerberos_keytab, HERE))
-        first = package.source.credential(HERE)
+        provider = GssapiInitiatorProvider(ClientKeytab(kerberos_keytab, HERE))
+        first = provider.source.credential(HERE)
         assert first.lifetime is not None
         now += first.lifetime - 700
-        assert package.source.credential(HERE) is first
+        assert provider.source.credential(HERE) is first
         now += 150
-        second = package.source.credential(HERE)
+        second = provider.source.credential(HERE)
         assert second is not first
         # Who uses the old one goes on with it: its tickets are still there.
         assert gss.inquire_cred(first.native).lifetime
-        assert shake_hands(package, acceptor)[1].principal == "HTTP/localhost@AUTHSRV.TEST"
+        assert shake_hands(provider, acceptor)[1].principal == "HTTP/localhost@AUTHSRV.TEST"
 
     def test_a_ticket_that_cannot_be_renewed_is_used_to_its_end(
         self,
         kerberos_realm: Realm,
-        acceptor: GssapiPackage,
+        acceptor: GssapiProvider,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         now = 1000.0
         monkeypatch.setattr(gss_credentials, "time", SimpleNamespace(time=lambda: now))
         keytab = kerberos_realm.write_keytab(tmp_path / "mine", [HERE])
-        source = GssapiInitiatorPackage(ClientKeytab(keytab, HERE)).source
+        source = GssapiInitiatorProvider(ClientKeytab(keytab, HERE)).source
         first = source.credential(HERE)
         assert first.lifetime is not None
         keytab.unlink()
@@ -445,7 +449,7 @@ class TestCredentials:
 
     @both_mechanisms
     def test_a_delegated_credential_authenticates_the_user_and_not_the_process(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage, mechanism: InitiatorMechanism
+        self, kerberos_realm: Realm, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
         user = newcomer(kerberos_realm)
         delegated = delegated_by(kerberos_realm, acceptor, user)
@@ -455,7 +459,7 @@ class TestCredentials:
     def test_a_delegated_credential_works_where_the_process_has_none(
         self,
         kerberos_realm: Realm,
-        acceptor: GssapiPackage,
+        acceptor: GssapiProvider,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         user = newcomer(kerberos_realm)
@@ -464,29 +468,29 @@ class TestCredentials:
         assert who_with(delegated, acceptor) == f"{user}@AUTHSRV.TEST"
 
     def test_a_delegated_credential_can_be_delegated_on(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage
+        self, kerberos_realm: Realm, acceptor: GssapiProvider
     ) -> None:
         user = newcomer(kerberos_realm)
         delegated = delegated_by(kerberos_realm, acceptor, user)
-        package = GssapiInitiatorPackage(delegated)
+        provider = GssapiInitiatorProvider(delegated)
         flags = IscReq.MUTUAL_AUTH | IscReq.DELEGATE
-        again = shake_hands(package, acceptor, flags=flags)[1].delegated
+        again = shake_hands(provider, acceptor, flags=flags)[1].delegated
         assert again is not None
         assert who_with(again, acceptor) == f"{user}@AUTHSRV.TEST"
 
     def test_a_ticket_that_is_not_forwardable_is_not_delegated(
-        self, acceptor: GssapiPackage
+        self, acceptor: GssapiProvider
     ) -> None:
         flags = IscReq.MUTUAL_AUTH | IscReq.DELEGATE
-        server, client = shake_hands(GssapiInitiatorPackage(), acceptor, flags=flags)
+        server, client = shake_hands(GssapiInitiatorProvider(), acceptor, flags=flags)
         assert AscRet.DELEGATE not in server.attributes
         assert client.delegated is None
 
     def test_nothing_is_delegated_unasked(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage
+        self, kerberos_realm: Realm, acceptor: GssapiProvider
     ) -> None:
         cache = kerberos_realm.login(newcomer(kerberos_realm), forwardable=True)
-        _, client = shake_hands(GssapiInitiatorPackage(TicketCache(cache)), acceptor)
+        _, client = shake_hands(GssapiInitiatorProvider(TicketCache(cache)), acceptor)
         assert client.delegated is None
 
     @pytest.mark.parametrize(
@@ -497,7 +501,7 @@ class TestCredentials:
         self, credential: Any
     ) -> None:
         with pytest.raises(ConfigError, match="cannot use a credential of this kind"):
-            GssapiInitiatorPackage(credential)
+            GssapiInitiatorProvider(credential)
 
     @pytest.mark.parametrize(
         "make",
@@ -512,18 +516,18 @@ class TestCredentials:
             make()
 
     def test_tickets_in_memory_are_destroyed_with_the_last_context(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage, kerberos_keytab: Path
+        self, kerberos_realm: Realm, acceptor: GssapiProvider, kerberos_keytab: Path
     ) -> None:
         delegated = delegated_by(kerberos_realm, acceptor, newcomer(kerberos_realm))
         for credential in (delegated, ClientKeytab(kerberos_keytab, HERE)):
-            package = GssapiInitiatorPackage(credential)
-            package.source.credential(HERE)
+            provider = GssapiInitiatorProvider(credential)
+            provider.source.credential(HERE)
             # A process may hold others; these are those of this test.
-            name = cache_name(package)
+            name = cache_name(provider)
             assert is_in_memory(name)
-            with begun(package) as context:
+            with begun(provider) as context:
                 context.step(b"")
-                del package
+                del provider
                 gc.collect()
                 assert is_in_memory(name)
             del context
@@ -531,19 +535,19 @@ class TestCredentials:
             assert not is_in_memory(name)
 
 
-def delegated_by(realm: Realm, acceptor: GssapiPackage, user: str) -> DelegatedCredential:
+def delegated_by(realm: Realm, acceptor: GssapiProvider, user: str) -> DelegatedCredential:
     """What a server holds of a user who delegated to it."""
     cache = realm.login(user, forwardable=True)
-    package = GssapiInitiatorPackage(TicketCache(cache))
+    provider = GssapiInitiatorProvider(TicketCache(cache))
     flags = IscReq.MUTUAL_AUTH | IscReq.DELEGATE
-    delegated = shake_hands(package, acceptor, flags=flags)[1].delegated
+    delegated = shake_hands(provider, acceptor, flags=flags)[1].delegated
     assert delegated is not None
     realm.forget_tickets(user)
     return delegated
 
 
-def cache_name(package: GssapiInitiatorPackage) -> bytes:
-    cache = package.source.credential(HERE)._keeps
+def cache_name(provider: GssapiInitiatorProvider) -> bytes:
+    cache = provider.source.credential(HERE)._keeps
     assert isinstance(cache, gss_credentials._MemoryCache)
     name = cache.store[b"ccache"]
     assert isinstance(name, bytes)
@@ -594,32 +598,32 @@ class TestCauses:
         for name, value in kerberos_realm.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("KRB5CCNAME", "FILE:/nowhere/cache")
-        error = failure(GssapiInitiatorPackage(mechanism=mechanism))
+        error = failure(GssapiInitiatorProvider(mechanism=mechanism))
         assert type(error) is NoCredentialError
-        assert error.cause == "there is no ticket in the environment's credential cache"
+        assert error.detail == "there is no ticket in the environment's credential cache"
         assert error.native is not None
-        package = GssapiInitiatorPackage(TicketCache("/nowhere"), mechanism=mechanism)
-        assert failure(package).cause == "there is no ticket in the credential cache /nowhere"
+        provider = GssapiInitiatorProvider(TicketCache("/nowhere"), mechanism=mechanism)
+        assert failure(provider).detail == "there is no ticket in the credential cache /nowhere"
 
     def test_the_ticket_has_expired(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage, mechanism: Any
+        self, kerberos_realm: Realm, acceptor: GssapiProvider, mechanism: Any
     ) -> None:
         kerberos_realm.add_service(target := f"HTTP/{newcomer(kerberos_realm)}.test")
         user = newcomer(kerberos_realm)
         # Its clock is right, and its ticket an hour old.
         cache = kerberos_realm.expired_login(user)
         kerberos_realm.set_clock_skew(cache, 0)
-        package = GssapiInitiatorPackage(TicketCache(cache), mechanism=mechanism)
-        error = failure(package, target)
+        provider = GssapiInitiatorProvider(TicketCache(cache), mechanism=mechanism)
+        error = failure(provider, target)
         assert type(error) is NoCredentialError
-        assert error.cause == f"the ticket in the credential cache {cache} has expired"
+        assert error.detail == f"the ticket in the credential cache {cache} has expired"
 
     def test_the_kdc_does_not_know_the_service(
-        self, acceptor: GssapiPackage, mechanism: Any
+        self, acceptor: GssapiProvider, mechanism: Any
     ) -> None:
-        error = failure(GssapiInitiatorPackage(mechanism=mechanism), "HTTP/nobody.test")
+        error = failure(GssapiInitiatorProvider(mechanism=mechanism), "HTTP/nobody.test")
         assert type(error) is TargetUnknownError
-        assert error.cause == "the KDC knows no service HTTP/nobody.test"
+        assert error.detail == "the KDC knows no service HTTP/nobody.test"
 
     def test_no_kdc_answers(
         self,
@@ -629,9 +633,9 @@ class TestCauses:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         with configured(without_kdc(kerberos_environment), tmp_path, monkeypatch):
-            error = failure(GssapiInitiatorPackage(mechanism=mechanism))
+            error = failure(GssapiInitiatorProvider(mechanism=mechanism))
         assert type(error) is AuthorityError
-        assert error.cause == "no KDC of the realm answers"
+        assert error.detail == "no KDC of the realm answers"
 
     def test_no_kdc_answers_a_login(
         self,
@@ -641,11 +645,11 @@ class TestCauses:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        package = GssapiInitiatorPackage(ClientKeytab(kerberos_keytab, HERE), mechanism=mechanism)
+        provider = GssapiInitiatorProvider(ClientKeytab(kerberos_keytab, HERE), mechanism=mechanism)
         with configured(without_kdc(kerberos_environment), tmp_path, monkeypatch):
-            assert type(failure(package)) is AuthorityError
+            assert type(failure(provider)) is AuthorityError
         # It comes right by itself.
-        with begun(package) as context:
+        with begun(provider) as context:
             assert isinstance(context.step(b""), Continue)
 
     def test_no_kdc_is_known(
@@ -657,68 +661,68 @@ class TestCauses:
     ) -> None:
         conf = "[libdefaults]\n default_realm = AUTHSRV.TEST\n dns_lookup_kdc = false\n"
         with configured(conf, tmp_path, monkeypatch):
-            error = failure(GssapiInitiatorPackage(mechanism=mechanism))
+            error = failure(GssapiInitiatorProvider(mechanism=mechanism))
         assert type(error) is AuthorityError
-        assert error.cause == "no KDC is known for the realm"
+        assert error.detail == "no KDC is known for the realm"
 
     @pytest.mark.parametrize("seconds", [4000, -4000])
     def test_the_clock_is_wrong(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage, mechanism: Any, seconds: int
+        self, kerberos_realm: Realm, acceptor: GssapiProvider, mechanism: Any, seconds: int
     ) -> None:
         cache = kerberos_realm.login(newcomer(kerberos_realm))
         kerberos_realm.set_clock_skew(cache, seconds)
-        error = failure(GssapiInitiatorPackage(TicketCache(cache), mechanism=mechanism))
+        error = failure(GssapiInitiatorProvider(TicketCache(cache), mechanism=mechanism))
         assert type(error) is ClockSkewError
-        assert error.cause == "our clock differs from the KDC's by more than is allowed"
+        assert error.detail == "our clock differs from the KDC's by more than is allowed"
 
     def test_the_keytab_is_not_there_or_has_other_keys(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage, mechanism: Any
+        self, kerberos_realm: Realm, acceptor: GssapiProvider, mechanism: Any
     ) -> None:
         for credential in (
             ClientKeytab("/nowhere", "HTTP/localhost"),
             ClientKeytab(kerberos_realm.keytab, "HTTP/other.test"),
         ):
-            error = failure(GssapiInitiatorPackage(credential, mechanism=mechanism))
+            error = failure(GssapiInitiatorProvider(credential, mechanism=mechanism))
             assert type(error) is NoCredentialError
             told = f"the keytab {credential.keytab} for {credential.principal}"
-            assert told in error.cause
+            assert told in error.detail
 
     def test_the_principal_is_no_kerberos_name(
-        self, acceptor: GssapiPackage, kerberos_keytab: Path, mechanism: Any
+        self, acceptor: GssapiProvider, kerberos_keytab: Path, mechanism: Any
     ) -> None:
         credential = ClientKeytab(kerberos_keytab, "a@B@C")
-        error = failure(GssapiInitiatorPackage(credential, mechanism=mechanism))
+        error = failure(GssapiInitiatorProvider(credential, mechanism=mechanism))
         assert type(error) is ConfigError
 
     def test_the_key_in_the_keytab_is_an_old_one(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage, mechanism: Any, tmp_path: Path
+        self, kerberos_realm: Realm, acceptor: GssapiProvider, mechanism: Any, tmp_path: Path
     ) -> None:
         kerberos_realm.add_service(name := f"HTTP/{newcomer(kerberos_realm)}.test")
         keytab = kerberos_realm.write_keytab(tmp_path / "old", [name])
         kerberos_realm.rotate_key(name)
-        error = failure(GssapiInitiatorPackage(ClientKeytab(keytab, name), mechanism=mechanism))
+        error = failure(GssapiInitiatorProvider(ClientKeytab(keytab, name), mechanism=mechanism))
         assert type(error) is NoCredentialError
-        assert error.cause.startswith("the KDC does not take the key of the keytab ")
+        assert error.detail.startswith("the KDC does not take the key of the keytab ")
 
     def test_the_cache_is_damaged(
-        self, acceptor: GssapiPackage, mechanism: Any, tmp_path: Path
+        self, acceptor: GssapiProvider, mechanism: Any, tmp_path: Path
     ) -> None:
         broken = tmp_path / "cache"
         broken.write_bytes(b"\x05\x04 no cache")
-        error = failure(GssapiInitiatorPackage(TicketCache(broken), mechanism=mechanism))
+        error = failure(GssapiInitiatorProvider(TicketCache(broken), mechanism=mechanism))
         assert isinstance(error, NoCredentialError)
 
     def test_the_cache_is_of_a_type_that_nobody_knows(
-        self, acceptor: GssapiPackage, mechanism: Any
+        self, acceptor: GssapiProvider, mechanism: Any
     ) -> None:
-        error = failure(GssapiInitiatorPackage(TicketCache("NOSUCH:x"), mechanism=mechanism))
+        error = failure(GssapiInitiatorProvider(TicketCache("NOSUCH:x"), mechanism=mechanism))
         assert isinstance(error, ConfigError)
 
     def test_no_text_of_a_library_is_in_a_cause(
-        self, acceptor: GssapiPackage, mechanism: Any
+        self, acceptor: GssapiProvider, mechanism: Any
     ) -> None:
         """MIT would quote the realm that it made up for the host."""
-        error = failure(GssapiInitiatorPackage(mechanism=mechanism), "HTTP/nobody.test")
+        error = failure(GssapiInitiatorProvider(mechanism=mechanism), "HTTP/nobody.test")
         assert "krbtgt" not in str(error)
         assert "database" not in str(error)
 
@@ -736,18 +740,18 @@ class TestWhatTheServerSays:
         kerberos_realm.add_service(name)
         keytab = kerberos_realm.write_keytab(tmp_path / "old", [name])
         kerberos_realm.rotate_key(name)
-        with begun(GssapiInitiatorPackage(mechanism=mechanism), name) as context:
-            refused = accept(GssapiPackage(keytab), token_of(context.step(b"")))
+        with begun(GssapiInitiatorProvider(mechanism=mechanism), name) as context:
+            refused = accept(GssapiProvider(keytab), token_of(context.step(b"")))
             assert isinstance(refused, Refused)
             error = error_of(context.step(refused.token))
         assert isinstance(error, KeyVersionError)
-        assert error.cause.startswith(f"{name} cannot read our ticket")
+        assert error.detail.startswith(f"{name} cannot read our ticket")
 
     @both_mechanisms
     def test_a_server_that_has_seen_the_token_says_so(
-        self, acceptor: GssapiPackage, mechanism: InitiatorMechanism
+        self, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
-        with begun(GssapiInitiatorPackage(mechanism=mechanism)) as context:
+        with begun(GssapiInitiatorProvider(mechanism=mechanism)) as context:
             token = token_of(context.step(b""))
             accept(acceptor, token)
             refused = accept(acceptor, token)
@@ -755,44 +759,44 @@ class TestWhatTheServerSays:
             assert isinstance(error_of(context.step(refused.token)), ReplayError)
 
     def test_a_server_whose_clock_differs_says_so(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage
+        self, kerberos_realm: Realm, acceptor: GssapiProvider
     ) -> None:
         cache = kerberos_realm.skewed_login(newcomer(kerberos_realm), 4000)
-        with begun(GssapiInitiatorPackage(TicketCache(cache))) as context:
+        with begun(GssapiInitiatorProvider(TicketCache(cache))) as context:
             refused = accept(acceptor, token_of(context.step(b"")))
             assert isinstance(refused, Refused)
             assert isinstance(error_of(context.step(refused.token)), ClockSkewError)
 
     def test_a_server_that_holds_the_ticket_for_expired_says_so(
-        self, kerberos_realm: Realm, acceptor: GssapiPackage
+        self, kerberos_realm: Realm, acceptor: GssapiProvider
     ) -> None:
         cache = kerberos_realm.expired_login(newcomer(kerberos_realm))
-        with begun(GssapiInitiatorPackage(TicketCache(cache))) as context:
+        with begun(GssapiInitiatorProvider(TicketCache(cache))) as context:
             refused = accept(acceptor, token_of(context.step(b"")))
             assert isinstance(refused, Refused)
             assert isinstance(error_of(context.step(refused.token)), TicketExpiredError)
 
-    def test_a_plain_no_of_spnego_is_a_no(self, acceptor: GssapiPackage) -> None:
-        with begun(GssapiInitiatorPackage()) as context:
+    def test_a_plain_no_of_spnego_is_a_no(self, acceptor: GssapiProvider) -> None:
+        with begun(GssapiInitiatorProvider()) as context:
             context.step(b"")
             error = error_of(context.step(build_neg_token_resp(NegState.REJECT)))
         assert type(error) is LogonDeniedError
 
-    def test_a_wish_for_another_mechanism_is_refused(self, acceptor: GssapiPackage) -> None:
+    def test_a_wish_for_another_mechanism_is_refused(self, acceptor: GssapiProvider) -> None:
         ntlm = "1.3.6.1.4.1.311.2.2.10"
         wish = build_neg_token_resp(NegState.ACCEPT_INCOMPLETE, ntlm, b"NTLMSSP\x00")
-        with begun(GssapiInitiatorPackage()) as context:
+        with begun(GssapiInitiatorProvider()) as context:
             context.step(b"")
             error = error_of(context.step(wish))
         assert isinstance(error, MechanismError)
-        assert "NTLM" in error.cause
+        assert "NTLM" in error.detail
 
 
 class TestTheTables:
     def test_an_unknown_code_of_the_kdc_is_told_by_its_number(self) -> None:
         error = diagnose_beginning(13 << 16, -1765328384 + 100, credential="it", target=HERE)
         assert isinstance(error, LogonDeniedError)
-        assert "100" in error.cause
+        assert "100" in error.detail
 
     @pytest.mark.parametrize(
         ("routine", "kind"),
@@ -802,14 +806,14 @@ class TestTheTables:
         self, routine: int, kind: str
     ) -> None:
         error = diagnose_beginning(routine << 16, 100_001, credential="it", target=HERE)
-        assert error.slug == kind
+        assert error.code == kind
 
     def test_an_unknown_code_of_the_server_is_told_by_its_number(
-        self, acceptor: GssapiPackage
+        self, acceptor: GssapiProvider
     ) -> None:
         error = diagnose_answer(kerberos_error(60), target=HERE, mutual=True)
         assert isinstance(error, LogonDeniedError)
-        assert "60" in error.cause
+        assert "60" in error.detail
         assert error.status is SecurityStatus.SEC_E_INTERNAL_ERROR
 
 
@@ -827,18 +831,18 @@ def kerberos_error(code: int) -> bytes:
     return build_frame("1.2.840.113554.1.2.2", b"\x03\x00" + encode(0x7E, body))
 
 
-def test_no_token_shows_in_what_can_be_read(acceptor: GssapiPackage) -> None:
-    package = GssapiInitiatorPackage()
-    with begun(package) as context:
+def test_no_token_shows_in_what_can_be_read(acceptor: GssapiProvider) -> None:
+    provider = GssapiInitiatorProvider()
+    with begun(provider) as context:
         began = context.step(b"")
         accepted = accept(acceptor, token_of(began))
         proof = token_of(accepted)
         ended = context.step(proof[:-1] + b"x")
-        shown = "\n".join(map(repr, (package, context, began, ended, error_of(ended))))
+        shown = "\n".join(map(repr, (provider, context, began, ended, error_of(ended))))
     for token in (token_of(began), proof):
         assert find_leak(shown, token) is None
-    assert str(package) == (
-        "<GssapiInitiatorPackage spnego with the environment's credential cache>"
+    assert str(provider) == (
+        "<GssapiInitiatorProvider spnego with the environment's credential cache>"
     )
 
 

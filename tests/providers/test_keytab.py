@@ -14,15 +14,6 @@ from pathlib import Path
 import pytest
 from initiators import GssapiInitiator, fresh_token
 
-from authsrv.devrealm import Realm
-from authsrv.errors import ConfigError, KeytabError
-from authsrv.core.identity import split_principal
-from authsrv.providers.kerberos import keytab as keytab_module
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.kerberos.keytab import KeytabEntry, KeytabFile, KeytabSnapshot
-from authsrv.core.results import Continue, Established
-from authsrv.testing.handshakes import establish, open_context
 from authsrv.codecs.spnego import (
     KERBEROS,
     NEGOEX,
@@ -31,6 +22,15 @@ from authsrv.codecs.spnego import (
     build_neg_token_resp,
     unwrap_spnego,
 )
+from authsrv.core.identity import split_principal
+from authsrv.core.results import Continue, Established
+from authsrv.devrealm import Realm
+from authsrv.errors import ConfigError, KeytabError
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.kerberos import keytab as keytab_module
+from authsrv.providers.kerberos.keytab import KeytabEntry, KeytabFile, KeytabSnapshot
+from authsrv.testing.handshakes import establish, open_context
 
 VERSION_1 = b"\x05\x01"
 VERSION_2 = b"\x05\x02"
@@ -109,7 +109,7 @@ def told(snapshot: KeytabSnapshot) -> tuple[str, ...]:
 def cause(keytab: KeytabFile) -> str:
     with pytest.raises(KeytabError) as caught:
         keytab.snapshot()
-    return caught.value.cause
+    return caught.value.detail
 
 
 class TestReading:
@@ -308,7 +308,7 @@ class TestHalfWritten:
     def test_a_file_that_is_gone_before_libkrb5_reads_it_is_an_error(self, path: Path) -> None:
         with pytest.raises(KeytabError) as caught:
             keytab_module._load(path, ONE)
-        assert caught.value.cause == f"the keytab {path} cannot be read by libkrb5"
+        assert caught.value.detail == f"the keytab {path} cannot be read by libkrb5"
 
     def test_a_file_that_changes_while_it_is_read_replaces_nothing(
         self, keytab: KeytabFile, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -580,29 +580,29 @@ class TestWithTheAcceptor:
     ) -> None:
         kerberos_realm.add_service("HTTP/rotated.test")
         path = kerberos_realm.write_keytab(tmp_path / "keytab", ["HTTP/rotated.test"])
-        package = GssapiPackage(KeytabFile(path, settle_seconds=0.0))
-        with open_context(package) as context:
+        provider = GssapiProvider(KeytabFile(path, settle_seconds=0.0))
+        with open_context(provider) as context:
             establish(context, GssapiInitiator("HTTP@rotated.test"))
 
         kerberos_realm.rotate_key("HTTP/rotated.test")
         kerberos_realm.login("alice")
         kerberos_realm.write_keytab(path, ["HTTP/rotated.test"])
-        with open_context(package) as context:
+        with open_context(provider) as context:
             establish(context, GssapiInitiator("HTTP@rotated.test"))
 
     def test_a_context_that_is_under_way_keeps_the_keys_it_began_with(
         self, kerberos_realm: Realm, kerberos_environment: dict[str, str], tmp_path: Path
     ) -> None:
         path = kerberos_realm.write_keytab(tmp_path / "keytab", ["HTTP/localhost"])
-        package = GssapiPackage(KeytabFile(path, settle_seconds=0.0))
+        provider = GssapiProvider(KeytabFile(path, settle_seconds=0.0))
         # Kerberos is offered second, so that the ticket comes in the second leg.
-        context = package.create_context(ContextRequest())
+        context = provider.create_context(ContextRequest())
         offer = build_neg_token_init([NEGOEX, KERBEROS])
         assert isinstance(context.step(offer), Continue)
 
         kerberos_realm.add_service("HTTP/elsewhere.test")
         kerberos_realm.write_keytab(path, ["HTTP/elsewhere.test"])
-        assert told(package.credential()[0]) == ("HTTP/elsewhere.test",)
+        assert told(provider.credential()[0]) == ("HTTP/elsewhere.test",)
         ticket = build_neg_token_resp(
             NegState.ACCEPT_INCOMPLETE, response_token=unwrap_spnego(fresh_token())
         )
@@ -615,8 +615,8 @@ class TestWithTheAcceptor:
     ) -> None:
         path = kerberos_realm.write_keytab(tmp_path / "keytab", ["HTTP/localhost"])
         content = path.read_bytes()
-        package = GssapiPackage(KeytabFile(path, settle_seconds=0.0))
-        package.check()
+        provider = GssapiProvider(KeytabFile(path, settle_seconds=0.0))
+        provider.check()
         stop = threading.Event()
 
         def replace() -> None:
@@ -631,7 +631,7 @@ class TestWithTheAcceptor:
         writer.start()
         try:
             for _ in range(100):
-                with open_context(package) as context:
+                with open_context(provider) as context:
                     result = context.step(fresh_token())
                 assert isinstance(result, Established), result
         finally:

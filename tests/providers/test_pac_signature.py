@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from initiators import kerberos_token
 
+from authsrv.codecs.kerberos.messages import parse_ap_req, parse_enc_ticket_part
 from authsrv.devrealm import EncryptionType, Realm
 from authsrv.providers.kerberos.decryption import open_ticket
 from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
 from authsrv.providers.kerberos.pac_signature import is_signed_for_us
-from authsrv.codecs.kerberos.messages import parse_ap_req, parse_enc_ticket_part
 
 Edit = Callable[[bytes], bytes]
 

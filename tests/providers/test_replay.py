@@ -16,18 +16,6 @@ from typing import Any
 import pytest
 from initiators import LateInitiator, fresh_token, kerberos_token, rewrapped
 
-from authsrv.errors import ConfigError, InvalidTokenError, ReplayCacheError, ReplayError
-from authsrv.providers import replay as replay_module
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.spnego import Leg, read_first, read_next
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.replay import (
-    MITReplayCache,
-    ProcessReplayCache,
-    ReplayProtection,
-)
-from authsrv.core.results import Continue, Established, Refused, Result
-from authsrv.testing.handshakes import Recorder, establish, open_context
 from authsrv.codecs.inspect import authenticator_ciphertext
 from authsrv.codecs.spnego import (
     KERBEROS,
@@ -39,6 +27,18 @@ from authsrv.codecs.spnego import (
     build_neg_token_resp,
     unwrap_spnego,
 )
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.errors import ConfigError, InvalidTokenError, ReplayCacheError, ReplayError
+from authsrv.providers import replay as replay_module
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.spnego import Leg, read_first, read_next
+from authsrv.providers.replay import (
+    MITReplayCache,
+    ProcessReplayCache,
+    ReplayProtection,
+)
+from authsrv.testing.handshakes import Recorder, establish, open_context
 
 ACCEPTING = Path(__file__).with_name("accepting.py")
 SHELLS = ("raw", "as sent", "MS-Kerberos first", "MS-Kerberos alone", "one more mechanism")
@@ -54,8 +54,8 @@ class Clock:
         return self.now
 
 
-def accept(package: GssapiPackage, *tokens: bytes) -> Result:
-    with open_context(package) as context:
+def accept(provider: GssapiProvider, *tokens: bytes) -> Result:
+    with open_context(provider) as context:
         for token in tokens:
             result = context.step(token)
         return result
@@ -83,57 +83,57 @@ def cache(request: pytest.FixtureRequest, shared_file: Path) -> ReplayProtection
 
 
 @pytest.fixture
-def package(
+def provider(
     kerberos_environment: dict[str, str], kerberos_keytab: Path, cache: ReplayProtection
-) -> GssapiPackage:
-    return GssapiPackage(kerberos_keytab, replay=cache)
+) -> GssapiProvider:
+    return GssapiProvider(kerberos_keytab, replay=cache)
 
 
 class TestEveryImplementation:
-    def test_refuses_a_token_the_second_time(self, package: GssapiPackage) -> None:
+    def test_refuses_a_token_the_second_time(self, provider: GssapiProvider) -> None:
         token = fresh_token()
-        assert isinstance(accept(package, token), Established)
-        demand_replay(accept(package, token))
+        assert isinstance(accept(provider, token), Established)
+        demand_replay(accept(provider, token))
 
     @pytest.mark.parametrize("first", SHELLS)
     def test_refuses_the_same_request_in_every_other_shell(
-        self, package: GssapiPackage, first: str
+        self, provider: GssapiProvider, first: str
     ) -> None:
         shells = rewrapped(fresh_token())
         assert set(shells) == set(SHELLS)
-        assert isinstance(accept(package, shells[first]), Established)
+        assert isinstance(accept(provider, shells[first]), Established)
         for shell, token in shells.items():
-            demand_replay(accept(package, token)), shell
+            demand_replay(accept(provider, token)), shell
 
-    def test_refuses_it_in_the_second_leg_of_a_negotiation(self, package: GssapiPackage) -> None:
+    def test_refuses_it_in_the_second_leg_of_a_negotiation(self, provider: GssapiProvider) -> None:
         token = fresh_token()
-        assert isinstance(accept(package, token), Established)
+        assert isinstance(accept(provider, token), Established)
         offer = build_neg_token_init([NEGOEX, KERBEROS])
         again = build_neg_token_resp(
             NegState.ACCEPT_INCOMPLETE, response_token=unwrap_spnego(token)
         )
-        result = accept(package, offer, again)
+        result = accept(provider, offer, again)
         # MIT's cache sees it at once, ours when the negotiation would end.
         if isinstance(result, Continue):
-            assert isinstance(package.replay, ProcessReplayCache)
+            assert isinstance(provider.replay, ProcessReplayCache)
         else:
             demand_replay(result)
 
-    def test_refuses_it_with_any_byte_changed(self, package: GssapiPackage) -> None:
+    def test_refuses_it_with_any_byte_changed(self, provider: GssapiProvider) -> None:
         token = kerberos_token()
-        assert isinstance(accept(package, token), Established)
+        assert isinstance(accept(provider, token), Established)
         for at in range(len(token)):
             altered = token[:at] + bytes((token[at] ^ 0x01,)) + token[at + 1 :]
-            assert not isinstance(accept(package, altered), Established), at
+            assert not isinstance(accept(provider, altered), Established), at
 
-    def test_accepts_different_tokens_of_one_client(self, package: GssapiPackage) -> None:
+    def test_accepts_different_tokens_of_one_client(self, provider: GssapiProvider) -> None:
         for _ in range(20):
-            assert isinstance(accept(package, fresh_token()), Established)
+            assert isinstance(accept(provider, fresh_token()), Established)
 
-    def test_of_many_that_come_at_once_one_gets_in(self, package: GssapiPackage) -> None:
+    def test_of_many_that_come_at_once_one_gets_in(self, provider: GssapiProvider) -> None:
         token = fresh_token()
         with ThreadPoolExecutor(8) as threads:
-            results = list(threads.map(lambda _: accept(package, token), range(32)))
+            results = list(threads.map(lambda _: accept(provider, token), range(32)))
         assert sum(isinstance(result, Established) for result in results) == 1
 
 
@@ -200,7 +200,7 @@ class TestTwoProcesses:
 
 
 class TestSwitchingItOff:
-    """Nothing in the environment does; only a cache that is given to the package counts."""
+    """Nothing in the environment does; only a cache that is given to the provider counts."""
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -219,8 +219,8 @@ class TestSwitchingItOff:
     ) -> None:
         monkeypatch.setenv(name, value)
         token = fresh_token()
-        assert isinstance(accept(GssapiPackage(kerberos_keytab), token), Established)
-        demand_replay(accept(GssapiPackage(kerberos_keytab), token))
+        assert isinstance(accept(GssapiProvider(kerberos_keytab), token), Established)
+        demand_replay(accept(GssapiProvider(kerberos_keytab), token))
 
     def test_the_configuration_of_kerberos_does_not(
         self,
@@ -233,8 +233,8 @@ class TestSwitchingItOff:
         more.write_text("[libdefaults]\n default_rcache_name = none:\n")
         monkeypatch.setenv("KRB5_CONFIG", f"{more}:{os.environ['KRB5_CONFIG']}")
         token = fresh_token()
-        assert isinstance(accept(GssapiPackage(kerberos_keytab), token), Established)
-        demand_replay(accept(GssapiPackage(kerberos_keytab), token))
+        assert isinstance(accept(GssapiProvider(kerberos_keytab), token), Established)
+        demand_replay(accept(GssapiProvider(kerberos_keytab), token))
 
     @pytest.mark.parametrize("name", ["none:", "none", "", "file2:relative", "memory:", "DFL:"])
     def test_a_cache_of_that_name_does_not(self, name: str) -> None:
@@ -242,15 +242,15 @@ class TestSwitchingItOff:
             MITReplayCache(name)
 
     def test_the_default_of_a_package_is_the_cache_that_processes_share(self) -> None:
-        assert GssapiPackage("/nowhere").replay == MITReplayCache("dfl:")
+        assert GssapiProvider("/nowhere").replay == MITReplayCache("dfl:")
 
 
 class TestCacheOutOfOrder:
-    def check(self, package: GssapiPackage) -> None:
-        result = accept(package, fresh_token())
+    def check(self, provider: GssapiProvider) -> None:
+        result = accept(provider, fresh_token())
         assert isinstance(result, Refused), result
         assert isinstance(result.error, ReplayCacheError)
-        assert "replay cache" in result.error.cause
+        assert "replay cache" in result.error.detail
 
     def test_a_folder_that_cannot_be_written_is_no_verdict_on_the_client(
         self,
@@ -260,87 +260,87 @@ class TestCacheOutOfOrder:
     ) -> None:
         # Below a file there can be no folder, for root neither.
         monkeypatch.setenv("KRB5RCACHEDIR", str(kerberos_keytab / "below"))
-        self.check(GssapiPackage(kerberos_keytab))
+        self.check(GssapiProvider(kerberos_keytab))
 
     def test_a_device_that_is_full_is_no_verdict_on_the_client(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        self.check(GssapiPackage(kerberos_keytab, replay=MITReplayCache("file2:/dev/full")))
+        self.check(GssapiProvider(kerberos_keytab, replay=MITReplayCache("file2:/dev/full")))
 
     def test_a_cache_of_ours_that_is_full_is_no_verdict_on_the_client(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        package = GssapiPackage(kerberos_keytab, replay=ProcessReplayCache(max_entries=1))
+        provider = GssapiProvider(kerberos_keytab, replay=ProcessReplayCache(max_entries=1))
         token = fresh_token()
-        assert isinstance(accept(package, token), Established)
-        self.check(package)
-        demand_replay(accept(package, token))
+        assert isinstance(accept(provider, token), Established)
+        self.check(provider)
+        demand_replay(accept(provider, token))
 
 
 class TestProcessReplayCache:
     def test_remembers_an_authenticator_once(self) -> None:
         cache = ProcessReplayCache()
-        cache.claim(b"one")
-        cache.claim(b"other")
+        cache.check_and_store(b"one")
+        cache.check_and_store(b"other")
         with pytest.raises(ReplayError, match="used before"):
-            cache.claim(b"one")
+            cache.check_and_store(b"one")
         assert len(cache) == 2
 
     def test_is_full_and_forgets_nothing(self) -> None:
         clock = Clock()
         cache = ProcessReplayCache(max_entries=3, clock=clock)
         for number in range(3):
-            cache.claim(bytes((number,)))
+            cache.check_and_store(bytes((number,)))
         clock.now = 599.9
         for _ in range(2):
             with pytest.raises(ReplayCacheError, match="full: 3 entries"):
-                cache.claim(b"one more")
+                cache.check_and_store(b"one more")
         for number in range(3):
             with pytest.raises(ReplayError):
-                cache.claim(bytes((number,)))
+                cache.check_and_store(bytes((number,)))
         assert len(cache) == 3
 
     def test_has_room_again_when_the_oldest_has_expired(self) -> None:
         clock = Clock()
         cache = ProcessReplayCache(max_entries=2, clock=clock)
-        cache.claim(b"old")
+        cache.check_and_store(b"old")
         clock.now = 100
-        cache.claim(b"young")
+        cache.check_and_store(b"young")
         clock.now = 605
-        cache.claim(b"new")
+        cache.check_and_store(b"new")
         with pytest.raises(ReplayCacheError):
-            cache.claim(b"newer")
+            cache.check_and_store(b"newer")
         with pytest.raises(ReplayError):
-            cache.claim(b"young")
+            cache.check_and_store(b"young")
 
     @pytest.mark.parametrize("skew", [10.0, 300.0])
     def test_keeps_an_entry_for_twice_the_clock_skew(self, skew: float) -> None:
         clock = Clock()
         cache = ProcessReplayCache(skew=lambda: skew, clock=clock)
-        cache.claim(b"one")
+        cache.check_and_store(b"one")
         # MIT compares whole seconds, the last one included: it takes a token for up to 601 s.
         clock.now = 2 * skew + 1
         with pytest.raises(ReplayError):
-            cache.claim(b"one")
+            cache.check_and_store(b"one")
         clock.now = 2 * skew + 5
-        cache.claim(b"one")
+        cache.check_and_store(b"one")
 
     def test_a_refused_replay_does_not_prolong_the_entry(self) -> None:
         clock = Clock()
         cache = ProcessReplayCache(clock=clock)
-        cache.claim(b"one")
+        cache.check_and_store(b"one")
         clock.now = 500
         with pytest.raises(ReplayError):
-            cache.claim(b"one")
+            cache.check_and_store(b"one")
         clock.now = 605
-        cache.claim(b"one")
+        cache.check_and_store(b"one")
 
     def test_of_many_threads_one_wins(self) -> None:
         cache = ProcessReplayCache()
 
         def claim(_: int) -> bool:
             try:
-                cache.claim(b"the one")
+                cache.check_and_store(b"the one")
             except ReplayError:
                 return False
             return True
@@ -350,8 +350,8 @@ class TestProcessReplayCache:
 
     def test_switches_mits_own_off_and_shows_no_authenticator(self) -> None:
         cache = ProcessReplayCache(max_entries=5)
-        cache.claim(b"\x00\x01secret authenticator")
-        assert cache.residual == b"none:"
+        cache.check_and_store(b"\x00\x01secret authenticator")
+        assert cache.rcache_name == b"none:"
         assert repr(cache) == "<ProcessReplayCache 1 of 5>"
 
     @pytest.mark.parametrize("wrong", [0, -1, "7", None, True, 1.5])
@@ -362,23 +362,23 @@ class TestProcessReplayCache:
     def test_protects_where_the_ticket_comes_in_a_later_leg(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        package = GssapiPackage(kerberos_keytab, replay=ProcessReplayCache())
+        provider = GssapiProvider(kerberos_keytab, replay=ProcessReplayCache())
         recorder = Recorder(LateInitiator())
-        with open_context(package) as context:
+        with open_context(provider) as context:
             establish(context, recorder)
         assert len(recorder.tokens) == 3
-        demand_replay(accept(package, build_neg_token_init([KERBEROS], _ticket(recorder))))
+        demand_replay(accept(provider, build_neg_token_init([KERBEROS], _ticket(recorder))))
 
     def test_claims_nothing_for_a_token_that_was_refused(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
         cache = ProcessReplayCache()
-        package = GssapiPackage(kerberos_keytab, replay=cache)
+        provider = GssapiProvider(kerberos_keytab, replay=cache)
         token = kerberos_token()
-        accept(package, token[:-1] + bytes((token[-1] ^ 1,)))
-        accept(package, b"garbage")
+        accept(provider, token[:-1] + bytes((token[-1] ^ 1,)))
+        accept(provider, b"garbage")
         assert len(cache) == 0
-        assert isinstance(accept(package, token), Established)
+        assert isinstance(accept(provider, token), Established)
 
 
 def _ticket(recorder: Recorder) -> bytes:
@@ -424,7 +424,7 @@ class Unreadable(ProcessReplayCache):
         super().__init__()
         self.claimed: list[bytes] = []
 
-    def claim(self, authenticator: bytes) -> None:
+    def check_and_store(self, authenticator: bytes) -> None:
         self.claimed.append(authenticator)
 
 
@@ -435,9 +435,11 @@ def test_a_handshake_without_an_authenticator_that_was_read_is_refused(
 ) -> None:
     """If ever MIT finds an AP-REQ where our parser finds none, nobody gets in by it."""
     cache = Unreadable()
-    package = GssapiPackage(kerberos_keytab, replay=cache)
-    monkeypatch.setattr("authsrv.providers.gssapi.acceptor.read_first", lambda token: Leg(token, None))
-    result = accept(package, fresh_token())
+    provider = GssapiProvider(kerberos_keytab, replay=cache)
+    monkeypatch.setattr(
+        "authsrv.providers.gssapi.acceptor.read_first", lambda token: Leg(token, None)
+    )
+    result = accept(provider, fresh_token())
     assert isinstance(result, Refused)
     assert "no ticket was read" in result.error.args[0]
     assert cache.claimed == []
@@ -503,9 +505,9 @@ class TestFolderInMemory:
 
 def test_mits_cache_claims_nothing_itself() -> None:
     cache = MITReplayCache()
-    cache.claim(b"one")
-    cache.claim(b"one")
-    assert cache.residual == b"dfl:"
+    cache.check_and_store(b"one")
+    cache.check_and_store(b"one")
+    assert cache.rcache_name == b"dfl:"
 
 
 def test_a_context_claims_each_authenticator_that_it_saw(
@@ -513,6 +515,6 @@ def test_a_context_claims_each_authenticator_that_it_saw(
 ) -> None:
     cache = Unreadable()
     token = fresh_token()
-    context = GssapiPackage(kerberos_keytab, replay=cache).create_context(ContextRequest())
+    context = GssapiProvider(kerberos_keytab, replay=cache).create_context(ContextRequest())
     assert isinstance(context.step(token), Established)
     assert cache.claimed == [authenticator_ciphertext(token)]

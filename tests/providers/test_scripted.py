@@ -7,9 +7,6 @@ import time
 
 import pytest
 
-from authsrv.errors import InvalidTokenError, KeytabError, LogonDeniedError, StateError
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -19,6 +16,9 @@ from authsrv.core.results import (
     Refused,
     Result,
 )
+from authsrv.errors import InvalidTokenError, KeytabError, LogonDeniedError, StateError
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedProvider
 
 REFUSED = Refused(LogonDeniedError("no"), b"error token")
 RESULTS: list[Result] = [
@@ -32,7 +32,7 @@ RESULTS: list[Result] = [
 
 
 def begin(*script: Act) -> ScriptedContext:
-    return ScriptedPackage(script).create_context(ContextRequest())
+    return ScriptedProvider(script).create_context(ContextRequest())
 
 
 def error_of(result: Result) -> Exception:
@@ -71,14 +71,14 @@ def test_a_function_may_answer_what_is_played_then() -> None:
 
 
 def test_without_a_script_alice_gets_in() -> None:
-    result = ScriptedPackage().create_context(ContextRequest()).step(b"token")
+    result = ScriptedProvider().create_context(ContextRequest()).step(b"token")
     assert isinstance(result, Established)
     assert result.identity is ALICE
 
 
 def test_every_context_plays_the_script_from_its_beginning() -> None:
-    package = ScriptedPackage([Continue(b"1"), Established(ALICE)])
-    one, other = (package.create_context(ContextRequest()) for _ in range(2))
+    provider = ScriptedProvider([Continue(b"1"), Established(ALICE)])
+    one, other = (provider.create_context(ContextRequest()) for _ in range(2))
     answers = [context.step(b"token") for context in (one, other, one, other)]
     kinds = [type(answer) for answer in answers]
     assert kinds == [Continue, Continue, Established, Established]
@@ -119,13 +119,13 @@ class TestCompletion:
 
 class TestDeletion:
     def test_is_counted_once(self) -> None:
-        package = ScriptedPackage()
-        contexts = [package.create_context(ContextRequest()) for _ in range(3)]
-        assert (package.created, package.open_contexts) == (3, 3)
+        provider = ScriptedProvider()
+        contexts = [provider.create_context(ContextRequest()) for _ in range(3)]
+        assert (provider.created, provider.open_contexts) == (3, 3)
         for _ in range(2):
             contexts[0].delete()
-        assert (package.deleted, package.open_contexts) == (1, 2)
-        assert repr(package) == "<ScriptedPackage 2 contexts open>"
+        assert (provider.deleted, provider.open_contexts) == (1, 2)
+        assert repr(provider) == "<ScriptedProvider 2 contexts open>"
 
     def test_ends_the_script(self) -> None:
         context = begin(Established(ALICE))
@@ -133,18 +133,18 @@ class TestDeletion:
         assert isinstance(error_of(context.step(b"token")), InvalidTokenError)
 
     def test_is_counted_right_by_many_threads(self) -> None:
-        package = ScriptedPackage()
+        provider = ScriptedProvider()
 
         def work() -> None:
             for _ in range(500):
-                package.create_context(ContextRequest()).delete()
+                provider.create_context(ContextRequest()).delete()
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert (package.created, package.open_contexts) == (2000, 0)
+        assert (provider.created, provider.open_contexts) == (2000, 0)
 
 
 class TestDelay:
@@ -158,22 +158,22 @@ class TestDelay:
             begin(Delay(0.001, Delay(0.001, ValueError("odd")))).step(b"token")
 
     def test_ends_when_the_package_is_released(self) -> None:
-        package = ScriptedPackage([Delay(3600, REFUSED)])
+        provider = ScriptedProvider([Delay(3600, REFUSED)])
         answers: list[Result] = []
-        context = package.create_context(ContextRequest())
+        context = provider.create_context(ContextRequest())
         thread = threading.Thread(target=lambda: answers.append(context.step(b"token")))
         thread.start()
-        package.release()
+        provider.release()
         thread.join(10)
         assert answers == [REFUSED]
         # And those to come do not begin.
-        assert package.create_context(ContextRequest()).step(b"token") is REFUSED
+        assert provider.create_context(ContextRequest()).step(b"token") is REFUSED
 
 
 class TestCheck:
     def test_finds_nothing_where_no_fault_is_given(self) -> None:
-        ScriptedPackage().check()
+        ScriptedProvider().check()
 
     def test_raises_the_fault_that_is_given(self) -> None:
         with pytest.raises(KeytabError, match="gone"):
-            ScriptedPackage(fault=KeytabError("gone")).check()
+            ScriptedProvider(fault=KeytabError("gone")).check()

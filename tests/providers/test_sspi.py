@@ -1,4 +1,4 @@
-"""The package over sspilib: for real against sspi-rs, with pyspnego and sspi-rs as clients."""
+"""The provider over sspilib: for real against sspi-rs, with pyspnego and sspi-rs as clients."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from authsrv.core.attributes import (
     SessionKey,
 )
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
-from authsrv.core.outcome import Disposition, disposition
+from authsrv.core.credentials import Password
+from authsrv.core.flags import AscReq, AscRet, IscReq, IscRet
+from authsrv.core.outcome import Outcome, outcome_of
+from authsrv.core.results import CompleteNeeded, Continue, Established, Incomplete, Refused, Result
+from authsrv.core.status import SecurityStatus, WindowsCode
 from authsrv.errors import (
     AuthsrvError,
     BadBindingsError,
     ConfigError,
     InvalidTokenError,
     LogonDeniedError,
-    PackageFaultError,
+    ProviderFaultError,
     StateError,
     UnavailableError,
     UnexpectedTokenError,
     UnsupportedFunctionError,
 )
-from authsrv.core.flags import AscReq, AscRet, IscReq, IscRet
 from authsrv.providers.base import ContextRequest, InitiatorRequest, SecurityContext
-from authsrv.core.credentials import Password
-from authsrv.providers.sspi.provider import SspiPackage
 from authsrv.providers.sspi.attributes import attributes_from_client, expiry_of
 from authsrv.providers.sspi.codes import error_from_native, error_from_windows
 from authsrv.providers.sspi.md4 import md4
 from authsrv.providers.sspi.ntlm import agreed_attributes, verify_proof
-from authsrv.core.results import CompleteNeeded, Continue, Established, Incomplete, Refused, Result
-from authsrv.core.status import SecurityStatus, WindowsCode
+from authsrv.providers.sspi.provider import SspiProvider
 
 S = SecurityStatus
 SSPI_RS = pytest.mark.skipif(sys.platform == "win32", reason="what sspi-rs does, not Windows")
@@ -56,12 +56,12 @@ PASSWORD = "Pässword 1"
 ALICE = Password("alice", PASSWORD, "DOMAIN")
 
 
-def package(name: str = "NTLM", credential: Password | None = ALICE) -> SspiPackage:
-    return SspiPackage(name, credential=credential)
+def provider(name: str = "NTLM", credential: Password | None = ALICE) -> SspiProvider:
+    return SspiProvider(name, credential=credential)
 
 
 def acceptor(request: ContextRequest | None = None) -> SecurityContext:
-    return package().create_context(request or ContextRequest())
+    return provider().create_context(request or ContextRequest())
 
 
 class Ntlm:
@@ -179,7 +179,7 @@ def test_names_are_compared_as_windows_does_and_told_as_the_server_knows_them() 
 @pytest.mark.parametrize("name", ["alice", "ADMINS\\alice"])
 def test_a_domain_that_the_server_does_not_know_is_not_told(name: str) -> None:
     known = Password("alice", PASSWORD)
-    result = log_in(package(credential=known).create_context(ContextRequest()), Ntlm(user=name))
+    result = log_in(provider(credential=known).create_context(ContextRequest()), Ntlm(user=name))
     assert isinstance(result, Established)
     assert result.identity.principal == "alice"
 
@@ -418,7 +418,7 @@ def test_nothing_is_agreed_on_in_what_is_no_ntlm() -> None:
 def test_a_client_of_ntlm_has_not_authenticated_its_server_whatever_it_asked_for() -> None:
     asked = IscReq.MUTUAL_AUTH | IscReq.DELEGATE | IscReq.INTEGRITY
     request = InitiatorRequest("HTTP/localhost", flags=asked, required=AscRet.MUTUAL_AUTH)
-    client, server = package().create_initiator(request), acceptor()
+    client, server = provider().create_initiator(request), acceptor()
     first = client.step(b"")
     assert isinstance(first, Continue)
     challenge = server.step(first.token)
@@ -431,7 +431,7 @@ def test_a_client_of_ntlm_has_not_authenticated_its_server_whatever_it_asked_for
 
 @SSPI_RS
 def test_a_client_takes_no_empty_token_from_its_server() -> None:
-    client = package().create_initiator(InitiatorRequest("HTTP/localhost"))
+    client = provider().create_initiator(InitiatorRequest("HTTP/localhost"))
     assert isinstance(client.step(b""), Continue)
     assert isinstance(error_of(client.step(b"")), UnexpectedTokenError)
 
@@ -453,7 +453,7 @@ def challenge_of(size: int) -> bytes:
 def test_a_server_that_tells_much_overruns_no_buffer(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = package().create_initiator(InitiatorRequest("HTTP/localhost"))
+    client = provider().create_initiator(InitiatorRequest("HTTP/localhost"))
     assert isinstance(client.step(b""), Continue)
     real, challenge = raw.initialize_security_context, challenge_of(size)
 
@@ -544,7 +544,7 @@ def test_sspi_rs_knows_the_end_of_a_handshake() -> None:
 
 @SSPI_RS
 def test_negotiate_of_sspi_rs_takes_no_ntlm_and_check_says_so() -> None:
-    shared = package("Negotiate")
+    shared = provider("Negotiate")
     with pytest.raises(ConfigError, match="does not accept Negotiate"):
         shared.check()
     error = error_of(shared.create_context(ContextRequest()).step(Ntlm().step()))
@@ -597,16 +597,16 @@ def test_channel_bindings_cannot_be_required_of_sspi_rs() -> None:
 
 def test_a_package_that_there_is_not_is_secpkg_not_found() -> None:
     with pytest.raises(ConfigError, match="SEC_E_SECPKG_NOT_FOUND") as caught:
-        package("Nonsense").check()
+        provider("Nonsense").check()
     assert caught.value.status is S.SEC_E_SECPKG_NOT_FOUND
-    error = error_of(package("Nonsense").create_context(ContextRequest()).step(b"\x60 token"))
+    error = error_of(provider("Nonsense").create_context(ContextRequest()).step(b"\x60 token"))
     assert error.status is S.SEC_E_SECPKG_NOT_FOUND
 
 
 @SSPI_RS
 def test_sspi_rs_has_no_credential_ready() -> None:
     with pytest.raises(ConfigError, match="SEC_E_INVALID_PARAMETER"):
-        package(credential=None).check()
+        provider(credential=None).check()
 
 
 @SSPI_RS
@@ -616,7 +616,7 @@ def test_a_credential_is_acquired_late_and_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         raw, "acquire_credentials_handle", lambda *a, **k: calls.append(a) or acquire(*a, **k)
     )
-    shared = package()
+    shared = provider()
     contexts = [shared.create_context(ContextRequest()) for _ in range(8)]
     assert calls == []
     token = Ntlm().step()
@@ -651,10 +651,10 @@ def test_no_kerberos_library_is_needed() -> None:
     said = run_python(
         "import sys\n"
         "for name in ('gssapi', 'krb5', 'spnego'): sys.modules[name] = None\n"
-        "from authsrv.providers.sspi.provider import SspiPackage\n"
-        "print(SspiPackage())"
+        "from authsrv.providers.sspi.provider import SspiProvider\n"
+        "print(SspiProvider())"
     )
-    assert said == "<SspiPackage Negotiate>"
+    assert said == "<SspiProvider Negotiate>"
 
 
 def frames(traceback: TracebackType | None) -> str:
@@ -677,27 +677,27 @@ def test_no_frame_of_a_failed_acquisition_shows_the_password(
 
     monkeypatch.setattr(raw, "acquire_credentials_handle", refuse)
     with pytest.raises(UnavailableError) as caught:
-        package().check()
+        provider().check()
     assert caught.value.status is S.SEC_E_NO_CREDENTIALS
     error: BaseException | None = caught.value
     shown = ""
     while error is not None:
         shown += str(error) + frames(error.__traceback__)
         error = error.__context__
-    assert "Password(" in shown or "SspiPackage" in shown
+    assert "Password(" in shown or "SspiProvider" in shown
     assert PASSWORD not in shown
     assert "SECRET" not in shown
 
 
 def test_the_password_shows_nowhere() -> None:
-    made = package()
+    made = provider()
     assert PASSWORD not in repr(made) + repr(ALICE) + repr(made.create_context(ContextRequest()))
 
 
 @SSPI_RS
 def test_sspi_rs_on_both_sides() -> None:
     request = InitiatorRequest("HTTP/localhost", flags=IscReq.INTEGRITY)
-    client, server = package().create_initiator(request), acceptor()
+    client, server = provider().create_initiator(request), acceptor()
     first = client.step(b"")
     assert isinstance(first, Continue)
     challenge = server.step(first.token)
@@ -718,7 +718,7 @@ def test_sspi_rs_on_both_sides() -> None:
 
 
 def test_many_threads_each_with_a_context() -> None:
-    shared = package()
+    shared = provider()
     barrier = threading.Barrier(8)
 
     def one(_: int) -> bool:
@@ -735,7 +735,7 @@ def test_many_threads_each_with_a_context() -> None:
 
 @SSPI_RS
 def test_contexts_that_are_deleted_leave_no_memory() -> None:
-    shared, token = package(), Ntlm().step()
+    shared, token = provider(), Ntlm().step()
 
     def cycle(count: int) -> int:
         for _ in range(count):
@@ -760,8 +760,8 @@ def test_every_fatal_code_has_an_error_of_its_disposition_and_keeps_its_number(
     error = error_from_windows(int(status))
     assert error.status is status
     assert error.native == WindowsCode(int(status))
-    assert f"0x{int(status):08X}" in error.cause
-    if disposition(status) is Disposition.UNAVAILABLE:
+    assert f"0x{int(status):08X}" in error.detail
+    if outcome_of(status) is Outcome.UNAVAILABLE:
         assert isinstance(error, UnavailableError)
 
 
@@ -771,7 +771,7 @@ def test_foreign_and_signed_codes_are_kept(code: int) -> None:
 
 
 def test_a_code_that_nobody_knows_is_the_packages_fault_and_an_internal_error_is_not() -> None:
-    assert isinstance(error_from_windows(0x80004005), PackageFaultError)
+    assert isinstance(error_from_windows(0x80004005), ProviderFaultError)
     assert isinstance(error_from_windows(0x80090304), InvalidTokenError)
 
 
@@ -805,8 +805,10 @@ class Native:
         self.completed = 0
         for name in ("accept_security_context", "initialize_security_context"):
             monkeypatch.setattr(f"authsrv.providers.sspi.provider.raw.{name}", self.answer)
-        monkeypatch.setattr("authsrv.providers.sspi.provider.raw.complete_auth_token", self.complete)
-        monkeypatch.setattr(SspiPackage, "handle", lambda self, use: object())
+        monkeypatch.setattr(
+            "authsrv.providers.sspi.provider.raw.complete_auth_token", self.complete
+        )
+        monkeypatch.setattr(SspiProvider, "handle", lambda self, use: object())
 
     def answer(self, *arguments: object) -> object:
         answer = self.answers.pop(0)
@@ -866,7 +868,7 @@ def test_no_text_of_sspi_enters_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     Native(monkeypatch, native_error(-2146893044))
     error = error_of(acceptor().step(b"\x60 token"))
     assert "SECRET" not in str(error) + repr(error)
-    assert error.cause == "SSPI denies the logon (SEC_E_LOGON_DENIED, 0x8009030C)"
+    assert error.detail == "SSPI denies the logon (SEC_E_LOGON_DENIED, 0x8009030C)"
 
 
 def test_an_established_context_that_names_nobody_lets_nobody_in(
@@ -879,8 +881,8 @@ def test_an_established_context_that_names_nobody_lets_nobody_in(
 
     monkeypatch.setattr("authsrv.providers.sspi.attributes.raw.query_context_attributes", names)
     error = error_of(acceptor().step(b"\x60 token"))
-    assert isinstance(error, PackageFaultError)
-    assert "does not tell whose" in error.cause
+    assert isinstance(error, ProviderFaultError)
+    assert "does not tell whose" in error.detail
 
 
 @pytest.mark.parametrize("name", ["", "DOMAIN\\"])
@@ -898,7 +900,7 @@ def test_the_anonymous_account_of_windows_is_denied(
     monkeypatch.setattr("authsrv.providers.sspi.provider.user_name", lambda context: name)
     error = error_of(acceptor().step(b"\x60 token"))
     assert isinstance(error, LogonDeniedError)
-    assert "anonymous" in error.cause
+    assert "anonymous" in error.detail
 
 
 def test_anonymous_clients_are_not_asked_for_and_memory_is_ours(
@@ -921,10 +923,12 @@ def test_anonymous_clients_are_not_asked_for_and_memory_is_ours(
 
 def test_a_name_that_is_no_unicode_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     Native(monkeypatch, 0)
-    monkeypatch.setattr("authsrv.providers.sspi.provider.user_name", lambda context: b"\xff".decode())
+    monkeypatch.setattr(
+        "authsrv.providers.sspi.provider.user_name", lambda context: b"\xff".decode()
+    )
     error = error_of(acceptor().step(b"\x60 token"))
-    assert isinstance(error, PackageFaultError)
-    assert "Unicode" in error.cause
+    assert isinstance(error, ProviderFaultError)
+    assert "Unicode" in error.detail
 
 
 @pytest.mark.parametrize("token", [b"\xff" * 40, b"NTLMSSP\x00\x03\x00\x00\x00", b"\xa1\x00"])
@@ -972,7 +976,7 @@ def test_on_windows_too_a_server_of_ntlm_proves_nothing(
 ) -> None:
     Native(monkeypatch, 0)
     tell(monkeypatch, mechanism, int(IscRet.MUTUAL_AUTH | IscRet.CONFIDENTIALITY))
-    result = package().create_initiator(InitiatorRequest("HTTP/localhost")).step(b"")
+    result = provider().create_initiator(InitiatorRequest("HTTP/localhost")).step(b"")
     assert isinstance(result, Established)
     assert bool(result.identity.attributes & AscRet.MUTUAL_AUTH) is proves
     assert result.identity.attributes & AscRet.CONFIDENTIALITY
@@ -1070,5 +1074,5 @@ def test_what_is_no_code_is_the_packages_fault(code: object) -> None:
     failed = OSError("SECRET")
     failed.winerror = code  # type: ignore[attr-defined]
     error = error_from_native(failed)
-    assert isinstance(error, PackageFaultError)
+    assert isinstance(error, ProviderFaultError)
     assert "SECRET" not in str(error)

@@ -8,7 +8,7 @@ import pytest
 from initiators import PyspnegoInitiator, ntlm_credential
 
 from authsrv.core.credentials import Password
-from authsrv.providers.sspi.provider import SspiPackage
+from authsrv.providers.sspi.provider import SspiProvider
 from authsrv.testing.conformance import CHECKS, Case
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sspi-rs knows one user")
@@ -20,7 +20,7 @@ def case() -> Case:
         return PyspnegoInitiator(credential, protocol="ntlm")
 
     return Case(
-        lambda: SspiPackage("NTLM", credential=Password("alice", "Pässword 1", "DOMAIN")),
+        lambda: SspiProvider("NTLM", credential=Password("alice", "Pässword 1", "DOMAIN")),
         lambda: client("Pässword 1"),
         lambda: client("Pässword 2"),
         "DOMAIN\\alice",

@@ -1,11 +1,11 @@
-"""The security packages that the contract runs over, each with clients that belong to it."""
+"""The providers that the contract runs over, each with clients that belong to it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from authsrv.providers.base import SecurityPackage
+from authsrv.providers.base import SecurityProvider
 from authsrv.sspi import (
     AscReq,
     AscRet,
@@ -32,11 +32,11 @@ COMPLETING = (S.SEC_I_COMPLETE_NEEDED, S.SEC_I_COMPLETE_AND_CONTINUE)
 
 @dataclass(frozen=True)
 class Backend:
-    """A package and its clients.
+    """A provider and its clients.
 
     Args:
         name: For the names of the tests.
-        make_package: Makes the package.
+        make_provider: Makes the provider.
         make_client: Makes a client that is let in.
         make_stranger: Makes a client that is denied.
         principal: Whom the client is.
@@ -44,7 +44,7 @@ class Backend:
     """
 
     name: str
-    make_package: Callable[[], SecurityPackage]
+    make_provider: Callable[[], SecurityProvider]
     make_client: Callable[[], Client]
     make_stranger: Callable[[], Client]
     principal: str

@@ -1,4 +1,4 @@
-"""What the tests of the calls have in common: a package that does what the token says."""
+"""What the tests of the calls have in common: a provider that does what the token says."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from backends import tokens
 
 from authsrv.core.identity import Identity
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
-from authsrv.providers.scripted import Act, Delay, ScriptedPackage
 from authsrv.core.results import CompleteNeeded, Continue, Established
+from authsrv.providers.scripted import Act, Delay, ScriptedProvider
 from authsrv.sspi import (
     AsyncContext,
     ContextAttribute,
@@ -64,10 +64,10 @@ def obey(token: bytes) -> Act:
 
 @dataclass
 class World:
-    """Handles of every kind, all of one package.
+    """Handles of every kind, all of one provider.
 
     Args:
-        package: It does what tokens say.
+        provider: It does what tokens say.
         credential: For both directions.
         established: A server's context.
         partial: A server's context that awaits a token.
@@ -77,7 +77,7 @@ class World:
         another: Another one.
     """
 
-    package: ScriptedPackage
+    provider: ScriptedProvider
     credential: CredentialHandle
     established: ContextHandle = field(default_factory=ContextHandle)
     partial: ContextHandle = field(default_factory=ContextHandle)
@@ -99,7 +99,7 @@ class World:
 
 async def make_world(limits: Limits = DEFAULT_LIMITS) -> World:
     """Make one, to be put away by hand."""
-    package = ScriptedPackage([obey] * 8)
+    provider = ScriptedProvider([obey] * 8)
     credential, spare = CredentialHandle(), CredentialHandle()
     for handle in (credential, spare):
         call, use = (
@@ -107,11 +107,11 @@ async def make_world(limits: Limits = DEFAULT_LIMITS) -> World:
             CredentialUse.BOTH if handle is credential else CredentialUse.INBOUND,
         )
         status = acquire_credentials_handle_async(
-            call, None, package, use, None, handle, limits=limits
+            call, None, provider, use, None, handle, limits=limits
         )
         assert status is S.SEC_E_OK
         assert (await call).status is S.SEC_E_OK
-    world = World(package, credential, spare=spare)
+    world = World(provider, credential, spare=spare)
     await begun(world, b"alice:", world.established)
     await begun(world, b"alice:continue", world.partial)
     return world
@@ -124,11 +124,11 @@ async def a_world(limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[World]:
     try:
         yield world
     finally:
-        world.package.release()
+        world.provider.release()
         for handle in world.contexts:
             await _put_away(handle)
         world.free()
-    await nothing_is_left(world.package)
+    await nothing_is_left(world.provider)
 
 
 async def _put_away(handle: ContextHandle) -> None:
@@ -170,20 +170,20 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def nothing_is_left(package: ScriptedPackage) -> None:
-    """No context is open, as soon as the threads are out of the package."""
+async def nothing_is_left(provider: ScriptedProvider) -> None:
+    """No context is open, as soon as the threads are out of the provider."""
     end = time.monotonic() + 5
-    while package.open_contexts:
-        assert time.monotonic() < end, f"left: {package!r}"
+    while provider.open_contexts:
+        assert time.monotonic() < end, f"left: {provider!r}"
         await asyncio.sleep(0.001)
-    assert package.created == package.deleted
+    assert provider.created == provider.deleted
 
 
 Queueing = Callable[[AsyncContext, World], SecurityStatus]
 
 QUEUEING: dict[str, Queueing] = {
     "acquire": lambda call, world: acquire_credentials_handle_async(
-        call, None, world.package, CredentialUse.INBOUND, None, world.empty
+        call, None, world.provider, CredentialUse.INBOUND, None, world.empty
     ),
     "free": lambda call, world: free_credentials_handle_async(call, world.spare),
     "accept": lambda call, world: accept_security_context_async(

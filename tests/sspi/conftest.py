@@ -1,4 +1,4 @@
-"""Every security package that there is on this machine, with its clients."""
+"""Every provider that there is on this machine, with its clients."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from pathlib import Path
 import pytest
 from backends import Backend
 
-from authsrv.devrealm import Realm
-from authsrv.errors import LogonDeniedError
 from authsrv.core.credentials import Password
-from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoPackage
-from authsrv.providers.scripted import ALICE, ScriptedPackage
-from authsrv.providers.sspi.provider import SspiPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -25,12 +20,17 @@ from authsrv.core.results import (
     Result,
 )
 from authsrv.core.status import SecurityStatus as S
+from authsrv.devrealm import Realm
+from authsrv.errors import LogonDeniedError
+from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoProvider
+from authsrv.providers.scripted import ALICE, ScriptedProvider
+from authsrv.providers.sspi.provider import SspiProvider
 from authsrv.testing.handshakes import Client
 
 if sys.platform != "win32":
     from initiators import GssapiInitiator, LateInitiator, PyspnegoInitiator, ntlm_credential
 
-    from authsrv.providers.gssapi.acceptor import GssapiPackage
+    from authsrv.providers.gssapi.acceptor import GssapiProvider
 
 NTLM_USERS = "DOMAIN:alice:Pässword 1\n"
 
@@ -60,7 +60,7 @@ def completed(_: bytes) -> Result:
 def scripted(request: pytest.FixtureRequest) -> Backend:
     return Backend(
         "scripted",
-        lambda: ScriptedPackage([Continue(b"next"), judge]),
+        lambda: ScriptedProvider([Continue(b"next"), judge]),
         lambda: Echo(b"alice"),
         lambda: Echo(b"mallory"),
         ALICE.principal,
@@ -77,7 +77,7 @@ def scripted_completing(request: pytest.FixtureRequest) -> Backend:
 
     return Backend(
         "scripted-completing",
-        lambda: ScriptedPackage(
+        lambda: ScriptedProvider(
             [CompleteAndContinue(), Continue(b"next"), ask, lambda _: judge(denied.pop())]
         ),
         lambda: Echo(b"alice"),
@@ -93,7 +93,7 @@ def kerberos(request: pytest.FixtureRequest) -> Backend:
     keytab: Path = request.getfixturevalue("kerberos_keytab")
     return Backend(
         "gssapi",
-        lambda: GssapiPackage(keytab),
+        lambda: GssapiProvider(keytab),
         lambda: GssapiInitiator("HTTP@localhost"),
         lambda: GssapiInitiator("HTTP@sspi-elsewhere.test"),
         "alice@AUTHSRV.TEST",
@@ -125,7 +125,7 @@ def pyspnego_ntlm(request: pytest.FixtureRequest) -> Backend:
 
     return Backend(
         "pyspnego",
-        lambda: PyspnegoPackage(ntlm=NTLMPolicy.ON),
+        lambda: PyspnegoProvider(ntlm=NTLMPolicy.ON),
         lambda: client("Pässword 1"),
         lambda: client("Pässword 2"),
         "DOMAIN\\alice",
@@ -145,7 +145,7 @@ def sspi_rs(request: pytest.FixtureRequest) -> Backend:
 
     return Backend(
         "sspi",
-        lambda: SspiPackage("NTLM", credential=Password("alice", "Pässword 1", "DOMAIN")),
+        lambda: SspiProvider("NTLM", credential=Password("alice", "Pässword 1", "DOMAIN")),
         lambda: client("Pässword 1"),
         lambda: client("Pässword 2"),
         "DOMAIN\\alice",
@@ -165,7 +165,7 @@ BACKENDS: dict[str, Callable[[pytest.FixtureRequest], Backend]] = {
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """One package after the other."""
+    """One provider after the other."""
     if sys.platform == "win32" and not request.param.startswith("scripted"):
-        pytest.skip("the other packages are not those of this system")
+        pytest.skip("the other providers are not those of this system")
     return BACKENDS[request.param](request)

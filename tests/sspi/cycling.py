@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from authsrv.providers.base import SecurityPackage
+from authsrv.providers.base import SecurityProvider
 from authsrv.sspi import (
     AsyncContext,
     BufferType,
@@ -50,31 +50,31 @@ USER = Password("alice", "no password", "DOMAIN")
 class AnyNumberOfTimes:
     """No protection at all, for this test: one ticket is good for all cycles."""
 
-    residual: bytes = b"none:"
+    rcache_name: bytes = b"none:"
 
-    def claim(self, authenticator: bytes) -> None:
+    def check_and_store(self, authenticator: bytes) -> None:
         """Remember nothing."""
 
 
-def make_gssapi(keytab: str) -> SecurityPackage:
-    from authsrv.providers.gssapi.acceptor import GssapiPackage
+def make_gssapi(keytab: str) -> SecurityProvider:
+    from authsrv.providers.gssapi.acceptor import GssapiProvider
 
-    return GssapiPackage(keytab, replay=AnyNumberOfTimes())
-
-
-def make_pyspnego(keytab: str) -> SecurityPackage:
-    from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoPackage
-
-    return PyspnegoPackage(ntlm=NTLMPolicy.ON)
+    return GssapiProvider(keytab, replay=AnyNumberOfTimes())
 
 
-def make_sspi(keytab: str) -> SecurityPackage:
-    from authsrv.providers.sspi.provider import SspiPackage
+def make_pyspnego(keytab: str) -> SecurityProvider:
+    from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoProvider
 
-    return SspiPackage("NTLM", credential=USER)
+    return PyspnegoProvider(ntlm=NTLMPolicy.ON)
 
 
-PACKAGES: dict[str, Callable[[str], SecurityPackage]] = {
+def make_sspi(keytab: str) -> SecurityProvider:
+    from authsrv.providers.sspi.provider import SspiProvider
+
+    return SspiProvider("NTLM", credential=USER)
+
+
+PACKAGES: dict[str, Callable[[str], SecurityProvider]] = {
     "gssapi": make_gssapi,
     "pyspnego": make_pyspnego,
     "sspi": make_sspi,

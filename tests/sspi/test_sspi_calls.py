@@ -24,9 +24,9 @@ from calling import (
     turns,
 )
 
-from authsrv.errors import LogonDeniedError, StateError
-from authsrv.providers.scripted import ScriptedPackage
 from authsrv.core.results import Refused
+from authsrv.errors import LogonDeniedError, StateError
+from authsrv.providers.scripted import ScriptedProvider
 from authsrv.sspi import (
     AsyncContext,
     CallResult,
@@ -82,7 +82,7 @@ async def pending(world: World, ask: Ask) -> object:
     call = create_async_context()
     assert accept_another(call, world, b"bob:slow") is S.SEC_E_OK
     answer = ask(call)
-    world.package.release()
+    world.provider.release()
     await call
     return answer
 
@@ -250,7 +250,7 @@ async def test_the_status_is_pending_until_it_is_that_of_the_operation() -> None
         for _ in range(20):
             assert get_async_call_status(call) is S.SEC_I_ASYNC_CALL_PENDING
             await asyncio.sleep(0)
-        world.package.release()
+        world.provider.release()
         while get_async_call_status(call) is S.SEC_I_ASYNC_CALL_PENDING:
             await asyncio.sleep(0)
         assert get_async_call_status(call) is S.SEC_I_CONTINUE_NEEDED
@@ -389,11 +389,11 @@ async def test_a_pending_deletion_without_a_callback_may_be_freed_and_deletes_al
 ):
     async with a_world() as world:
         call = create_async_context()
-        opened = world.package.open_contexts
+        opened = world.provider.open_contexts
         assert delete_security_context_async(call, world.established) is S.SEC_E_OK
         assert free_async_context(call) is S.SEC_E_OK
         assert get_async_call_status(call) is S.SEC_E_INVALID_HANDLE
-        while world.package.open_contexts == opened:
+        while world.provider.open_contexts == opened:
             await asyncio.sleep(0.001)
         await turns(5)
         assert get_async_call_status(call) is S.SEC_E_INVALID_HANDLE
@@ -480,7 +480,7 @@ async def test_a_later_one_of_several_waiting_tasks_is_cancelled_and_the_operati
         await turns(later)
         waiting[1].cancel()
         await turns(3)
-        world.package.release()
+        world.provider.release()
         first, second, third = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(second, asyncio.CancelledError)
         assert isinstance(first, CallResult)
@@ -673,13 +673,13 @@ async def test_who_waits_and_leaves_is_not_kept() -> None:
                 await asyncio.wait_for(wait(call), 0.001)
         assert call._operation is not None
         assert len(call._operation._waiters) == 1
-        world.package.release()
+        world.provider.release()
         assert (await first).status is S.SEC_E_OK
 
 
 async def test_a_refusal_keeps_its_cause_although_its_task_is_cancelled() -> None:
-    package = ScriptedPackage([Refused(LogonDeniedError("no"))])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Refused(LogonDeniedError("no"))])
+    async with acquire_credentials(provider) as credential:
         call = create_async_context()
         accept_security_context_async(call, credential, None, tokens(b"x"))
         await _cancelled_at_the_end(call, lambda: None)
@@ -749,8 +749,8 @@ async def test_a_wait_that_is_thrown_away_is_cancelled(function: str) -> None:
         assert told == [S.SEC_E_UNFINISHED_CONTEXT_DELETED]
         assert (await call).status is S.SEC_E_UNFINISHED_CONTEXT_DELETED
         assert not world.fresh.is_valid
-        package = world.package
-    await nothing_is_left(package)
+        provider = world.provider
+    await nothing_is_left(provider)
 
 
 @pytest.mark.parametrize("function", QUEUEING)

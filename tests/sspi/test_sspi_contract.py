@@ -1,7 +1,7 @@
 """The contract of SspiAcceptSecurityContextAsync, in the order of its documentation.
 
 Each parameter, each return code and each remark has a test that is named after it. Those that take
-the fixture `backend` run over every security package that there is.
+the fixture `backend` run over every provider that there is.
 """
 
 from __future__ import annotations
@@ -17,16 +17,8 @@ import pytest
 from backends import COMPLETING, Backend, accept, converse, token_of, tokens
 
 from authsrv.core.bindings import ChannelBindings
-from authsrv.errors import (
-    AttributesError,
-    AuthorityError,
-    InvalidTokenError,
-    LogonDeniedError,
-    PackageFaultError,
-)
 from authsrv.core.identity import Identity
 from authsrv.core.limits import Limits
-from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -35,6 +27,14 @@ from authsrv.core.results import (
     Incomplete,
     Refused,
 )
+from authsrv.errors import (
+    AttributesError,
+    AuthorityError,
+    InvalidTokenError,
+    LogonDeniedError,
+    ProviderFaultError,
+)
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedProvider
 from authsrv.sspi import (
     AscReq,
     AscRet,
@@ -66,7 +66,7 @@ from authsrv.sspi import (
 if sys.platform != "win32":
     from initiators import GssapiInitiator
 
-    from authsrv.providers.gssapi.acceptor import GssapiPackage
+    from authsrv.providers.gssapi.acceptor import GssapiProvider
 
 S = SecurityStatus
 NO_FLAGS = AscReq(0)
@@ -84,13 +84,13 @@ async def delete(context: ContextHandle | None) -> None:
 
 
 async def answer(*script: Act, token: bytes = b"token", flags: AscReq = NO_FLAGS) -> CallResult:
-    """What one call answers where a script is the package; its context is deleted."""
-    package = ScriptedPackage(script)
-    async with acquire_credentials(package) as credential:
+    """What one call answers where a script is the provider; its context is deleted."""
+    provider = ScriptedProvider(script)
+    async with acquire_credentials(provider) as credential:
         result = await accept(credential, None, token, flags)
         if result.context is not None:
             await delete(result.context)
-    assert package.open_contexts == 0
+    assert provider.open_contexts == 0
     return result
 
 
@@ -98,15 +98,15 @@ async def answer(*script: Act, token: bytes = b"token", flags: AscReq = NO_FLAGS
 
 
 async def test_async_context_is_the_call_and_is_pending_until_it_is_complete() -> None:
-    package = ScriptedPackage([Delay(60, Established(ALICE))])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Delay(60, Established(ALICE))])
+    async with acquire_credentials(provider) as credential:
         call = create_async_context()
         queued = accept_security_context_async(call, credential, None, tokens(b"token"))
         assert queued is S.SEC_E_OK
         assert get_async_call_status(call) is S.SEC_I_ASYNC_CALL_PENDING
         await asyncio.sleep(0.01)
         assert get_async_call_status(call) is S.SEC_I_ASYNC_CALL_PENDING
-        package.release()
+        provider.release()
         result = await call
         assert get_async_call_status(call) is result.status is S.SEC_E_OK
         await delete(result.context)
@@ -114,21 +114,21 @@ async def test_async_context_is_the_call_and_is_pending_until_it_is_complete() -
 
 @pytest.mark.parametrize("use", [CredentialUse.INBOUND, CredentialUse.BOTH])
 async def test_credential_was_acquired_inbound_or_both(use: CredentialUse) -> None:
-    async with acquire_credentials(ScriptedPackage(), use=use) as credential:
+    async with acquire_credentials(ScriptedProvider(), use=use) as credential:
         result = await accept(credential, None, b"token")
         assert result.status is S.SEC_E_OK
         await delete(result.context)
 
 
 async def test_credential_outbound_accepts_nobody() -> None:
-    async with acquire_credentials(ScriptedPackage(), use=CredentialUse.OUTBOUND) as credential:
+    async with acquire_credentials(ScriptedProvider(), use=CredentialUse.OUTBOUND) as credential:
         call = AsyncContext()
         status = accept_security_context_async(call, credential, None, tokens(b"token"))
         assert status is S.SEC_E_NO_CREDENTIALS
 
 
 async def test_context_is_none_in_the_first_call_and_then_the_partial_one(backend: Backend) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         talk = await converse(credential, backend.make_client())
         assert talk.statuses == backend.statuses
         assert talk.completion in (None, S.SEC_E_OK)
@@ -139,7 +139,7 @@ async def test_context_is_none_in_the_first_call_and_then_the_partial_one(backen
 
 
 async def test_input_is_what_the_client_made(backend: Backend) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         result = await accept(credential, None, b"\x00 no client says this")
         assert result.status.is_failure or backend.name.startswith("scripted")
         if result.context is not None:
@@ -159,7 +159,7 @@ async def test_input_is_what_the_client_made(backend: Backend) -> None:
 async def test_input_first_buffer_must_be_a_token(
     backend: Backend, wrong: SecBufferDesc | None
 ) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         call = AsyncContext()
         status = accept_security_context_async(call, credential, None, wrong)
         assert status is S.SEC_E_INVALID_TOKEN
@@ -171,8 +171,8 @@ async def test_input_first_buffer_must_be_a_token(
 
 
 async def test_input_of_a_wrong_type_leaves_the_partial_context_as_it_was() -> None:
-    package = ScriptedPackage([Continue(b"next"), Established(ALICE)])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Continue(b"next"), Established(ALICE)])
+    async with acquire_credentials(provider) as credential:
         partial = (await accept(credential, None, b"one")).context
         wrong = SecBufferDesc((SecBuffer(BufferType.DATA, b"two"),))
         status = accept_security_context_async(AsyncContext(), credential, partial, wrong)
@@ -184,16 +184,16 @@ async def test_input_of_a_wrong_type_leaves_the_partial_context_as_it_was() -> N
 
 async def test_input_token_that_is_empty_or_too_large_is_invalid(backend: Backend) -> None:
     limits = Limits(max_token_bytes=40_000)
-    async with acquire_credentials(backend.make_package(), limits=limits) as credential:
+    async with acquire_credentials(backend.make_provider(), limits=limits) as credential:
         for token in (b"", b"x" * 40_001):
             result = await accept(credential, None, token)
             assert (result.status, result.context) == (S.SEC_E_INVALID_TOKEN, None)
 
 
 async def test_input_second_buffer_is_empty_and_says_what_was_left_over() -> None:
-    package = ScriptedPackage([Established(ALICE, b"proof", unused=4)])
+    provider = ScriptedProvider([Established(ALICE, b"proof", unused=4)])
     given, out = tokens(b"tokenREST"), place()
-    async with acquire_credentials(package) as credential:
+    async with acquire_credentials(provider) as credential:
         call = AsyncContext()
         accept_security_context_async(call, credential, None, given, output=out)
         await delete((await call).context)
@@ -202,9 +202,9 @@ async def test_input_second_buffer_is_empty_and_says_what_was_left_over() -> Non
 
 
 async def test_input_second_buffer_says_how_much_is_missing() -> None:
-    package = ScriptedPackage([Incomplete(7), Established(ALICE)])
+    provider = ScriptedProvider([Incomplete(7), Established(ALICE)])
     given = tokens(b"tok")
-    async with acquire_credentials(package) as credential:
+    async with acquire_credentials(provider) as credential:
         call = AsyncContext()
         accept_security_context_async(call, credential, None, given)
         result = await call
@@ -224,7 +224,7 @@ async def test_input_channel_bindings_are_compared(
         (None, NO_FLAGS, S.SEC_E_BAD_BINDINGS),
         (None, AscReq.ALLOW_MISSING_BINDINGS, S.SEC_E_OK),
     ]
-    async with acquire_credentials(GssapiPackage(kerberos_keytab)) as credential:
+    async with acquire_credentials(GssapiProvider(kerberos_keytab)) as credential:
         for theirs, flags, expected in cases:
             token = GssapiInitiator(bindings=theirs).step(None) or b""
             call = AsyncContext()
@@ -237,7 +237,7 @@ async def test_input_channel_bindings_are_compared(
 
 
 async def test_input_channel_bindings_that_are_malformed_are_bad_bindings() -> None:
-    async with acquire_credentials(ScriptedPackage()) as credential:
+    async with acquire_credentials(ScriptedProvider()) as credential:
         given = tokens(b"token", SecBuffer(BufferType.CHANNEL_BINDINGS, b"short"))
         status = accept_security_context_async(AsyncContext(), credential, None, given)
         assert status is S.SEC_E_BAD_BINDINGS
@@ -254,7 +254,7 @@ async def test_context_req_takes_every_flag(flag: AscReq) -> None:
 async def test_context_req_reaches_the_package(flags: AscReq) -> None:
     asked: list[tuple[AscReq, TargetDataRep]] = []
 
-    class Asked(ScriptedPackage):
+    class Asked(ScriptedProvider):
         def create_context(self, request):  # type: ignore[no-untyped-def]
             asked.append((request.flags, request.representation))
             return super().create_context(request)
@@ -273,7 +273,7 @@ async def test_context_req_reaches_the_package(flags: AscReq) -> None:
 async def test_target_data_rep_native_or_network(
     backend: Backend, representation: TargetDataRep
 ) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         call = AsyncContext()
         token = backend.make_client().step(None) or b""
         accept_security_context_async(
@@ -285,7 +285,7 @@ async def test_target_data_rep_native_or_network(
 
 
 async def test_new_context_receives_the_handle_in_the_first_call(backend: Backend) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         new, call = ContextHandle(), AsyncContext()
         token = backend.make_client().step(None) or b""
         accept_security_context_async(call, credential, None, tokens(token), new_context=new)
@@ -296,8 +296,8 @@ async def test_new_context_receives_the_handle_in_the_first_call(backend: Backen
 
 
 async def test_new_context_may_be_the_same_as_context() -> None:
-    package = ScriptedPackage([Continue(b"next"), Established(ALICE)])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Continue(b"next"), Established(ALICE)])
+    async with acquire_credentials(provider) as credential:
         context = (await accept(credential, None, b"one")).context
         call = AsyncContext()
         accept_security_context_async(
@@ -308,8 +308,8 @@ async def test_new_context_may_be_the_same_as_context() -> None:
 
 
 async def test_new_context_may_be_another_and_the_old_one_is_invalid_then() -> None:
-    package = ScriptedPackage([Continue(b"next"), Continue(b"next"), Established(ALICE)])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Continue(b"next"), Continue(b"next"), Established(ALICE)])
+    async with acquire_credentials(provider) as credential:
         old, new = (await accept(credential, None, b"one")).context, ContextHandle()
         call = AsyncContext()
         accept_security_context_async(call, credential, old, tokens(b"two"), new_context=new)
@@ -322,7 +322,7 @@ async def test_new_context_may_be_another_and_the_old_one_is_invalid_then() -> N
 
 async def test_output_receives_the_token_and_it_may_come_with_ok(backend: Backend) -> None:
     client, out, context = backend.make_client(), place(), None
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         reply: bytes | None = None
         for status in backend.statuses:
             call = AsyncContext()
@@ -343,7 +343,7 @@ async def test_output_receives_the_token_and_it_may_come_with_ok(backend: Backen
 
 
 async def test_output_without_a_place_for_the_token_is_refused_at_once() -> None:
-    async with acquire_credentials(ScriptedPackage()) as credential:
+    async with acquire_credentials(ScriptedProvider()) as credential:
         out = SecBufferDesc((SecBuffer(BufferType.DATA),))
         status = accept_security_context_async(
             AsyncContext(), credential, None, tokens(b"token"), output=out
@@ -354,8 +354,8 @@ async def test_output_without_a_place_for_the_token_is_refused_at_once() -> None
 async def test_context_attr_and_expiry_are_valid_on_success_only() -> None:
     until = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
     who = Identity("alice", "scripted", attributes=AscRet.MUTUAL_AUTH, expires_at=until)
-    package = ScriptedPackage([Continue(b"next"), CompleteNeeded(), Established(who)])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Continue(b"next"), CompleteNeeded(), Established(who)])
+    async with acquire_credentials(provider) as credential:
         first = await accept(credential, None, b"one")
         assert (first.context_attr, first.expiry) == (AscRet(0), None)
         second = await accept(credential, first.context, b"two")
@@ -376,7 +376,7 @@ async def test_context_attr_and_expiry_are_valid_on_success_only() -> None:
 async def test_expiry_is_in_utc_and_near_the_end_of_the_ticket(
     kerberos_environment: dict[str, str], kerberos_keytab: Path
 ) -> None:
-    async with acquire_credentials(GssapiPackage(kerberos_keytab)) as credential:
+    async with acquire_credentials(GssapiProvider(kerberos_keytab)) as credential:
         talk = await converse(credential, GssapiInitiator())
         now, expiry = datetime.datetime.now(datetime.UTC), talk.result.expiry
         assert expiry is not None
@@ -394,8 +394,8 @@ async def test_expiry_never_is_none_and_no_date() -> None:
 
 
 async def test_it_returns_ok_when_it_was_queued_and_the_status_of_the_operation_later() -> None:
-    package = ScriptedPackage([Refused(LogonDeniedError("no"))])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Refused(LogonDeniedError("no"))])
+    async with acquire_credentials(provider) as credential:
         call = AsyncContext()
         assert accept_security_context_async(call, credential, None, tokens(b"t")) is S.SEC_E_OK
         assert get_async_call_status(call) is S.SEC_I_ASYNC_CALL_PENDING
@@ -403,7 +403,7 @@ async def test_it_returns_ok_when_it_was_queued_and_the_status_of_the_operation_
 
 
 async def test_a_call_that_is_in_use_is_an_error_of_queueing() -> None:
-    async with acquire_credentials(ScriptedPackage()) as credential:
+    async with acquire_credentials(ScriptedProvider()) as credential:
         call = AsyncContext()
         assert accept_security_context_async(call, credential, None, tokens(b"t")) is S.SEC_E_OK
         again = accept_security_context_async(call, credential, None, tokens(b"t"))
@@ -416,7 +416,7 @@ async def test_a_call_that_is_in_use_is_an_error_of_queueing() -> None:
         await delete((await call).context)
 
 
-# The codes of success. The real packages' are those of `backend.statuses`.
+# The codes of success. The real providers' are those of `backend.statuses`.
 
 
 async def test_ok() -> None:
@@ -431,8 +431,8 @@ async def test_sec_e_incomplete_message_takes_the_rest_in_another_call() -> None
         seen.append(token)
         return Established(ALICE) if token == b"a whole token" else Incomplete()
 
-    package = ScriptedPackage([look] * 3)
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([look] * 3)
+    async with acquire_credentials(provider) as credential:
         context: ContextHandle | None = None
         for piece in (b"a ", b"whole ", b"token"):
             result = await accept(credential, context, piece)
@@ -444,7 +444,7 @@ async def test_sec_e_incomplete_message_takes_the_rest_in_another_call() -> None
 
 async def test_sec_i_complete_and_continue_wants_complete_auth_token_and_then_a_token() -> None:
     script = CompleteAndContinue(b"half"), Continue(b"whole"), Established(ALICE)
-    async with acquire_credentials(ScriptedPackage(script)) as credential:
+    async with acquire_credentials(ScriptedProvider(script)) as credential:
         first = await accept(credential, None, b"one")
         assert first.status is S.SEC_I_COMPLETE_AND_CONTINUE
         too_early = accept_security_context_async(
@@ -464,8 +464,8 @@ async def test_sec_i_complete_needed_is_decided_by_complete_auth_token() -> None
         (Established(ALICE), S.SEC_E_OK),
         (Refused(LogonDeniedError("no")), S.SEC_E_LOGON_DENIED),
     ):
-        package = ScriptedPackage([CompleteNeeded(), verdict])
-        async with acquire_credentials(package) as credential:
+        provider = ScriptedProvider([CompleteNeeded(), verdict])
+        async with acquire_credentials(provider) as credential:
             result = await accept(credential, None, b"one")
             assert result.status is S.SEC_I_COMPLETE_NEEDED
             assert result.context is not None
@@ -474,12 +474,12 @@ async def test_sec_i_complete_needed_is_decided_by_complete_auth_token() -> None
             assert name.status is S.SEC_E_INVALID_HANDLE
             assert await complete_auth_token(result.context) is expected
             await delete(result.context)
-        assert package.open_contexts == 0
+        assert provider.open_contexts == 0
 
 
 async def test_complete_auth_token_is_out_of_sequence_where_nothing_asked_for_it() -> None:
-    package = ScriptedPackage([Continue(b"next"), Established(ALICE)])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Continue(b"next"), Established(ALICE)])
+    async with acquire_credentials(provider) as credential:
         context = (await accept(credential, None, b"one")).context
         assert context is not None
         assert await complete_auth_token(context) is S.SEC_E_OUT_OF_SEQUENCE
@@ -489,8 +489,8 @@ async def test_complete_auth_token_is_out_of_sequence_where_nothing_asked_for_it
 
 
 async def test_sec_i_continue_needed_sends_the_token_and_takes_the_answer() -> None:
-    package = ScriptedPackage([Continue(b"challenge"), Established(ALICE)])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Continue(b"challenge"), Established(ALICE)])
+    async with acquire_credentials(provider) as credential:
         first = await accept(credential, None, b"one")
         assert (first.status, token_of(first)) == (S.SEC_I_CONTINUE_NEEDED, b"challenge")
         second = await accept(credential, first.context, b"two")
@@ -505,7 +505,7 @@ async def test_sec_e_insufficient_memory_where_too_many_handshakes_wait(backend:
     if backend.statuses[0] is not S.SEC_I_CONTINUE_NEEDED:
         pytest.skip("its handshakes wait for nobody")
     limits = Limits(max_pending=1)
-    async with acquire_credentials(backend.make_package(), limits=limits) as credential:
+    async with acquire_credentials(backend.make_provider(), limits=limits) as credential:
         first = await accept(credential, None, backend.make_client().step(None) or b"")
         second = await accept(credential, None, backend.make_client().step(None) or b"")
         assert (second.status, second.context) == (S.SEC_E_INSUFFICIENT_MEMORY, None)
@@ -515,12 +515,12 @@ async def test_sec_e_insufficient_memory_where_too_many_handshakes_wait(backend:
 async def test_sec_e_internal_error_for_a_package_that_breaks() -> None:
     result = await answer(RuntimeError("it broke"))
     assert result.status is S.SEC_E_INTERNAL_ERROR
-    assert isinstance(result.error, PackageFaultError)
+    assert isinstance(result.error, ProviderFaultError)
 
 
 @pytest.mark.parametrize("backend", ["sspi"], indirect=True)
 async def test_sec_e_internal_error_for_a_token_that_was_cut_off(backend: Backend) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         token = backend.make_client().step(None) or b""
         result = await accept(credential, None, token[:12])
         assert (result.status, result.context) == (S.SEC_E_INTERNAL_ERROR, None)
@@ -534,7 +534,7 @@ def test_sec_e_invalid_handle_by_both_values_that_are_in_print(value: int) -> No
 
 
 async def test_sec_e_invalid_handle_for_what_is_none() -> None:
-    async with acquire_credentials(ScriptedPackage()) as credential:
+    async with acquire_credentials(ScriptedProvider()) as credential:
         for wrong in (ContextHandle(), "context", 17, CredentialHandle()):
             status = accept_security_context_async(
                 AsyncContext(),
@@ -557,13 +557,13 @@ async def test_sec_e_invalid_token_for_garbage(backend: Backend) -> None:
     if backend.name.startswith("scripted"):
         result = await answer(Refused(InvalidTokenError("garbage")))
     else:
-        async with acquire_credentials(backend.make_package()) as credential:
+        async with acquire_credentials(backend.make_provider()) as credential:
             result = await accept(credential, None, bytes(range(40)))
     assert (result.status, result.context) == (S.SEC_E_INVALID_TOKEN, None)
 
 
 async def test_sec_e_logon_denied_for_who_is_not_entitled(backend: Backend) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         talk = await converse(credential, backend.make_stranger())
         status = talk.result.status if talk.completion is None else talk.completion
         # Kerberos can say more: the ticket is for another service.
@@ -606,7 +606,7 @@ async def test_sec_e_unsupported_function_for_the_flags_that_a_server_cannot_ask
     backend: Backend, flag: AscReq
 ) -> None:
     # ASC_REQ_PROMPT_FOR_CREDS is in no header; the client's flag of that name is 0x40.
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         result = await accept(credential, None, backend.make_client().step(None) or b"", flag)
         assert (result.status, result.context) == (S.SEC_E_UNSUPPORTED_FUNCTION, None)
 
@@ -616,7 +616,7 @@ async def test_sec_e_unsupported_function_for_the_flags_that_a_server_cannot_ask
 
 async def test_the_caller_judges_whether_the_attributes_suffice(backend: Backend) -> None:
     required = AscRet.LICENSING
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         talk = await converse(credential, backend.make_client(), required=required)
         status = talk.result.status if talk.completion is None else talk.completion
         assert status is S.SEC_E_SECURITY_QOS_FAILED
@@ -624,38 +624,38 @@ async def test_the_caller_judges_whether_the_attributes_suffice(backend: Backend
 
 async def test_confidentiality_that_was_required_and_not_obtained_ends_it_with_a_cause() -> None:
     who = Identity("alice", "scripted", attributes=AscRet.INTEGRITY)
-    package = ScriptedPackage([Established(who, b"proof")])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Established(who, b"proof")])
+    async with acquire_credentials(provider) as credential:
         flags, required = AscReq.CONFIDENTIALITY, AscRet.CONFIDENTIALITY | AscRet.INTEGRITY
         result = await accept(credential, None, b"token", flags, required)
         assert result.status is S.SEC_E_SECURITY_QOS_FAILED
         assert isinstance(result.error, AttributesError)
-        assert result.error.cause == "the context lacks what is required: CONFIDENTIALITY"
+        assert result.error.detail == "the context lacks what is required: CONFIDENTIALITY"
         assert (result.context, token_of(result)) == (None, b"")
-    assert package.open_contexts == 0
+    assert provider.open_contexts == 0
 
 
 async def test_attributes_that_were_required_and_obtained(
     kerberos_environment: dict[str, str], kerberos_keytab: Path
 ) -> None:
-    async with acquire_credentials(GssapiPackage(kerberos_keytab)) as credential:
+    async with acquire_credentials(GssapiProvider(kerberos_keytab)) as credential:
         talk = await converse(credential, GssapiInitiator(), required=AscRet.MUTUAL_AUTH)
         assert talk.result.status is S.SEC_E_OK
         await delete(talk.result.context)
 
 
 async def test_a_context_that_cannot_be_established_is_deleted(backend: Backend) -> None:
-    package = backend.make_package()
-    async with acquire_credentials(package) as credential:
+    provider = backend.make_provider()
+    async with acquire_credentials(provider) as credential:
         talk = await converse(credential, backend.make_stranger())
         assert talk.completion is not S.SEC_E_OK
         assert talk.result.context is None or not talk.result.context.is_valid
-        if isinstance(package, ScriptedPackage):
-            assert package.open_contexts == 0
+        if isinstance(provider, ScriptedProvider):
+            assert provider.open_contexts == 0
 
 
 async def test_deleting_is_ok_and_deleting_twice_is_ok_as_documented(backend: Backend) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         context = (await converse(credential, backend.make_client())).result.context
         await delete(context)
         await delete(context)
@@ -668,20 +668,20 @@ async def test_deleting_is_ok_and_deleting_twice_is_ok_as_documented(backend: Ba
 
 async def test_one_call_at_a_time_for_a_context() -> None:
     script = Continue(b"next"), Delay(60, Established(ALICE))
-    package = ScriptedPackage(script)
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider(script)
+    async with acquire_credentials(provider) as credential:
         context = (await accept(credential, None, b"one")).context
         call = AsyncContext()
         accept_security_context_async(call, credential, context, tokens(b"two"))
         second = accept_security_context_async(AsyncContext(), credential, context, tokens(b"x"))
         assert second is S.SEC_E_OUT_OF_SEQUENCE
-        package.release()
+        provider.release()
         assert (await call).status is S.SEC_E_OK
         await delete(context)
 
 
 async def test_a_context_that_is_established_takes_no_further_token(backend: Backend) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         context = (await converse(credential, backend.make_client())).result.context
         again = accept_security_context_async(AsyncContext(), credential, context, tokens(b"x"))
         assert again is S.SEC_E_OUT_OF_SEQUENCE
@@ -706,7 +706,7 @@ ANSWERS: dict[ContextAttribute, Callable[[object], bool]] = {
 async def test_kerberos_tells_every_attribute(
     attribute: ContextAttribute, kerberos_environment: dict[str, str], kerberos_keytab: Path
 ) -> None:
-    async with acquire_credentials(GssapiPackage(kerberos_keytab)) as credential:
+    async with acquire_credentials(GssapiProvider(kerberos_keytab)) as credential:
         context = (await converse(credential, GssapiInitiator())).result.context
         assert context is not None
         told = await query_context_attributes(context, attribute)
@@ -718,7 +718,7 @@ async def test_kerberos_tells_every_attribute(
 async def test_the_session_key_is_the_clients_and_shows_in_no_repr(
     kerberos_environment: dict[str, str], kerberos_keytab: Path
 ) -> None:
-    async with acquire_credentials(GssapiPackage(kerberos_keytab)) as credential:
+    async with acquire_credentials(GssapiProvider(kerberos_keytab)) as credential:
         client = GssapiInitiator()
         context = (await converse(credential, client)).result.context
         assert context is not None
@@ -729,7 +729,7 @@ async def test_the_session_key_is_the_clients_and_shows_in_no_repr(
 
 
 async def test_an_attribute_that_a_package_cannot_tell_is_unsupported() -> None:
-    async with acquire_credentials(ScriptedPackage()) as credential:
+    async with acquire_credentials(ScriptedProvider()) as credential:
         context = (await accept(credential, None, b"token")).context
         assert context is not None
         told = await query_context_attributes(context, ContextAttribute.SIZES)

@@ -1,4 +1,4 @@
-"""Faults: packages that break, loops that end, tasks that are cancelled at any moment."""
+"""Faults: providers that break, loops that end, tasks that are cancelled at any moment."""
 
 from __future__ import annotations
 
@@ -21,19 +21,7 @@ from hypothesis import strategies as st
 
 from authsrv.core.bindings import ChannelBindings
 from authsrv.core.buffers import BufferType, SecBuffer, SecBufferDesc
-from authsrv.errors import (
-    AuthsrvError,
-    BadBindingsError,
-    DeadlineError,
-    InvalidTokenError,
-    LogonDeniedError,
-    MechanismError,
-    OverloadedError,
-    PackageFaultError,
-)
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -42,6 +30,19 @@ from authsrv.core.results import (
     Incomplete,
     Refused,
 )
+from authsrv.core.status import WindowsCode, from_windows
+from authsrv.errors import (
+    AuthsrvError,
+    BadBindingsError,
+    DeadlineError,
+    InvalidTokenError,
+    LogonDeniedError,
+    MechanismError,
+    OverloadedError,
+    ProviderFaultError,
+)
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedProvider
 from authsrv.sspi import (
     AsyncContext,
     CallResult,
@@ -64,7 +65,6 @@ from authsrv.sspi import (
     unpack_channel_bindings,
 )
 from authsrv.sspi.buffers import read_token
-from authsrv.core.status import WindowsCode, from_windows
 
 S = SecurityStatus
 SECRET = "a token of somebody"
@@ -72,10 +72,10 @@ FAULTS = (ValueError, OSError, StopIteration, SystemExit, KeyboardInterrupt, Gen
 
 
 async def accept(
-    package: ScriptedPackage, *, legs: int = 1, limits: Limits = DEFAULT_LIMITS
+    provider: ScriptedProvider, *, legs: int = 1, limits: Limits = DEFAULT_LIMITS
 ) -> CallResult:
     """What the last of some legs answers; nothing is left open."""
-    async with acquire_credentials(package, limits=limits) as credential:
+    async with acquire_credentials(provider, limits=limits) as credential:
         handle = ContextHandle()
         for leg in range(legs):
             call = AsyncContext()
@@ -87,14 +87,14 @@ async def accept(
         assert not handle.is_busy
         if handle.is_valid:
             await delete(handle)
-        package.release()
-        await nothing_is_left(package)
+        provider.release()
+        await nothing_is_left(provider)
     return result
 
 
 def check_fault(result: CallResult) -> None:
     assert result.status is S.SEC_E_INTERNAL_ERROR
-    assert isinstance(result.error, PackageFaultError)
+    assert isinstance(result.error, ProviderFaultError)
     assert SECRET not in str(result.error)
     assert SECRET not in repr(result)
     assert result.context is None
@@ -125,8 +125,8 @@ async def test_a_package_that_nobody_knows_is_secpkg_not_found(
 @pytest.mark.parametrize("fault", [ValueError, OSError, StopIteration, ModuleNotFoundError])
 async def test_a_package_whose_check_raises_gives_no_credential(fault: type[Exception]) -> None:
     call, credential = AsyncContext(), CredentialHandle()
-    package = ScriptedPackage(fault=fault(SECRET))
-    acquire_credentials_handle_async(call, None, package, CredentialUse.INBOUND, None, credential)
+    provider = ScriptedProvider(fault=fault(SECRET))
+    acquire_credentials_handle_async(call, None, provider, CredentialUse.INBOUND, None, credential)
     check_fault(await call)
     assert get_async_call_status(call) is S.SEC_E_INTERNAL_ERROR
     assert not credential.is_valid
@@ -137,8 +137,8 @@ async def test_a_step_that_raises_is_a_fault(fault: type[BaseException]) -> None
     def act(token: bytes) -> Act:
         raise fault(SECRET)
 
-    check_fault(await accept(ScriptedPackage([act])))
-    check_fault(await accept(ScriptedPackage([Continue(), act]), legs=2))
+    check_fault(await accept(ScriptedProvider([act])))
+    check_fault(await accept(ScriptedProvider([Continue(), act]), legs=2))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -156,35 +156,35 @@ async def test_complete_query_and_delete_that_raise(
             super().delete()
             raise fault(SECRET)
 
-    class Package(ScriptedPackage):
+    class Package(ScriptedProvider):
         def create_context(self, request: ContextRequest) -> ScriptedContext:
             super().create_context(request)
             return Context(self, self._script)
 
-    package = Package([Established(ALICE)])
-    async with acquire_credentials(package) as credential:
+    provider = Package([Established(ALICE)])
+    async with acquire_credentials(provider) as credential:
         handle, call = ContextHandle(), AsyncContext()
         accept_security_context_async(call, credential, None, tokens(b"x"), new_context=handle)
         await call
         answer = await query_context_attributes(handle, ContextAttribute.NAMES)
         assert (answer.status, answer.value) == (S.SEC_E_INTERNAL_ERROR, None)
         await delete(handle)
-    await nothing_is_left(package)
+    await nothing_is_left(provider)
     assert caplog.text.count("in delete") == 1
-    package = Package([CompleteNeeded()])
-    async with acquire_credentials(package) as credential:
+    provider = Package([CompleteNeeded()])
+    async with acquire_credentials(provider) as credential:
         handle, call = ContextHandle(), AsyncContext()
         accept_security_context_async(call, credential, None, tokens(b"x"), new_context=handle)
         await call
         assert await complete_auth_token(handle) is S.SEC_E_INTERNAL_ERROR
         assert not handle.is_valid
-    await nothing_is_left(package)
+    await nothing_is_left(provider)
     assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize("made", [None, 5, "context"])
 async def test_a_package_that_makes_no_context(made: Any) -> None:
-    class Package(ScriptedPackage):
+    class Package(ScriptedProvider):
         def create_context(self, request: ContextRequest) -> ScriptedContext:
             context: ScriptedContext = made
             return context
@@ -194,7 +194,7 @@ async def test_a_package_that_makes_no_context(made: Any) -> None:
 
 @pytest.mark.parametrize("fault", [ValueError, OSError, LogonDeniedError])
 async def test_a_package_that_raises_for_a_new_context(fault: type[Exception]) -> None:
-    class Package(ScriptedPackage):
+    class Package(ScriptedProvider):
         def create_context(self, request: ContextRequest) -> ScriptedContext:
             raise fault(SECRET)
 
@@ -238,12 +238,12 @@ async def test_a_package_that_answers_nonsense_is_a_fault(answer: str) -> None:
     def act(token: bytes) -> Any:
         return NONSENSE[answer]
 
-    check_fault(await accept(ScriptedPackage([act])))
-    check_fault(await accept(ScriptedPackage([Continue(), act]), legs=2))
+    check_fault(await accept(ScriptedProvider([act])))
+    check_fault(await accept(ScriptedProvider([Continue(), act]), legs=2))
 
 
 async def test_more_left_over_than_there_was_is_no_more_than_all_of_it() -> None:
-    result = await accept(ScriptedPackage([Continue(b"next", 10**9)]))
+    result = await accept(ScriptedProvider([Continue(b"next", 10**9)]))
     assert [(buffer.type, buffer.data) for buffer in result.output] == [
         (BufferType.TOKEN, b"next"),
         (BufferType.EXTRA, b"x"),
@@ -254,18 +254,18 @@ async def test_more_left_over_than_there_was_is_no_more_than_all_of_it() -> None
 async def test_a_refusal_is_a_failure_whatever_code_it_carries(status: SecurityStatus) -> None:
     """Whoever looks at the status alone must not let anybody in."""
     for act in (Refused(success(status)), success(status)):
-        result = await accept(ScriptedPackage([act]))
+        result = await accept(ScriptedProvider([act]))
         assert result.status is S.SEC_E_INTERNAL_ERROR
         assert isinstance(result.error, InvalidTokenError)
-    package = ScriptedPackage([CompleteNeeded(), Refused(success(status))])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([CompleteNeeded(), Refused(success(status))])
+    async with acquire_credentials(provider) as credential:
         handle, call = ContextHandle(), AsyncContext()
         accept_security_context_async(call, credential, None, tokens(b"x"), new_context=handle)
         await call
         assert await complete_auth_token(handle) is S.SEC_E_INTERNAL_ERROR
     call, empty = AsyncContext(), CredentialHandle()
-    package = ScriptedPackage(fault=success(status))
-    acquire_credentials_handle_async(call, None, package, CredentialUse.INBOUND, None, empty)
+    provider = ScriptedProvider(fault=success(status))
+    acquire_credentials_handle_async(call, None, provider, CredentialUse.INBOUND, None, empty)
     assert (await call).status is S.SEC_E_INTERNAL_ERROR
     assert not empty.is_valid
 
@@ -273,8 +273,8 @@ async def test_a_refusal_is_a_failure_whatever_code_it_carries(status: SecurityS
 @pytest.mark.parametrize("code", [0x8009_03FF, 0x0009_03FF, 0xDEAD_BEEF, 1, 0x7FFF_FFFF])
 async def test_a_code_that_nobody_knows_is_an_internal_error_and_is_kept(code: int) -> None:
     report = from_windows(code)
-    error = PackageFaultError("an unknown code", status=report.status, native=report.native)
-    result = await accept(ScriptedPackage([Refused(error)]))
+    error = ProviderFaultError("an unknown code", status=report.status, native=report.native)
+    result = await accept(ScriptedProvider([Refused(error)]))
     assert result.status is S.SEC_E_INTERNAL_ERROR
     assert result.error is error
     assert isinstance(error.native, WindowsCode)
@@ -285,20 +285,20 @@ async def test_a_package_that_hangs_is_given_up_and_its_context_deleted_when_it_
     hasty = Limits(step_seconds=0.05)
     for before in ([], [Continue()]):
         script: list[Act] = [*before, Delay(60, Established(ALICE))]
-        result = await accept(ScriptedPackage(script), legs=len(script), limits=hasty)
+        result = await accept(ScriptedProvider(script), legs=len(script), limits=hasty)
         assert isinstance(result.error, DeadlineError)
         assert result.status is S.SEC_E_NO_AUTHENTICATING_AUTHORITY
 
 
 async def test_a_completion_that_hangs_is_given_up_and_establishes_nobody() -> None:
-    package = ScriptedPackage([CompleteNeeded(), Delay(60, Established(ALICE))])
-    async with acquire_credentials(package, limits=Limits(step_seconds=0.05)) as credential:
+    provider = ScriptedProvider([CompleteNeeded(), Delay(60, Established(ALICE))])
+    async with acquire_credentials(provider, limits=Limits(step_seconds=0.05)) as credential:
         handle, call = ContextHandle(), AsyncContext()
         accept_security_context_async(call, credential, None, tokens(b"x"), new_context=handle)
         await call
         assert await complete_auth_token(handle) is S.SEC_E_NO_AUTHENTICATING_AUTHORITY
-        package.release()
-        await nothing_is_left(package)
+        provider.release()
+        await nothing_is_left(provider)
         assert not handle.is_valid
 
 
@@ -310,13 +310,13 @@ async def test_a_query_that_hangs_is_given_up_and_the_context_is_in_use_until_it
             gate.wait(60)
             return super().query(attribute)
 
-    class Package(ScriptedPackage):
+    class Package(ScriptedProvider):
         def create_context(self, request: ContextRequest) -> ScriptedContext:
             super().create_context(request)
             return Context(self, self._script)
 
-    package = Package([Established(ALICE)])
-    async with acquire_credentials(package, limits=Limits(step_seconds=0.05)) as credential:
+    provider = Package([Established(ALICE)])
+    async with acquire_credentials(provider, limits=Limits(step_seconds=0.05)) as credential:
         handle, call = ContextHandle(), AsyncContext()
         accept_security_context_async(call, credential, None, tokens(b"x"), new_context=handle)
         await call
@@ -328,7 +328,7 @@ async def test_a_query_that_hangs_is_given_up_and_the_context_is_in_use_until_it
         last = await _ask_until_told(handle)
         assert last == ALICE.principal
         await delete(handle)
-    await nothing_is_left(package)
+    await nothing_is_left(provider)
 
 
 async def _ask_until_told(handle: ContextHandle) -> object:
@@ -340,15 +340,15 @@ async def _ask_until_told(handle: ContextHandle) -> object:
 
 
 async def test_more_calls_than_may_wait_are_insufficient_memory_and_the_others_go_on() -> None:
-    package = ScriptedPackage([Delay(60, Established(ALICE))])
+    provider = ScriptedProvider([Delay(60, Established(ALICE))])
     limits = Limits(max_workers=1, max_queued=3)
-    async with acquire_credentials(package, limits=limits) as credential:
+    async with acquire_credentials(provider, limits=limits) as credential:
         calls = [AsyncContext() for _ in range(10)]
         for call in calls:
             status = accept_security_context_async(call, credential, None, tokens(b"x"))
             assert status is S.SEC_E_OK
         await turns(3)
-        package.release()
+        provider.release()
         results = [await call for call in calls]
         refused = [result for result in results if result.status is not S.SEC_E_OK]
         assert {result.status for result in refused} == {S.SEC_E_INSUFFICIENT_MEMORY}
@@ -357,17 +357,17 @@ async def test_more_calls_than_may_wait_are_insufficient_memory_and_the_others_g
         for result in results:
             if result.context is not None:
                 await delete(result.context)
-    await nothing_is_left(package)
+    await nothing_is_left(provider)
 
 
 # Threads.
 
 
 async def test_a_thousand_pending_calls_cost_no_thread_each() -> None:
-    package = ScriptedPackage([Delay(60, Established(ALICE))])
+    provider = ScriptedProvider([Delay(60, Established(ALICE))])
     limits = Limits(max_workers=4, max_queued=2_000)
     before = threading.active_count()
-    async with acquire_credentials(package, limits=limits) as credential:
+    async with acquire_credentials(provider, limits=limits) as credential:
         calls = [AsyncContext() for _ in range(1_000)]
         for call in calls:
             status = accept_security_context_async(call, credential, None, tokens(b"x"))
@@ -376,12 +376,12 @@ async def test_a_thousand_pending_calls_cost_no_thread_each() -> None:
         pending = [get_async_call_status(call) for call in calls]
         assert pending == [S.SEC_I_ASYNC_CALL_PENDING] * 1_000
         assert threading.active_count() - before <= 4
-        package.release()
+        provider.release()
         results = [await call for call in calls]
         assert {result.status for result in results} == {S.SEC_E_OK}
         await asyncio.gather(*(delete(result.context) for result in results))
         assert threading.active_count() - before <= 4
-    await nothing_is_left(package)
+    await nothing_is_left(provider)
 
 
 # The loop ends.
@@ -413,11 +413,11 @@ class Noise:
         self.heard += [str(warning.message) for warning in caught]
 
 
-def all_is_deleted(package: ScriptedPackage) -> None:
-    package.release()
+def all_is_deleted(provider: ScriptedProvider) -> None:
+    provider.release()
     end = time.monotonic() + 5
-    while package.open_contexts:
-        assert time.monotonic() < end, f"left: {package!r}"
+    while provider.open_contexts:
+        assert time.monotonic() < end, f"left: {provider!r}"
         time.sleep(0.001)
 
 
@@ -443,25 +443,25 @@ def test_a_loop_that_ends_with_calls_pending_leaves_no_context_and_makes_no_nois
     noise.run(main(), loop)
     (world,) = worlds
     assert get_async_call_status(call) is not S.SEC_I_ASYNC_CALL_PENDING
-    world.package.release()
+    world.provider.release()
     for handle in world.contexts:
         assert not handle.is_busy
-        handle.give_up()
+        handle.discard()
     world.free()
-    all_is_deleted(world.package)
+    all_is_deleted(world.provider)
     assert noise.heard == []
 
 
 @pytest.mark.parametrize("function", ["accept", "accept-next", "delete", "delete-freed"])
 def test_what_was_queued_in_the_last_turn_of_the_loop_leaves_no_context(function: str) -> None:
-    package = ScriptedPackage([Continue(b"next"), Continue(b"next")])
+    provider = ScriptedProvider([Continue(b"next"), Continue(b"next")])
     noise, call, handle, told = Noise(), AsyncContext(), ContextHandle(), []
 
     async def main() -> None:
         held = CredentialHandle()
         acquiring = AsyncContext()
         acquire_credentials_handle_async(
-            acquiring, None, package, CredentialUse.INBOUND, None, held
+            acquiring, None, provider, CredentialUse.INBOUND, None, held
         )
         await acquiring
         first = AsyncContext()
@@ -487,8 +487,8 @@ def test_what_was_queued_in_the_last_turn_of_the_loop_leaves_no_context(function
         set_async_notify_callback(call, lambda call, _: told.append(get_async_call_status(call)))
     noise.run(main())
     if function == "accept":
-        handle.give_up()
-    all_is_deleted(package)
+        handle.discard()
+    all_is_deleted(provider)
     assert noise.heard == []
     if function == "delete-freed":
         assert get_async_call_status(call) is S.SEC_E_INVALID_HANDLE
@@ -524,9 +524,9 @@ def test_a_handshake_in_the_finalizer_of_a_generator_goes_on_as_its_loop_ends(lo
         noise.run(main(), loop)
         (world,) = worlds
         for handle in world.contexts:
-            handle.give_up()
+            handle.discard()
         world.free()
-        all_is_deleted(world.package)
+        all_is_deleted(world.provider)
     assert statuses == [S.SEC_I_CONTINUE_NEEDED] * 20
     assert noise.heard == []
 
@@ -552,13 +552,13 @@ def test_what_a_callback_queues_as_the_loop_ends_has_an_end(function: str, loop:
     noise.run(main(), loop)
     (world,) = worlds
     assert get_async_call_status(calls[0]) is S.SEC_E_UNFINISHED_CONTEXT_DELETED
-    world.package.release()
+    world.provider.release()
     world.free()
     for handle in world.contexts:
         assert not handle.is_busy
-        handle.give_up()
+        handle.discard()
     assert get_async_call_status(calls[1]) is not S.SEC_I_ASYNC_CALL_PENDING
-    all_is_deleted(world.package)
+    all_is_deleted(world.provider)
     assert noise.heard == []
 
 
@@ -576,8 +576,8 @@ def test_a_loop_that_is_only_closed_ends_its_calls_with_the_credential() -> None
     assert get_async_call_status(call) is S.SEC_E_UNFINISHED_CONTEXT_DELETED
     for handle in world.contexts:
         assert not handle.is_busy
-        handle.give_up()
-    all_is_deleted(world.package)
+        handle.discard()
+    all_is_deleted(world.provider)
 
 
 # A cancel at each turn.
@@ -637,20 +637,22 @@ async def short_form(credential: CredentialHandle, calls: list[AsyncContext]) ->
         await context.query(ContextAttribute.NAMES)
 
 
-async def _cancelled_after(count: int, package: ScriptedPackage, task: asyncio.Task[None]) -> bool:
+async def _cancelled_after(
+    count: int, provider: ScriptedProvider, task: asyncio.Task[None]
+) -> bool:
     """Cancel it after some turns of the loop; tells whether it ended by itself before."""
     for done in range(count):
         if task.done():
             break
         if done == RELEASED_AT:
-            package.release()
+            provider.release()
         await asyncio.sleep(0)
     ended_by_itself = task.done()
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
         task.exception()
-    package.release()
+    provider.release()
     return ended_by_itself
 
 
@@ -660,14 +662,14 @@ async def test_a_cancel_at_each_turn_leaves_no_context_and_warns_of_nothing(
     work: Work, script: tuple[Act, ...]
 ) -> None:
     for count in range(PATIENCE):
-        package = ScriptedPackage(script)
+        provider = ScriptedProvider(script)
         calls: list[AsyncContext] = []
-        async with acquire_credentials(package) as credential:
+        async with acquire_credentials(provider) as credential:
             task = asyncio.create_task(work(credential, calls))
-            ended_by_itself = await _cancelled_after(count, package, task)
+            ended_by_itself = await _cancelled_after(count, provider, task)
             del task
             await turns(5)
-            await nothing_is_left(package)
+            await nothing_is_left(provider)
             pending = [call for call in calls if call.status is S.SEC_I_ASYNC_CALL_PENDING]
             assert pending == []
         if ended_by_itself:
@@ -681,7 +683,7 @@ async def test_a_step_whose_task_is_cancelled_is_unfinished_and_its_context_dele
     later: int,
 ) -> None:
     async with a_world() as world:
-        opened = world.package.open_contexts
+        opened = world.provider.open_contexts
         call = AsyncContext()
         accept_security_context_async(
             call, world.credential, None, tokens(b"bob:slow"), new_context=world.fresh
@@ -699,9 +701,9 @@ async def test_a_step_whose_task_is_cancelled_is_unfinished_and_its_context_dele
         assert get_async_call_status(call) is S.SEC_E_UNFINISHED_CONTEXT_DELETED
         assert not world.fresh.is_valid
         assert not world.fresh.is_busy
-        world.package.release()
+        world.provider.release()
         end = time.monotonic() + 5
-        while world.package.open_contexts > opened:
+        while world.provider.open_contexts > opened:
             assert time.monotonic() < end
             await asyncio.sleep(0.001)
 
@@ -715,7 +717,7 @@ async def test_a_deletion_whose_task_is_cancelled_deletes_all_the_same(later: in
             slow, world.credential, None, tokens(b"bob:slow"), new_context=world.fresh
         )
         await asyncio.sleep(0.01)
-        opened = world.package.open_contexts
+        opened = world.provider.open_contexts
         call = AsyncContext()
         assert delete_security_context_async(call, world.established) is S.SEC_E_OK
 
@@ -726,10 +728,10 @@ async def test_a_deletion_whose_task_is_cancelled_deletes_all_the_same(later: in
         await turns(1 + later)
         task.cancel()
         await asyncio.wait([task])
-        world.package.release()
+        world.provider.release()
         await slow
         end = time.monotonic() + 5
-        while world.package.open_contexts == opened:
+        while world.provider.open_contexts == opened:
             assert time.monotonic() < end, "it was never deleted"
             await asyncio.sleep(0.001)
 
@@ -806,15 +808,15 @@ async def test_a_token_that_the_caller_changes_afterwards_is_taken_as_it_was(
         seen.append(token)
         return Refused(LogonDeniedError("no"))
 
-    package = ScriptedPackage([act])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([act])
+    async with acquire_credentials(provider) as credential:
         call, data = AsyncContext(), bytearray(b"alice")
         accept_security_context_async(call, credential, None, tokens(kind(data)))
         data[:] = b"m" * len(data)
         await call
     assert seen == [b"alice"]
     assert type(seen[0]) is bytes
-    await nothing_is_left(package)
+    await nothing_is_left(provider)
 
 
 async def test_output_that_breaks_afterwards_ends_the_context() -> None:

@@ -14,10 +14,10 @@ import pytest
 from backends import tokens
 from calling import World, a_world, begun, delete, nothing_is_left, person, turns
 
-from authsrv.errors import HandshakeExpiredError, StateError
 from authsrv.core.limits import Limits
-from authsrv.providers.scripted import ScriptedPackage
 from authsrv.core.results import Continue
+from authsrv.errors import HandshakeExpiredError, StateError
+from authsrv.providers.scripted import ScriptedProvider
 from authsrv.sspi import (
     AsyncContext,
     CallResult,
@@ -172,7 +172,7 @@ async def test_a_credential_is_acquired_into_an_empty_handle_alone(wrong: str) -
     async with a_world() as world:
         handle: Any = kinds[wrong](world)
         status = acquire_credentials_handle_async(
-            AsyncContext(), None, world.package, CredentialUse.INBOUND, None, handle
+            AsyncContext(), None, world.provider, CredentialUse.INBOUND, None, handle
         )
         assert status is S.SEC_E_INVALID_HANDLE
         assert world.credential.is_valid
@@ -195,8 +195,8 @@ async def test_what_are_no_buffers_is_refused_at_once(wrong: Any) -> None:
 
 
 async def test_a_credential_of_the_wrong_direction_has_no_credentials() -> None:
-    package = ScriptedPackage([Continue(b"next")])
-    async with a_world() as world, acquire_credentials(package, use=CredentialUse.OUTBOUND) as out:
+    provider = ScriptedProvider([Continue(b"next")])
+    async with a_world() as world, acquire_credentials(provider, use=CredentialUse.OUTBOUND) as out:
         assert CREDENTIALS["accept"](out, world) is S.SEC_E_NO_CREDENTIALS
         assert CREDENTIALS["accept-next"](out, world) is S.SEC_E_NO_CREDENTIALS
         assert CREDENTIALS["initialize"](world.spare, world) is S.SEC_E_NO_CREDENTIALS
@@ -314,7 +314,7 @@ async def test_a_context_in_use_takes_no_other_operation(later: int) -> None:
         assert accept(world, world.partial)[1] is busy
         query = await query_context_attributes(world.partial, ContextAttribute.NAMES)
         assert query.status is S.SEC_E_INVALID_HANDLE
-        world.package.release()
+        world.provider.release()
         assert (await finish(call, status)).status is S.SEC_E_OK
         assert await person(world.partial) == "alice"
 
@@ -340,12 +340,12 @@ async def test_a_step_queued_after_a_deletion_finds_no_context() -> None:
 
 async def test_two_deletions_in_the_same_turn_are_both_ok_and_it_is_deleted_once() -> None:
     async with a_world() as world:
-        before = world.package.deleted
+        before = world.provider.deleted
         calls = AsyncContext(), AsyncContext()
         for call in calls:
             assert delete_security_context_async(call, world.established) is S.SEC_E_OK
         assert [(await call).status for call in calls] == [S.SEC_E_OK, S.SEC_E_OK]
-        assert world.package.deleted == before + 1
+        assert world.provider.deleted == before + 1
 
 
 async def test_a_second_completion_at_the_same_time_is_out_of_sequence() -> None:
@@ -363,7 +363,7 @@ async def test_two_acquisitions_into_one_handle_fill_it_once() -> None:
         calls = [AsyncContext(), AsyncContext()]
         for call in calls:
             status = acquire_credentials_handle_async(
-                call, None, world.package, CredentialUse.INBOUND, None, world.empty
+                call, None, world.provider, CredentialUse.INBOUND, None, world.empty
             )
             assert status is S.SEC_E_OK
         statuses = sorted([(await call).status for call in calls])
@@ -401,7 +401,7 @@ async def test_a_credential_freed_while_a_step_is_under_way_ends_it(later: int) 
         call, status = accept(world, None, b"bob:slow", new=world.fresh)
         await turns(later)
         world.credential.free()
-        world.package.release()
+        world.provider.release()
         result = await finish(call, status)
         assert result.status in (S.SEC_E_INVALID_HANDLE, S.SEC_E_OUT_OF_SEQUENCE)
         assert result.error is not None
@@ -430,9 +430,9 @@ async def test_a_freed_credential_ends_partial_contexts_and_leaves_the_others() 
         await delete(world.established)
         # The partial one is deleted by a thread that nobody waits for.
         end = time.monotonic() + 5
-        while world.package.open_contexts and time.monotonic() < end:
+        while world.provider.open_contexts and time.monotonic() < end:
             await asyncio.sleep(0.001)
-        assert world.package.open_contexts == 0
+        assert world.provider.open_contexts == 0
 
 
 async def test_freeing_twice_is_an_invalid_handle_and_within_one_turn_ok() -> None:
@@ -451,14 +451,14 @@ HASTY = Limits(handshake_seconds=0.1)
 
 
 async def test_a_handle_whose_time_is_over_refers_to_nothing_and_its_context_is_deleted() -> None:
-    package = ScriptedPackage([Continue(b"next")])
-    async with acquire_credentials(package, limits=HASTY) as credential:
+    provider = ScriptedProvider([Continue(b"next")])
+    async with acquire_credentials(provider, limits=HASTY) as credential:
         call, handle = AsyncContext(), ContextHandle()
         status = accept_security_context_async(
             call, credential, None, tokens(b"x"), new_context=handle
         )
         assert (await finish(call, status)).status is S.SEC_I_CONTINUE_NEEDED
-        await nothing_is_left(package)
+        await nothing_is_left(provider)
         assert not handle.is_valid
         late = accept_security_context_async(AsyncContext(), None, handle, tokens(b"y"))
         assert late is S.SEC_E_INVALID_HANDLE
@@ -469,7 +469,7 @@ async def test_a_handle_whose_time_is_over_refers_to_nothing_and_its_context_is_
 
 
 async def test_nobody_is_authenticated_where_the_time_ran_out_before_complete_auth_token() -> None:
-    """The package has asked for CompleteAuthToken; the deadline passes before it is called."""
+    """The provider has asked for CompleteAuthToken; the deadline passes before it is called."""
 
     async with a_world(Limits(handshake_seconds=0.2)) as world:
         context = ServerContext(world.credential)
@@ -534,7 +534,7 @@ async def test_a_forgotten_handle_warns_at_once_and_its_context_is_deleted(token
         await delete(world.partial)
         await delete(world.established)
         await forget(world, token)
-        await nothing_is_left(world.package)
+        await nothing_is_left(world.provider)
 
 
 async def test_a_forgotten_handle_is_deleted_even_where_warnings_are_errors() -> None:
@@ -550,7 +550,7 @@ async def test_a_forgotten_handle_is_deleted_even_where_warnings_are_errors() ->
             patch.setattr("sys.unraisablehook", lambda found: unraisable.append(found.exc_type))
             del handle
         assert unraisable == [ResourceWarning]
-        await nothing_is_left(world.package)
+        await nothing_is_left(world.provider)
 
 
 async def test_a_handle_forgotten_on_another_thread_is_deleted_from_the_loop() -> None:
@@ -563,7 +563,7 @@ async def test_a_handle_forgotten_on_another_thread_is_deleted_from_the_loop() -
         thread = threading.Thread(target=handles.clear)
         with pytest.warns(ResourceWarning, match="was never deleted"):
             await _run(thread)
-        await nothing_is_left(world.package)
+        await nothing_is_left(world.provider)
 
 
 async def _run(thread: threading.Thread) -> None:
@@ -574,12 +574,12 @@ async def _run(thread: threading.Thread) -> None:
 
 @pytest.mark.parametrize("credential", ["freed before", "never freed"])
 def test_a_handle_forgotten_after_its_loop_was_closed_is_deleted(credential: str) -> None:
-    package, held, handles = ScriptedPackage(), CredentialHandle(), [ContextHandle()]
+    provider, held, handles = ScriptedProvider(), CredentialHandle(), [ContextHandle()]
 
     async def main() -> None:
         call = AsyncContext()
         acquired = acquire_credentials_handle_async(
-            call, None, package, CredentialUse.INBOUND, None, held
+            call, None, provider, CredentialUse.INBOUND, None, held
         )
         await finish(call, acquired)
         call = AsyncContext()
@@ -591,10 +591,10 @@ def test_a_handle_forgotten_after_its_loop_was_closed_is_deleted(credential: str
             held.free()
 
     asyncio.run(main())
-    assert package.open_contexts == 1
+    assert provider.open_contexts == 1
     with pytest.warns(ResourceWarning, match="was never deleted"):
         handles.clear()
-    assert package.open_contexts == 0
+    assert provider.open_contexts == 0
     held.free()
 
 
@@ -630,7 +630,7 @@ async def test_two_tasks_on_one_object_are_an_error_of_the_second() -> None:
         with pytest.raises(StateError) as caught:
             await context.accept(b"mallory:")
         assert caught.value.status is S.SEC_E_OUT_OF_SEQUENCE
-        world.package.release()
+        world.provider.release()
         assert (await first).status is S.SEC_E_OK
         assert await context.query(ContextAttribute.NAMES) == "alice"
 
@@ -644,13 +644,13 @@ async def test_an_object_deleted_by_another_task_fails_the_step_that_is_under_wa
         step = asyncio.create_task(context.accept(b"alice:slow"))
         await turns(1 + later)
         await context.delete()
-        world.package.release()
+        world.provider.release()
         await asyncio.wait([step])
         assert isinstance(step.exception(), Exception)
         assert not context.is_established
         await delete(world.partial)
         await delete(world.established)
-        await nothing_is_left(world.package)
+        await nothing_is_left(world.provider)
 
 
 async def test_an_object_is_for_one_handshake() -> None:
@@ -665,10 +665,10 @@ async def test_an_object_is_for_one_handshake() -> None:
             await context.accept(b"mallory:")
         unused = ServerContext(world.credential)
         await unused.delete()
-        created = world.package.created
+        created = world.provider.created
         with pytest.raises(StateError):
             await unused.accept(b"mallory:")
-        assert world.package.created == created
+        assert world.provider.created == created
         failed = ServerContext(world.credential)
         with pytest.raises(Exception, match="may be"):
             await failed.accept(b"x" * 70_000)

@@ -16,10 +16,10 @@ from backends import COMPLETING, Backend, token_of, tokens
 from calling import QUEUEING, a_world, begun, delete, nothing_is_left
 
 from authsrv.core.buffers import BufferAttribute
-from authsrv.errors import ConfigError, OverloadedError
 from authsrv.core.identity import Identity
-from authsrv.providers.scripted import ALICE, Act, ScriptedPackage
 from authsrv.core.results import CompleteNeeded, Established, Incomplete
+from authsrv.errors import ConfigError, OverloadedError
+from authsrv.providers.scripted import ALICE, Act, ScriptedProvider
 from authsrv.sspi import (
     AscReq,
     AscRet,
@@ -92,7 +92,7 @@ HEARING: dict[str, Callable[..., Awaitable[CallResult | None]]] = {
 async def test_who_is_refused_and_why_is_told_in_every_way(
     backend: Backend, hear: Callable[..., Awaitable[CallResult | None]]
 ) -> None:
-    async with acquire_credentials(backend.make_package()) as credential:
+    async with acquire_credentials(backend.make_provider()) as credential:
         call, context, client = AsyncContext(), ContextHandle(), backend.make_stranger()
         result: CallResult | None = None
         while result is None or result.error is None:
@@ -111,7 +111,7 @@ async def test_who_is_refused_and_why_is_told_in_every_way(
             if result.status in COMPLETING:
                 output = result.output
                 result = replace(await complete(context, output), output=output)
-        assert result.error.cause
+        assert result.error.detail
         assert not context.is_valid
 
 
@@ -173,8 +173,8 @@ def wants_whole(answer: Identity, seen: list[bytes]) -> Callable[[bytes], Act]:
 @pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES)
 async def test_a_server_takes_the_rest_and_the_whole_buffer_again(pieces: Sequence[bytes]) -> None:
     seen: list[bytes] = []
-    package = ScriptedPackage([wants_whole(ALICE, seen)] * 3)
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([wants_whole(ALICE, seen)] * 3)
+    async with acquire_credentials(provider) as credential:
         context, call = ContextHandle(), AsyncContext()
         for number, piece in enumerate(pieces):
             earlier = context if number else None
@@ -191,12 +191,12 @@ async def test_a_server_takes_the_rest_and_the_whole_buffer_again(pieces: Sequen
 
 @pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES)
 async def test_so_does_the_short_form_of_both_sides(pieces: Sequence[bytes]) -> None:
-    server = ScriptedPackage([wants_whole(ALICE, [])] * 3)
+    server = ScriptedProvider([wants_whole(ALICE, [])] * 3)
     async with acquire_credentials(server) as credential, ServerContext(credential) as context:
         for piece in pieces:
             await context.accept(piece)
         assert context.is_established
-    client = ScriptedPackage([Incomplete()] + [wants_whole(SERVER, [])] * 3)
+    client = ScriptedProvider([Incomplete()] + [wants_whole(SERVER, [])] * 3)
     use = CredentialUse.OUTBOUND
     async with acquire_credentials(client, use=use) as credential:
         async with ClientContext(credential, "HTTP/localhost") as outward:
@@ -231,47 +231,47 @@ def exhaust(_: object = None) -> Any:
     return bytes(1 << 62)
 
 
-async def last_of(package: ScriptedPackage) -> CallResult:
-    async with acquire_credentials(package) as credential:
+async def last_of(provider: ScriptedProvider) -> CallResult:
+    async with acquire_credentials(provider) as credential:
         call = AsyncContext()
         assert accept_security_context_async(call, credential, None, tokens(b"x")) is S.SEC_E_OK
         return await call
 
 
 async def test_memory_that_runs_out_in_a_step_is_insufficient_memory() -> None:
-    package = ScriptedPackage([exhaust])
-    result = await last_of(package)
+    provider = ScriptedProvider([exhaust])
+    result = await last_of(provider)
     assert result.status is S.SEC_E_INSUFFICIENT_MEMORY
     assert isinstance(result.error, OverloadedError)
-    assert result.error.cause == "the security package raised MemoryError"
-    await nothing_is_left(package)
+    assert result.error.detail == "the provider raised MemoryError"
+    await nothing_is_left(provider)
 
 
 async def test_memory_that_runs_out_in_complete_auth_token_is_insufficient_memory() -> None:
-    package = ScriptedPackage([CompleteNeeded(), exhaust])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([CompleteNeeded(), exhaust])
+    async with acquire_credentials(provider) as credential:
         call, context = AsyncContext(), ContextHandle()
         accept_security_context_async(call, credential, None, tokens(b"x"), new_context=context)
         await call
         assert await complete_auth_token(context) is S.SEC_E_INSUFFICIENT_MEMORY
         assert not context.is_valid
-    await nothing_is_left(package)
+    await nothing_is_left(provider)
 
 
 @pytest.mark.parametrize("method", ["create_context", "check"])
 async def test_memory_that_runs_out_around_a_step_is_insufficient_memory(
     monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    package = ScriptedPackage()
-    monkeypatch.setattr(package, method, exhaust if method != "check" else lambda: exhaust())
+    provider = ScriptedProvider()
+    monkeypatch.setattr(provider, method, exhaust if method != "check" else lambda: exhaust())
     if method == "check":
         call = AsyncContext()
         acquire_credentials_handle_async(
-            call, None, package, CredentialUse.INBOUND, None, CredentialHandle()
+            call, None, provider, CredentialUse.INBOUND, None, CredentialHandle()
         )
         result = await call
     else:
-        result = await last_of(package)
+        result = await last_of(provider)
     assert result.status is S.SEC_E_INSUFFICIENT_MEMORY
 
 
@@ -358,9 +358,9 @@ async def test_what_is_read_only_is_not_written_to(bits: int) -> None:
 
 
 async def test_an_empty_buffer_that_is_read_only_is_not_filled() -> None:
-    package = ScriptedPackage([Established(ALICE, unused=4)])
+    provider = ScriptedProvider([Established(ALICE, unused=4)])
     given = SecBufferDesc((SecBuffer(2, b"tokenREST"), SecBuffer(EMPTY | READ_ONLY), SecBuffer(0)))
-    async with acquire_credentials(package) as credential:
+    async with acquire_credentials(provider) as credential:
         call = AsyncContext()
         accept_security_context_async(call, credential, None, given)
         await delete((await call).context)
@@ -480,8 +480,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "use": {"use": "inbound"},
     "package": {"package": 5},
     "principal": {"package": "Kerberos", "principal": 5, "keytab": "/nowhere"},
-    "principal of a package": {"principal": "HTTP/localhost"},
-    "keytab of a package": {"keytab": "/nowhere"},
+    "principal of a provider": {"principal": "HTTP/localhost"},
+    "keytab of a provider": {"keytab": "/nowhere"},
     "keytab": {"package": "Kerberos", "keytab": 5},
     "keytab and password": {
         "package": "Kerberos",
@@ -507,7 +507,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 async def test_wrong_settings_of_a_credential_are_told_by_both_forms(
     settings: dict[str, Any],
 ) -> None:
-    settings = {"package": ScriptedPackage(), **settings}
+    settings = {"package": ScriptedProvider(), **settings}
     with pytest.raises(ConfigError) as caught:
         async with acquire_credentials(**settings):
             pass

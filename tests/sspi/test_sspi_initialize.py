@@ -10,12 +10,12 @@ import pytest
 from backends import tokens
 
 from authsrv.core.bindings import ChannelBindings
-from authsrv.errors import MutualAuthenticationError
+from authsrv.core.credentials import TicketCache
 from authsrv.core.flags import AscRet, IscRet
 from authsrv.core.identity import Identity
-from authsrv.core.credentials import TicketCache
-from authsrv.providers.scripted import Act, ScriptedPackage
 from authsrv.core.results import Continue, Established, Refused
+from authsrv.errors import MutualAuthenticationError
+from authsrv.providers.scripted import Act, ScriptedProvider
 from authsrv.sspi import (
     AscReq,
     AsyncContext,
@@ -49,9 +49,9 @@ SERVER = Identity(TARGET, "scripted", attributes=AscRet.MUTUAL_AUTH | AscRet.INT
 
 
 def outbound(
-    package: str | ScriptedPackage = "Negotiate",
+    provider: str | ScriptedProvider = "Negotiate",
 ) -> AbstractAsyncContextManager[CredentialHandle]:
-    return acquire_credentials(package, use=CredentialUse.OUTBOUND)
+    return acquire_credentials(provider, use=CredentialUse.OUTBOUND)
 
 
 def token_of(result: CallResult) -> bytes:
@@ -162,8 +162,8 @@ async def test_the_short_form_of_both_sides(
 
 
 async def test_a_servers_context_is_none_of_a_clients() -> None:
-    package = ScriptedPackage([Continue(b"next"), Established(SERVER)])
-    async with acquire_credentials(package, use=CredentialUse.BOTH) as credential:
+    provider = ScriptedProvider([Continue(b"next"), Established(SERVER)])
+    async with acquire_credentials(provider, use=CredentialUse.BOTH) as credential:
         result = await initialize(credential, None)
         status = accept_security_context_async(
             AsyncContext(), credential, result.context, tokens(b"x")
@@ -173,14 +173,14 @@ async def test_a_servers_context_is_none_of_a_clients() -> None:
 
 
 async def test_a_credential_of_a_server_begins_nothing() -> None:
-    async with acquire_credentials(ScriptedPackage()) as credential:
+    async with acquire_credentials(ScriptedProvider()) as credential:
         status = initialize_security_context_async(AsyncContext(), credential, None, TARGET)
         assert status is S.SEC_E_NO_CREDENTIALS
 
 
 @pytest.mark.parametrize("target", [None, ""])
 async def test_no_target_is_target_unknown(target: str | None) -> None:
-    async with outbound(ScriptedPackage()) as credential:
+    async with outbound(ScriptedProvider()) as credential:
         status = initialize_security_context_async(AsyncContext(), credential, None, target)
         assert status is S.SEC_E_TARGET_UNKNOWN
 
@@ -224,7 +224,7 @@ async def test_a_kdc_that_does_not_answer_is_no_authenticating_authority(
 async def test_a_server_that_does_not_prove_who_it_is_fails_where_that_is_required() -> None:
     silent = Identity(TARGET, "scripted")
     script: tuple[Act, ...] = (Continue(b"hello"), Established(silent))
-    async with outbound(ScriptedPackage(script)) as credential:
+    async with outbound(ScriptedProvider(script)) as credential:
         first = await initialize(credential, None, required=AscRet.MUTUAL_AUTH)
         second = await initialize(credential, first.context, tokens(b"x"))
         assert second.status is S.SEC_E_SECURITY_QOS_FAILED
@@ -232,7 +232,7 @@ async def test_a_server_that_does_not_prove_who_it_is_fails_where_that_is_requir
 
 async def test_a_wrong_proof_is_mutual_auth_failed() -> None:
     script = Continue(b"hello"), Refused(MutualAuthenticationError("the proof is wrong"))
-    async with outbound(ScriptedPackage(script)) as credential:
+    async with outbound(ScriptedProvider(script)) as credential:
         async with ClientContext(credential, TARGET) as client:
             await client.initialize()
             with pytest.raises(MutualAuthenticationError):
@@ -243,7 +243,7 @@ async def test_a_wrong_proof_is_mutual_auth_failed() -> None:
 async def test_the_first_input_may_be_nothing_but_channel_bindings() -> None:
     seen: list[object] = []
 
-    class Seen(ScriptedPackage):
+    class Seen(ScriptedProvider):
         def create_initiator(self, request):  # type: ignore[no-untyped-def]
             seen.append(request)
             return super().create_initiator(request)
@@ -261,7 +261,7 @@ async def test_the_first_input_may_be_nothing_but_channel_bindings() -> None:
 
 async def test_a_client_needs_a_token_from_its_second_step_on() -> None:
     script = Continue(b"hello"), Established(SERVER)
-    async with outbound(ScriptedPackage(script)) as credential:
+    async with outbound(ScriptedProvider(script)) as credential:
         first = await initialize(credential, None)
         status = initialize_security_context_async(
             AsyncContext(), credential, first.context, TARGET

@@ -1,6 +1,6 @@
-"""Memory stays flat over 100,000 cycles of accept and delete, on each real package.
+"""Memory stays flat over 100,000 cycles of accept and delete, on each real provider.
 
-Each package runs in a process of its own. Its first quarter fills whatever caches there are; what
+Each provider runs in a process of its own. Its first quarter fills whatever caches there are; what
 it grows by over the other three quarters is what a leak would show in. One small object of 32 bytes
 that is left over in each cycle would be 2.4 MB, and a context 100 MB and more. What Python's
 collector can see is counted one by one.
@@ -33,8 +33,8 @@ class Account:
     statuses: dict[str, int]
 
 
-def run_cycles(package: str, token: bytes, keytab: Path) -> Account:
-    command = [sys.executable, str(CHILD), package, str(CYCLES), str(keytab)]
+def run_cycles(provider: str, token: bytes, keytab: Path) -> Account:
+    command = [sys.executable, str(CHILD), provider, str(CYCLES), str(keytab)]
     # Memory that is given back must show, and no arena of a thread may hide it.
     environment = os.environ | {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The short form: ServerContext over every package, and what it raises."""
+"""The short form: ServerContext over every provider, and what it raises."""
 
 from __future__ import annotations
 
@@ -6,15 +6,6 @@ import pytest
 from backends import Backend
 
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
-from authsrv.errors import (
-    AttributesError,
-    AuthsrvError,
-    LogonDeniedError,
-    StateError,
-    UnsupportedFunctionError,
-)
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.scripted import ALICE, Delay, ScriptedContext, ScriptedPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -23,6 +14,15 @@ from authsrv.core.results import (
     Incomplete,
     Refused,
 )
+from authsrv.errors import (
+    AttributesError,
+    AuthsrvError,
+    LogonDeniedError,
+    StateError,
+    UnsupportedFunctionError,
+)
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.scripted import ALICE, Delay, ScriptedContext, ScriptedProvider
 from authsrv.sspi import (
     AscReq,
     AscRet,
@@ -47,7 +47,7 @@ async def log_in(server: ServerContext, client: Client) -> None:
 
 async def test_a_client_is_let_in_and_named(backend: Backend) -> None:
     async with (
-        acquire_credentials(backend.make_package()) as credential,
+        acquire_credentials(backend.make_provider()) as credential,
         ServerContext(credential) as server,
     ):
         await log_in(server, backend.make_client())
@@ -56,7 +56,7 @@ async def test_a_client_is_let_in_and_named(backend: Backend) -> None:
 
 async def test_a_stranger_is_refused_with_the_cause(backend: Backend) -> None:
     async with (
-        acquire_credentials(backend.make_package()) as credential,
+        acquire_credentials(backend.make_provider()) as credential,
         ServerContext(credential) as server,
     ):
         with pytest.raises(AuthsrvError) as refusal:
@@ -74,9 +74,9 @@ async def test_complete_auth_token_is_called_where_it_is_asked_for() -> None:
         CompleteNeeded(),
         Established(ALICE, b"p"),
     )
-    package = ScriptedPackage(script)
+    provider = ScriptedProvider(script)
     async with (
-        acquire_credentials(package) as credential,
+        acquire_credentials(provider) as credential,
         ServerContext(credential) as server,
     ):
         first = await server.accept(b"one")
@@ -84,13 +84,13 @@ async def test_complete_auth_token_is_called_where_it_is_asked_for() -> None:
         second = await server.accept(b"two")
         assert (second.status, second.token) == (S.SEC_E_OK, b"p")
         assert server.is_established
-    assert package.open_contexts == 0
+    assert provider.open_contexts == 0
 
 
 async def test_complete_auth_token_that_denies_is_raised_with_its_own_cause() -> None:
     script = CompleteNeeded(), Refused(LogonDeniedError("the password is wrong"))
     async with (
-        acquire_credentials(ScriptedPackage(script)) as credential,
+        acquire_credentials(ScriptedProvider(script)) as credential,
         ServerContext(credential) as server,
     ):
         with pytest.raises(LogonDeniedError, match="the password is wrong"):
@@ -101,7 +101,7 @@ async def test_complete_auth_token_that_denies_is_raised_with_its_own_cause() ->
 async def test_what_is_missing_and_what_is_left_over_are_told() -> None:
     script = Incomplete(4), Established(ALICE, unused=3)
     async with (
-        acquire_credentials(ScriptedPackage(script)) as credential,
+        acquire_credentials(ScriptedProvider(script)) as credential,
         ServerContext(credential) as server,
     ):
         first = await server.accept(b"tok")
@@ -111,7 +111,7 @@ async def test_what_is_missing_and_what_is_left_over_are_told() -> None:
 
 
 async def test_required_attributes_that_are_lacking_are_raised() -> None:
-    async with acquire_credentials(ScriptedPackage()) as credential:
+    async with acquire_credentials(ScriptedProvider()) as credential:
         server = ServerContext(credential, required_attributes=AscRet.CONFIDENTIALITY)
         async with server:
             with pytest.raises(AttributesError, match="CONFIDENTIALITY"):
@@ -121,7 +121,7 @@ async def test_required_attributes_that_are_lacking_are_raised() -> None:
 async def test_flags_and_bindings_reach_the_package() -> None:
     seen: list[ContextRequest] = []
 
-    class Seen(ScriptedPackage):
+    class Seen(ScriptedProvider):
         def create_context(self, request: ContextRequest) -> ScriptedContext:
             seen.append(request)
             return super().create_context(request)
@@ -136,12 +136,12 @@ async def test_flags_and_bindings_reach_the_package() -> None:
 
 
 async def test_leaving_the_block_deletes_the_context_whatever_its_state() -> None:
-    package = ScriptedPackage([Continue(b"next")])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Continue(b"next")])
+    async with acquire_credentials(provider) as credential:
         async with ServerContext(credential) as server:
             await server.accept(b"one")
-            assert package.open_contexts == 1
-        assert package.open_contexts == 0
+            assert provider.open_contexts == 1
+        assert provider.open_contexts == 0
         await server.delete()
         with pytest.raises(StateError):
             await server.query(ContextAttribute.NAMES)
@@ -149,7 +149,7 @@ async def test_leaving_the_block_deletes_the_context_whatever_its_state() -> Non
 
 async def test_an_attribute_that_nobody_tells_is_unsupported() -> None:
     async with (
-        acquire_credentials(ScriptedPackage()) as credential,
+        acquire_credentials(ScriptedProvider()) as credential,
         ServerContext(credential) as server,
     ):
         with pytest.raises(StateError):
@@ -165,8 +165,8 @@ async def test_a_credential_that_is_none_is_a_wrong_state() -> None:
 
 
 async def test_steps_after_the_end_are_refused() -> None:
-    package = ScriptedPackage([Established(ALICE), Delay(0, Established(ALICE))])
-    async with acquire_credentials(package) as credential:
+    provider = ScriptedProvider([Established(ALICE), Delay(0, Established(ALICE))])
+    async with acquire_credentials(provider) as credential:
         async with ServerContext(credential) as server:
             await server.accept(b"token")
             with pytest.raises(StateError, match="SEC_E_OUT_OF_SEQUENCE"):

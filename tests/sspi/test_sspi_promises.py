@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
-from authsrv.errors import AttributesError, BadBindingsError
 from authsrv.core.flags import AscRet, IscRet
 from authsrv.core.identity import Identity
-from authsrv.providers.scripted import ScriptedPackage
 from authsrv.core.results import Continue, Established
+from authsrv.errors import AttributesError, BadBindingsError
+from authsrv.providers.scripted import ScriptedProvider
 from authsrv.sspi import (
     ClientContext,
     CredentialUse,
@@ -31,15 +31,15 @@ each_package = pytest.mark.parametrize("package", ["Negotiate", "Kerberos"])
 
 
 async def is_let_in(
-    keytab: Path, package: str, policy: BindingPolicy | None, sent: bytes | None
+    keytab: Path, provider: str, policy: BindingPolicy | None, sent: bytes | None
 ) -> bool:
     """Whether a server that looks at its channel lets a client in that names a channel, or none."""
     held = ChannelBindings(OURS) if policy is None else ChannelBindings(OURS, policy)
     named = None if sent is None else ChannelBindings(sent)
     async with AsyncExitStack() as stack:
-        inward = await stack.enter_async_context(acquire_credentials(package, keytab=keytab))
+        inward = await stack.enter_async_context(acquire_credentials(provider, keytab=keytab))
         outward = await stack.enter_async_context(
-            acquire_credentials(package, use=CredentialUse.OUTBOUND)
+            acquire_credentials(provider, use=CredentialUse.OUTBOUND)
         )
         client = await stack.enter_async_context(ClientContext(outward, TARGET, bindings=named))
         server = await stack.enter_async_context(ServerContext(inward, bindings=held))
@@ -70,25 +70,25 @@ async def is_let_in(
 async def test_the_bindings_of_a_server_context_are_required_unless_they_may_be_missing(
     kerberos_environment: dict[str, str],
     kerberos_keytab: Path,
-    package: str,
+    provider: str,
     policy: BindingPolicy | None,
     sent: bytes | None,
     expected: bool,
 ) -> None:
-    assert await is_let_in(kerberos_keytab, package, policy, sent) is expected
+    assert await is_let_in(kerberos_keytab, provider, policy, sent) is expected
 
 
 @each_package
 async def test_a_client_context_waits_for_the_servers_proof_whatever_it_asks_for(
-    kerberos_environment: dict[str, str], kerberos_keytab: Path, package: str
+    kerberos_environment: dict[str, str], kerberos_keytab: Path, provider: str
 ) -> None:
     """Without it, Kerberos alone would be established by the client's own token."""
     async with AsyncExitStack() as stack:
         inward = await stack.enter_async_context(
-            acquire_credentials(package, keytab=kerberos_keytab)
+            acquire_credentials(provider, keytab=kerberos_keytab)
         )
         outward = await stack.enter_async_context(
-            acquire_credentials(package, use=CredentialUse.OUTBOUND)
+            acquire_credentials(provider, use=CredentialUse.OUTBOUND)
         )
         client = await stack.enter_async_context(
             ClientContext(outward, TARGET, context_req=NO_FLAGS)
@@ -106,8 +106,8 @@ async def test_a_client_context_waits_for_the_servers_proof_whatever_it_asks_for
 @pytest.mark.parametrize("asked", [IscReq.MUTUAL_AUTH, NO_FLAGS])
 async def test_a_package_that_goes_without_the_proof_is_not_believed(asked: IscReq) -> None:
     unproven = Established(Identity(TARGET, "scripted"))
-    package = ScriptedPackage([Continue(b"hello"), unproven])
-    async with acquire_credentials(package, use=CredentialUse.OUTBOUND) as credential:
+    provider = ScriptedProvider([Continue(b"hello"), unproven])
+    async with acquire_credentials(provider, use=CredentialUse.OUTBOUND) as credential:
         async with ClientContext(credential, TARGET, context_req=asked) as client:
             await client.initialize()
             with pytest.raises(AttributesError, match="MUTUAL_AUTH"):

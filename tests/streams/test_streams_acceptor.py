@@ -11,27 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wires import Wire, joined, pieces, settle, until
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.core.bindings import ChannelBindings
-from authsrv.errors import (
-    AttributesError,
-    AuthsrvError,
-    ClockSkewError,
-    DeniedError,
-    HandshakeExpiredError,
-    InvalidTokenError,
-    KeytabError,
-    LogonDeniedError,
-    OverloadedError,
-    PackageFaultError,
-    TokenTooLargeError,
-    TooManyRoundsError,
+from authsrv.codecs.nns import (
+    HandshakeDone,
+    HandshakeError,
+    HandshakeInProgress,
+    HandshakeMessage,
+    build_message,
 )
+from authsrv.core.bindings import ChannelBindings
 from authsrv.core.flags import AscRet
 from authsrv.core.identity import Identity
 from authsrv.core.limits import Limits
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedPackage
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -42,14 +32,24 @@ from authsrv.core.results import (
     Result,
 )
 from authsrv.core.status import SecurityStatus
-from authsrv.streams import accept
-from authsrv.codecs.nns import (
-    HandshakeDone,
-    HandshakeError,
-    HandshakeInProgress,
-    HandshakeMessage,
-    build_message,
+from authsrv.errors import (
+    AttributesError,
+    AuthsrvError,
+    ClockSkewError,
+    DeniedError,
+    HandshakeExpiredError,
+    InvalidTokenError,
+    KeytabError,
+    LogonDeniedError,
+    OverloadedError,
+    ProviderFaultError,
+    TokenTooLargeError,
+    TooManyRoundsError,
 )
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedProvider
+from authsrv.streams import accept
 
 Status = SecurityStatus
 LATER = b"what the application reads"
@@ -126,13 +126,13 @@ class Server:
 
     def __init__(self) -> None:
         self.acceptor: Acceptor
-        self.package: ScriptedPackage
+        self.provider: ScriptedProvider
         self.tasks: list[asyncio.Task[Identity]] = []
 
     def plays(self, *script: Act, request: ContextRequest | None = None, **bounds: Any) -> None:
-        self.package = ScriptedPackage(script)
+        self.provider = ScriptedProvider(script)
         asked = request or ContextRequest()
-        self.acceptor = Acceptor(self.package, request=asked, limits=Limits(**bounds))
+        self.acceptor = Acceptor(self.provider, request=asked, limits=Limits(**bounds))
 
     def connect(self) -> tuple[Wire, asyncio.Task[Identity]]:
         wire = Wire()
@@ -153,7 +153,7 @@ class Server:
         for task in self.tasks:
             assert task.done()
         assert self.acceptor.pending == 0
-        await until(lambda: self.package.open_contexts == 0)
+        await until(lambda: self.provider.open_contexts == 0)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ async def server() -> AsyncIterator[Server]:
     made = Server()
     yield made
     await made.has_ended()
-    made.package.release()
+    made.provider.release()
     made.acceptor.close()
 
 
@@ -176,7 +176,7 @@ async def test_every_split_point_of_a_handshake_is_the_same_to_the_server(
         await wire.feed_in_pieces(data[:point], data[point:])
         assert await task is ALICE
         assert wire.sent == answered
-        assert server.package.open_contexts == 0
+        assert server.provider.open_contexts == 0
 
 
 @each_play
@@ -245,7 +245,7 @@ async def test_nothing_is_sent_while_a_token_is_not_whole(server: Server) -> Non
     server.plays(*IN_PIECES)
     wire, task = server.connect()
     wire.feed(build_message(HandshakeInProgress(b"head")))
-    await until(lambda: server.acceptor.pending == 1 and server.package.created == 1)
+    await until(lambda: server.acceptor.pending == 1 and server.provider.created == 1)
     await settle()
     assert wire.sent == []
     wire.feed(build_message(HandshakeInProgress(b"+tail")))
@@ -263,13 +263,13 @@ async def test_nothing_is_sent_where_the_package_has_nothing_to_say(server: Serv
 async def test_the_context_is_asked_for_what_this_connection_asks_for(server: Server) -> None:
     asked: list[ContextRequest] = []
 
-    class Noting(ScriptedPackage):
+    class Noting(ScriptedProvider):
         def create_context(self, request: ContextRequest) -> ScriptedContext:
             asked.append(request)
             return super().create_context(request)
 
-    server.package = Noting(ONE_LEG)
-    server.acceptor = Acceptor(server.package)
+    server.provider = Noting(ONE_LEG)
+    server.acceptor = Acceptor(server.provider)
     request = ContextRequest(bindings=ChannelBindings(b"tls-server-end-point:x"))
     for own in (request, None):
         wire = Wire()
@@ -287,7 +287,7 @@ async def test_the_context_is_asked_for_what_this_connection_asks_for(server: Se
         KeytabError("why"),
         DeniedError("why", status=Status.SEC_E_WRONG_PRINCIPAL),
     ],
-    ids=lambda error: error.slug,
+    ids=lambda error: error.code,
 )
 @pytest.mark.parametrize("kind", [HandshakeInProgress, HandshakeDone])
 async def test_a_refused_client_learns_the_status_of_the_error(
@@ -331,26 +331,26 @@ async def test_a_package_that_breaks_is_our_fault_and_the_client_learns_no_more(
 ) -> None:
     server.plays(RuntimeError("SECRET"))
     wire, error = await server.refuses(build_message(HandshakeInProgress(b"ticket")))
-    assert type(error) is PackageFaultError
+    assert type(error) is ProviderFaultError
     assert wire.sent == [HandshakeError(Status.SEC_E_INTERNAL_ERROR)]
 
 
 async def test_a_package_that_makes_no_context_is_our_fault(server: Server) -> None:
-    class Unable(ScriptedPackage):
+    class Unable(ScriptedProvider):
         def create_context(self, request: ContextRequest) -> ScriptedContext:
             raise RuntimeError("SECRET")
 
-    server.package = Unable()
-    server.acceptor = Acceptor(server.package)
+    server.provider = Unable()
+    server.acceptor = Acceptor(server.provider)
     wire, error = await server.refuses()
-    assert type(error) is PackageFaultError
+    assert type(error) is ProviderFaultError
     assert wire.sent == [HandshakeError(Status.SEC_E_INTERNAL_ERROR)]
 
 
 async def test_a_token_that_no_message_can_hold_is_our_fault(server: Server) -> None:
     server.plays(Established(ALICE, bytes(0x10000)))
     wire, error = await server.refuses(build_message(HandshakeInProgress(b"ticket")))
-    assert type(error) is PackageFaultError
+    assert type(error) is ProviderFaultError
     assert wire.sent == [HandshakeError(Status.SEC_E_INTERNAL_ERROR)]
 
 
@@ -467,7 +467,7 @@ async def test_a_client_that_hangs_up_anywhere_breaks_the_connection(
         with pytest.raises(ConnectionAbortedError, match="client closed the connection"):
             await task
         assert not any(isinstance(message, HandshakeError) for message in wire.sent)
-        await until(lambda: server.package.open_contexts == 0)
+        await until(lambda: server.provider.open_contexts == 0)
 
 
 async def test_a_connection_that_breaks_while_it_is_read_raises_its_error(server: Server) -> None:
@@ -634,7 +634,7 @@ async def after_a_piece_of_a_token(server: Server) -> Wire:
     server.plays(*IN_PIECES)
     wire, _ = server.connect()
     wire.feed(build_message(HandshakeInProgress(b"head")))
-    await until(lambda: server.package.created == 1)
+    await until(lambda: server.provider.created == 1)
     await asyncio.sleep(0.02)
     return wire
 
@@ -673,16 +673,16 @@ async def test_a_handshake_that_is_cancelled_anywhere_leaves_no_context(
         await task
     assert server.acceptor.pending == 0
     assert not any(isinstance(message, HandshakeError) for message in wire.sent)
-    server.package.release()
-    await until(lambda: server.package.open_contexts == 0)
+    server.provider.release()
+    await until(lambda: server.provider.open_contexts == 0)
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=80), st.booleans())
 def test_any_bytes_of_a_client_end_in_a_documented_error(data: bytes, framed: bool) -> None:
     async def play() -> None:
-        package = ScriptedPackage([Continue(b"a"), Incomplete(), Refused(DeniedError("no"))])
-        acceptor = Acceptor(package)
+        provider = ScriptedProvider([Continue(b"a"), Incomplete(), Refused(DeniedError("no"))])
+        acceptor = Acceptor(provider)
         wire = Wire()
         wire.feed(bytes((20 + len(data) % 3, 1, 0, 0, 8)) + data if framed else data)
         wire.hang_up()
@@ -690,6 +690,6 @@ def test_any_bytes_of_a_client_end_in_a_documented_error(data: bytes, framed: bo
             await accept(acceptor, wire.reader, wire.writer)
         assert acceptor.pending == 0
         acceptor.close()
-        await until(lambda: package.open_contexts == 0)
+        await until(lambda: provider.open_contexts == 0)
 
     asyncio.run(play())

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsrv.errors import InvalidTokenError, PackageFaultError, TokenTooLargeError
 from authsrv.codecs.nns import (
     MAX_PAYLOAD_BYTES,
     HandshakeDone,
@@ -18,6 +17,7 @@ from authsrv.codecs.nns import (
     build_message,
     parse_message,
 )
+from authsrv.errors import InvalidTokenError, ProviderFaultError, TokenTooLargeError
 
 # As .NET's NegotiateStream writes them.
 WIRE = [
@@ -126,7 +126,7 @@ def test_the_largest_payload_goes_through() -> None:
 
 
 def test_a_token_that_no_message_can_hold_is_not_written() -> None:
-    with pytest.raises(PackageFaultError):
+    with pytest.raises(ProviderFaultError):
         build_message(HandshakeInProgress(bytes(MAX_PAYLOAD_BYTES + 1)))
 
 

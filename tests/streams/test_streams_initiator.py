@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wires import Wire, joined, pieces, settle, until
 
-from authsrv.handshake.acceptor import Initiator
+from authsrv.codecs.nns import (
+    HandshakeDone,
+    HandshakeError,
+    HandshakeInProgress,
+    HandshakeMessage,
+    build_message,
+)
+from authsrv.core.flags import AscRet, IscReq
+from authsrv.core.identity import Identity
+from authsrv.core.limits import Limits
+from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
+from authsrv.core.status import SecurityStatus, WindowsCode
 from authsrv.errors import (
     AttributesError,
     AuthsrvError,
@@ -23,27 +34,16 @@ from authsrv.errors import (
     LogonDeniedError,
     MutualAuthenticationError,
     NoCredentialError,
-    PackageFaultError,
     PeerError,
+    ProviderFaultError,
     TokenTooLargeError,
     TooManyRoundsError,
     UnavailableError,
 )
-from authsrv.core.flags import AscRet, IscReq
-from authsrv.core.identity import Identity
-from authsrv.core.limits import Limits
+from authsrv.handshake.initiator import Initiator
 from authsrv.providers.base import InitiatorRequest
-from authsrv.providers.scripted import Act, Delay, ScriptedContext, ScriptedPackage
-from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
-from authsrv.core.status import SecurityStatus, WindowsCode
+from authsrv.providers.scripted import Act, Delay, ScriptedContext, ScriptedProvider
 from authsrv.streams import initiate
-from authsrv.codecs.nns import (
-    HandshakeDone,
-    HandshakeError,
-    HandshakeInProgress,
-    HandshakeMessage,
-    build_message,
-)
 
 Status = SecurityStatus
 TARGET = "HTTP/localhost"
@@ -107,12 +107,12 @@ class Client:
 
     def __init__(self) -> None:
         self.initiator: Initiator
-        self.package: ScriptedPackage
+        self.provider: ScriptedProvider
         self.tasks: list[asyncio.Task[Identity]] = []
 
     def plays(self, *script: Act, **bounds: Any) -> None:
-        self.package = ScriptedPackage(script)
-        self.initiator = Initiator(self.package, limits=Limits(**bounds))
+        self.provider = ScriptedProvider(script)
+        self.initiator = Initiator(self.provider, limits=Limits(**bounds))
 
     def connect(self, request: InitiatorRequest = REQUEST) -> tuple[Wire, asyncio.Task[Identity]]:
         wire = Wire()
@@ -135,7 +135,7 @@ class Client:
         for task in self.tasks:
             assert task.done()
         assert self.initiator.pending == 0
-        await until(lambda: self.package.open_contexts == 0)
+        await until(lambda: self.provider.open_contexts == 0)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ async def client() -> AsyncIterator[Client]:
     made = Client()
     yield made
     await made.has_ended()
-    made.package.release()
+    made.provider.release()
     made.initiator.close()
 
 
@@ -158,7 +158,7 @@ async def test_every_split_point_of_a_handshake_is_the_same_to_the_client(
         await wire.feed_in_pieces(data[:point], data[point:])
         assert await task is PROVEN
         assert wire.sent == sent
-        assert client.package.open_contexts == 0
+        assert client.provider.open_contexts == 0
 
 
 @each_play
@@ -205,13 +205,13 @@ async def test_nothing_is_sent_where_the_package_has_nothing_to_say(client: Clie
 async def test_the_request_goes_to_the_package(client: Client) -> None:
     asked: list[InitiatorRequest] = []
 
-    class Noting(ScriptedPackage):
+    class Noting(ScriptedProvider):
         def create_initiator(self, request: InitiatorRequest) -> ScriptedContext:
             asked.append(request)
             return super().create_initiator(request)
 
-    client.package = Noting(AT_ONCE)
-    client.initiator = Initiator(client.package)
+    client.provider = Noting(AT_ONCE)
+    client.initiator = Initiator(client.provider)
     wire, task = client.connect()
     wire.feed(build_message(HandshakeDone()))
     await task
@@ -249,7 +249,7 @@ async def test_a_refusal_as_dotnet_sends_it_is_understood(client: Client) -> Non
     client.plays(*ONE_LEG)
     _, error = await client.fails(bytes.fromhex("15 01 00 00 08 00 00 00 00 80 09 03 0c"))
     assert error.status is Status.SEC_E_LOGON_DENIED
-    assert error.cause == "the server ended the handshake with SEC_E_LOGON_DENIED (0x8009030C)"
+    assert error.detail == "the server ended the handshake with SEC_E_LOGON_DENIED (0x8009030C)"
 
 
 async def test_a_refusal_in_the_second_leg_is_an_error(client: Client) -> None:
@@ -343,24 +343,24 @@ async def test_a_package_that_begins_without_a_token_is_at_fault(
 ) -> None:
     client.plays(act)
     wire, error = await client.fails()
-    assert type(error) is PackageFaultError
+    assert type(error) is ProviderFaultError
     assert wire.sent == [HandshakeError(Status.SEC_E_INTERNAL_ERROR)]
 
 
 async def test_a_token_that_no_message_can_hold_is_not_sent(client: Client) -> None:
     client.plays(Continue(bytes(0x10000)))
     wire, error = await client.fails()
-    assert type(error) is PackageFaultError
+    assert type(error) is ProviderFaultError
     assert wire.sent == [HandshakeError(Status.SEC_E_INTERNAL_ERROR)]
 
 
 async def test_where_nothing_can_be_begun_nothing_is_sent(client: Client) -> None:
-    class Unable(ScriptedPackage):
+    class Unable(ScriptedProvider):
         def create_initiator(self, request: InitiatorRequest) -> ScriptedContext:
             raise ConfigError("the target has another form")
 
-    client.package = Unable()
-    client.initiator = Initiator(client.package)
+    client.provider = Unable()
+    client.initiator = Initiator(client.provider)
     wire, error = await client.fails()
     assert type(error) is ConfigError
     assert wire.fake.written == b""
@@ -410,7 +410,7 @@ async def test_a_server_that_hangs_up_anywhere_breaks_the_connection(
         wire.hang_up()
         with pytest.raises(ConnectionAbortedError, match="server closed the connection"):
             await task
-        await until(lambda: client.package.open_contexts == 0)
+        await until(lambda: client.provider.open_contexts == 0)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x14\x01", b"\x14\x01\x00\x00\x05pro"], ids=len)
@@ -479,16 +479,16 @@ async def test_a_handshake_that_is_cancelled_anywhere_leaves_no_context(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert client.initiator.pending == 0
-    client.package.release()
-    await until(lambda: client.package.open_contexts == 0)
+    client.provider.release()
+    await until(lambda: client.provider.open_contexts == 0)
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=80), st.booleans())
 def test_any_bytes_of_a_server_end_in_a_documented_error(data: bytes, framed: bool) -> None:
     async def play() -> None:
-        package = ScriptedPackage([Continue(b"a"), Incomplete(), Refused(DeniedError("no"))])
-        initiator = Initiator(package)
+        provider = ScriptedProvider([Continue(b"a"), Incomplete(), Refused(DeniedError("no"))])
+        initiator = Initiator(provider)
         wire = Wire()
         wire.feed(bytes((20 + len(data) % 3, 1, 0, 0, 8)) + data if framed else data)
         wire.hang_up()
@@ -496,6 +496,6 @@ def test_any_bytes_of_a_server_end_in_a_documented_error(data: bytes, framed: bo
             await initiate(initiator, REQUEST, wire.reader, wire.writer)
         assert initiator.pending == 0
         initiator.close()
-        await until(lambda: package.open_contexts == 0)
+        await until(lambda: provider.open_contexts == 0)
 
     asyncio.run(play())

@@ -15,8 +15,20 @@ from people import Person, appear
 from serving import Served, serve, server_environment
 from wires import FakeWriter, Wire, pieces
 
-from authsrv.handshake.acceptor import Acceptor, Initiator
+from authsrv.codecs.nns import (
+    HandshakeDone,
+    HandshakeError,
+    HandshakeInProgress,
+    HandshakeMessage,
+    MissingBytes,
+    build_message,
+    parse_message,
+)
 from authsrv.core.bindings import ChannelBindings
+from authsrv.core.flags import AscRet, IscReq
+from authsrv.core.identity import Identity
+from authsrv.core.results import Established
+from authsrv.core.status import SecurityStatus
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     AttributesError,
@@ -27,25 +39,13 @@ from authsrv.errors import (
     ReplayError,
     WrongServiceError,
 )
-from authsrv.core.flags import AscRet, IscReq
-from authsrv.core.identity import Identity
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.initiator import Initiator
 from authsrv.providers.base import ContextRequest, InitiatorRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage, InitiatorMechanism
-from authsrv.providers.scripted import ALICE, ScriptedPackage
-from authsrv.core.results import Established
-from authsrv.core.status import SecurityStatus
-from authsrv.streams import accept
-from authsrv.streams import initiate
-from authsrv.codecs.nns import (
-    HandshakeDone,
-    HandshakeError,
-    HandshakeInProgress,
-    HandshakeMessage,
-    MissingBytes,
-    build_message,
-    parse_message,
-)
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider, InitiatorMechanism
+from authsrv.providers.scripted import ALICE, ScriptedProvider
+from authsrv.streams import accept, initiate
 
 pytestmark = pytest.mark.xdist_group("interop")
 
@@ -78,7 +78,7 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    package: GssapiPackage | ScriptedPackage, request: ContextRequest | None = None
+    provider: GssapiProvider | ScriptedProvider, request: ContextRequest | None = None
 ) -> AsyncIterator[Server]:
     """Serve until the end of the block."""
     outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
@@ -94,7 +94,7 @@ async def serving(
         finally:
             writer.close()
 
-    async with Acceptor(package) as acceptor:
+    async with Acceptor(provider) as acceptor:
         listener = await asyncio.start_server(handle, "127.0.0.1", 0)
         async with listener:
             yield Server(acceptor, listener.sockets[0].getsockname()[1], outcomes)
@@ -105,7 +105,7 @@ async def serving(
 async def server(
     kerberos_environment: dict[str, str], kerberos_keytab: Path
 ) -> AsyncIterator[Server]:
-    async with serving(GssapiPackage(kerberos_keytab)) as made:
+    async with serving(GssapiProvider(kerberos_keytab)) as made:
         yield made
 
 
@@ -134,7 +134,7 @@ async def test_both_sides_know_each_other_and_the_stream_goes_on(
     attributes: AscRet,
 ) -> None:
     async with server.connection() as (reader, writer):
-        async with Initiator(GssapiInitiatorPackage(mechanism=mechanism)) as initiator:
+        async with Initiator(GssapiInitiatorProvider(mechanism=mechanism)) as initiator:
             known = await initiate(initiator, request_, reader, writer)
         assert known.principal == TARGET
         assert known.attributes & AscRet.MUTUAL_AUTH == attributes
@@ -221,9 +221,9 @@ def other_service(kerberos_realm: Realm) -> str:
 async def test_a_client_learns_over_the_socket_why_it_is_refused(
     kerberos_environment: dict[str, str], kerberos_keytab: Path, other_service: str
 ) -> None:
-    ours = GssapiPackage(kerberos_keytab, service=TARGET)
+    ours = GssapiProvider(kerberos_keytab, service=TARGET)
     async with serving(ours) as server, server.connection() as (reader, writer):
-        async with Initiator(GssapiInitiatorPackage()) as initiator:
+        async with Initiator(GssapiInitiatorProvider()) as initiator:
             with pytest.raises(WrongServiceError) as caught:
                 await initiate(initiator, InitiatorRequest(other_service), reader, writer)
         assert caught.value.status is SecurityStatus.SEC_E_WRONG_PRINCIPAL
@@ -244,9 +244,9 @@ async def test_the_channel_ties_both_sides_together(
 ) -> None:
     asked = ContextRequest(bindings=ChannelBindings(b"tls-server-end-point:" + server_has))
     bound = InitiatorRequest(TARGET, ChannelBindings(b"tls-server-end-point:" + client_has))
-    async with serving(GssapiPackage(kerberos_keytab), asked) as server:
+    async with serving(GssapiProvider(kerberos_keytab), asked) as server:
         async with server.connection() as (reader, writer):
-            async with Initiator(GssapiInitiatorPackage()) as initiator:
+            async with Initiator(GssapiInitiatorProvider()) as initiator:
                 outcome: Outcome
                 try:
                     outcome = await initiate(initiator, bound, reader, writer)
@@ -268,9 +268,9 @@ async def test_a_server_that_only_says_that_it_knows_us_is_not_believed(
     token: bytes,
     expected: type[AuthsrvError] | tuple[type[AuthsrvError], ...],
 ) -> None:
-    async with serving(ScriptedPackage([Established(ALICE, token)])) as server:
+    async with serving(ScriptedProvider([Established(ALICE, token)])) as server:
         async with server.connection() as (reader, writer):
-            async with Initiator(GssapiInitiatorPackage()) as initiator:
+            async with Initiator(GssapiInitiatorProvider()) as initiator:
                 with pytest.raises(expected):
                     await initiate(initiator, REQUEST, reader, writer)
 
@@ -280,7 +280,7 @@ async def test_a_proof_that_was_not_asked_for_and_is_required_is_asked_for(
 ) -> None:
     request = InitiatorRequest(TARGET, flags=IscReq(0), required=AscRet.MUTUAL_AUTH)
     async with server.connection() as (reader, writer):
-        async with Initiator(GssapiInitiatorPackage()) as initiator:
+        async with Initiator(GssapiInitiatorProvider()) as initiator:
             known = await initiate(initiator, request, reader, writer)
     assert AscRet.MUTUAL_AUTH in known.attributes
 
@@ -288,7 +288,7 @@ async def test_a_proof_that_was_not_asked_for_and_is_required_is_asked_for(
 async def test_a_client_that_requires_what_it_does_not_get_says_so(server: Server) -> None:
     request = InitiatorRequest(TARGET, required=AscRet.DELEGATE)
     async with server.connection() as (reader, writer):
-        async with Initiator(GssapiInitiatorPackage()) as initiator:
+        async with Initiator(GssapiInitiatorProvider()) as initiator:
             with pytest.raises(AttributesError):
                 await initiate(initiator, request, reader, writer)
         # MS-NNS section 3.1.5.3: the server, which is done, gets the error as the application.
@@ -322,8 +322,8 @@ async def test_both_sides_take_messages_in_halves(
     kerberos_environment: dict[str, str], kerberos_keytab: Path, point: int
 ) -> None:
     pair = Pair(halves_at(point))
-    async with Acceptor(GssapiPackage(kerberos_keytab)) as acceptor:
-        async with Initiator(GssapiInitiatorPackage()) as initiator:
+    async with Acceptor(GssapiProvider(kerberos_keytab)) as acceptor:
+        async with Initiator(GssapiInitiatorProvider()) as initiator:
             who, known = await asyncio.gather(
                 accept(acceptor, pair.server.reader, pair.server.writer),
                 initiate(initiator, REQUEST, pair.client.reader, pair.client.writer),

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import authsrv.errors
+from authsrv.core.role import Role
+from authsrv.core.status import SecurityStatus, WindowsCode
 from authsrv.errors import (
     AttributesError,
     AuthsrvError,
@@ -19,8 +21,6 @@ from authsrv.errors import (
     PeerError,
     UnavailableError,
 )
-from authsrv.core.role import Role
-from authsrv.core.status import SecurityStatus, WindowsCode
 from authsrv.streams.refusals import ERROR_TRUST_FAILURE, code_of, refusal_of
 
 KINDS = [
@@ -32,7 +32,7 @@ KINDS = [
 each_role = pytest.mark.parametrize("role", Role)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.slug)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
 def test_an_error_is_told_by_its_status(kind: type[AuthsrvError]) -> None:
     assert code_of(kind("why")) == kind.status.value >= 0x80000000
 
@@ -49,7 +49,7 @@ def test_no_refusal_is_told_by_a_code_of_success() -> None:
 @pytest.mark.parametrize(
     "kind",
     [AttributesError, InvalidTokenError, LogonDeniedError, MutualAuthenticationError],
-    ids=lambda kind: kind.slug,
+    ids=lambda kind: kind.code,
 )
 def test_a_client_learns_the_server_s_own_error(kind: type[AuthsrvError]) -> None:
     code = code_of(kind("why"))
@@ -79,7 +79,7 @@ def test_a_server_whose_client_does_not_want_to_is_denied_and_knows_the_code() -
     error = refusal_of(SecurityStatus.SEC_E_NO_CREDENTIALS, Role.ACCEPTOR)
     assert type(error) is DeniedError
     assert error.status is SecurityStatus.SEC_E_NO_CREDENTIALS
-    assert error.cause == "the client ended the handshake with SEC_E_NO_CREDENTIALS (0x8009030E)"
+    assert error.detail == "the client ended the handshake with SEC_E_NO_CREDENTIALS (0x8009030E)"
 
 
 @each_role

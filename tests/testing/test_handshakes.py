@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from authsrv.core.results import CompleteNeeded, Continue, Established, Incomplete, Refused
 from authsrv.errors import LogonDeniedError
 from authsrv.providers.base import ContextRequest
-from authsrv.providers.scripted import ALICE, Act, ScriptedPackage
-from authsrv.core.results import CompleteNeeded, Continue, Established, Incomplete, Refused
+from authsrv.providers.scripted import ALICE, Act, ScriptedProvider
 from authsrv.testing.handshakes import (
     Case,
     ClientGaveUpError,
@@ -40,7 +40,7 @@ class Counting:
 
 
 def play_script(*script: Act, client: Counting | Recorder | None = None) -> object:
-    with open_context(ScriptedPackage(script)) as context:
+    with open_context(ScriptedProvider(script)) as context:
         return play(context, client or Counting())
 
 
@@ -75,24 +75,29 @@ def test_a_client_that_gives_up_is_told_from_a_package_that_fails(
     ],
 )
 def test_a_package_that_raises_or_answers_nonsense_fails(act: Act, told: str) -> None:
-    with open_context(ScriptedPackage([act])) as context, pytest.raises(AssertionError, match=told):
+    with (
+        open_context(ScriptedProvider([act])) as context,
+        pytest.raises(AssertionError, match=told),
+    ):
         take_step(context, b"token")
 
 
 def test_a_step_completes_the_token_where_that_is_asked_for() -> None:
-    with open_context(ScriptedPackage([CompleteNeeded(), Established(ALICE)])) as context:
+    with open_context(ScriptedProvider([CompleteNeeded(), Established(ALICE)])) as context:
         assert isinstance(take_step(context, b"token"), Established)
 
 
 def test_a_context_is_deleted_at_the_end_of_its_block_whatever_happens() -> None:
-    package = ScriptedPackage()
-    with pytest.raises(KeyError), open_context(package):
+    provider = ScriptedProvider()
+    with pytest.raises(KeyError), open_context(provider):
         raise KeyError
-    assert (package.created, package.deleted) == (1, 1)
+    assert (provider.created, provider.deleted) == (1, 1)
 
 
 def establish_script(*script: Act, client: Counting | None = None) -> Established:
-    return establish(ScriptedPackage(script).create_context(ContextRequest()), client or Counting())
+    return establish(
+        ScriptedProvider(script).create_context(ContextRequest()), client or Counting()
+    )
 
 
 def test_the_clients_is_given_the_last_token() -> None:
@@ -142,5 +147,5 @@ def test_a_recorder_notes_what_was_sent_and_may_change_it() -> None:
 
 def test_legs_are_counted_by_an_honest_run() -> None:
     script = [Continue(b"one"), Continue(b"two"), Established(ALICE)]
-    case = Case(lambda: ScriptedPackage(script), Counting, Counting, ALICE.principal)
+    case = Case(lambda: ScriptedProvider(script), Counting, Counting, ALICE.principal)
     assert count_legs(case) == 3

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 from initiators import INTEGRITY, MUTUAL, fresh_token
-from ways import WAYS, outcome_of
+from ways import STRATEGIES, outcome_of
 
 from authsrv.core.flags import AscRet
-from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 
 
 @pytest.mark.parametrize("required", [AscRet.MUTUAL_AUTH, int(AscRet.MUTUAL_AUTH)])
 def test_a_client_that_asks_for_no_mutual_authentication_is_refused_where_it_is_required(
     kerberos_environment: dict[str, str], kerberos_keytab: Path, required: AscRet
 ) -> None:
-    package, way = GssapiPackage(kerberos_keytab), WAYS["http"]
+    provider, way = GssapiProvider(kerberos_keytab), STRATEGIES["http"]
     token = fresh_token(flags=[INTEGRITY])
-    outcome = outcome_of(way, package, token, required_attributes=required)
+    outcome = outcome_of(way, provider, token, required_attributes=required)
     assert outcome == "attributes: the context lacks what is required: MUTUAL_AUTH"
     token = fresh_token(flags=[MUTUAL])
-    outcome = outcome_of(way, package, token, required_attributes=required)
+    outcome = outcome_of(way, provider, token, required_attributes=required)
     assert outcome == "alice@AUTHSRV.TEST"
-    assert outcome_of(way, package, fresh_token(flags=[INTEGRITY])) == "alice@AUTHSRV.TEST"
+    assert outcome_of(way, provider, fresh_token(flags=[INTEGRITY])) == "alice@AUTHSRV.TEST"

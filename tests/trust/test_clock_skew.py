@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from initiators import fresh_token
 
-from authsrv.handshake.acceptor import Acceptor
+from authsrv.core.identity import Identity
+from authsrv.core.results import Established, Refused, Result
 from authsrv.devrealm import Realm
 from authsrv.errors import ConfigError, ReplayError
-from authsrv.core.identity import Identity
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos import profile as krb5_profile
-from authsrv.providers.gssapi.acceptor import GssapiPackage
 from authsrv.providers.kerberos.profile import clock_skew, read_clock_skew
-from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.providers.pyspnego import PyspnegoProvider
 from authsrv.providers.replay import ProcessReplayCache
-from authsrv.core.results import Established, Refused, Result
 
 LIFETIME_S = 500
 
@@ -46,10 +46,10 @@ def allow(realm: Realm, clockskew: str) -> None:
     krb5_profile._CACHED._until = 0.0  # some second later
 
 
-def accept(package: GssapiPackage | PyspnegoPackage, token: bytes) -> Result:
+def accept(provider: GssapiProvider | PyspnegoProvider, token: bytes) -> Result:
     async def run() -> Result:
-        async with Acceptor(package, realms="*") as acceptor:
-            return (await acceptor.begin().advance(token)).result
+        async with Acceptor(provider, realms="*") as acceptor:
+            return (await acceptor.create_handshake().advance(token)).result
 
     return asyncio.run(run())
 
@@ -72,9 +72,9 @@ def test_what_is_no_number_of_seconds_lets_nobody_in(realm: Realm, written: str)
     with pytest.raises(ConfigError, match=r"the clockskew in krb5\.conf is no number of seconds"):
         read_clock_skew()
     with pytest.raises(ConfigError, match="clockskew"):
-        GssapiPackage(realm.keytab).check()
+        GssapiProvider(realm.keytab).check()
     for replay in (None, ProcessReplayCache()):
-        result = accept(GssapiPackage(realm.keytab, replay=replay), token)
+        result = accept(GssapiProvider(realm.keytab, replay=replay), token)
         assert isinstance(result, Refused)
         assert isinstance(result.error, ConfigError)
 
@@ -84,8 +84,8 @@ def test_an_identity_ends_with_its_ticket(realm: Realm, skew: int) -> None:
     allow(realm, str(skew))
     began = datetime.datetime.now(datetime.UTC)
     cache = realm.login("alice", lifetime_s=LIFETIME_S)
-    package = GssapiPackage(realm.keytab)
-    ends = [identity(accept(package, fresh_token(cache=cache))).expires_at for _ in range(5)]
+    provider = GssapiProvider(realm.keytab)
+    ends = [identity(accept(provider, fresh_token(cache=cache))).expires_at for _ in range(5)]
     logged_in = began + datetime.timedelta(seconds=LIFETIME_S)
     for end in ends:
         assert end is not None
@@ -98,21 +98,21 @@ def test_an_identity_ends_with_its_ticket(realm: Realm, skew: int) -> None:
 def test_a_replay_is_remembered_for_as_long_as_its_token_is_believed(skew: float) -> None:
     times = iter([0.0, skew, 2 * skew - 1, 2 * skew + 4, 2 * skew + 6])
     cache = ProcessReplayCache(skew=lambda: skew, clock=lambda: next(times))
-    cache.claim(b"authenticator")
+    cache.check_and_store(b"authenticator")
     for _ in range(3):
         with pytest.raises(ReplayError):
-            cache.claim(b"authenticator")
-    cache.claim(b"authenticator")
+            cache.check_and_store(b"authenticator")
+    cache.check_and_store(b"authenticator")
 
 
 def test_a_skew_that_is_raised_holds_for_what_is_remembered_already(realm: Realm) -> None:
     now = 0.0
     cache = ProcessReplayCache(clock=lambda: now)
-    cache.claim(b"authenticator")
+    cache.check_and_store(b"authenticator")
     allow(realm, "700")
     now = 612.0
     with pytest.raises(ReplayError):
-        cache.claim(b"authenticator")
+        cache.check_and_store(b"authenticator")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_skew_that_is_raised_holds_for_what_is_remembered_already(realm: Realm
 def test_pyspnego_accepts_nobody_where_replays_would_be_accepted(
     realm: Realm, monkeypatch: pytest.MonkeyPatch, variable: str | None, value: str
 ) -> None:
-    before = PyspnegoPackage()
+    before = PyspnegoProvider()
     cache = realm.login("alice")
     identity(accept(before, fresh_token(cache=cache)))
     if variable is None:
@@ -130,7 +130,7 @@ def test_pyspnego_accepts_nobody_where_replays_would_be_accepted(
     else:
         monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError, match="switches the protection against replays off"):
-        PyspnegoPackage()
+        PyspnegoProvider()
     result = accept(before, fresh_token(cache=cache))
     assert isinstance(result, Refused)
     assert isinstance(result.error, ConfigError)
@@ -140,8 +140,8 @@ def test_a_cache_in_the_keytab_package_is_named_whatever_krb5_conf_says(
     realm: Realm, tmp_path: Path
 ) -> None:
     realm.configure("[libdefaults]\n default_rcache_name = none:")
-    package, token = GssapiPackage(realm.keytab), fresh_token(cache=realm.login("alice"))
-    identity(accept(package, token))
-    result = accept(package, token)
+    provider, token = GssapiProvider(realm.keytab), fresh_token(cache=realm.login("alice"))
+    identity(accept(provider, token))
+    result = accept(provider, token)
     assert isinstance(result, Refused)
     assert isinstance(result.error, ReplayError)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 from initiators import fresh_token
-from ways import WAYS, Way, outcome_of
+from ways import STRATEGIES, Way, outcome_of
 
 from authsrv.devrealm import Realm
 from authsrv.devrealm.pkinit import pkinit_configuration
-from authsrv.providers.base import SecurityPackage
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.pyspnego import PyspnegoPackage
+from authsrv.providers.base import SecurityProvider
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.pyspnego import PyspnegoProvider
 
 WELL_KNOWN = "WELLKNOWN/ORG.H5L.PASSWORD-CHANGE"
 ANONYMOUS = "WELLKNOWN/ANONYMOUS"
 
-each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+each_way = pytest.mark.parametrize("way", STRATEGIES.values(), ids=STRATEGIES)
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,12 @@ def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
 
 
 @pytest.fixture(params=["gssapi", "pyspnego"])
-def package(
+def provider(
     request: pytest.FixtureRequest, realm: Realm, monkeypatch: pytest.MonkeyPatch
-) -> SecurityPackage:
+) -> SecurityProvider:
     for name, value in realm.environment().items():
         monkeypatch.setenv(name, value)
-    return GssapiPackage(realm.keytab) if request.param == "gssapi" else PyspnegoPackage()
+    return GssapiProvider(realm.keytab) if request.param == "gssapi" else PyspnegoProvider()
 
 
 def log_in(realm: Realm, who: str) -> Path:
@@ -47,16 +47,16 @@ def log_in(realm: Realm, who: str) -> Path:
 @each_way
 @pytest.mark.parametrize("who", ["kinit -n", ANONYMOUS, WELL_KNOWN])
 def test_a_name_that_is_well_known_is_nobodys(
-    realm: Realm, package: SecurityPackage, way: Way, who: str
+    realm: Realm, provider: SecurityProvider, way: Way, who: str
 ) -> None:
     token = fresh_token(cache=log_in(realm, who))
-    outcome = outcome_of(way, package, token)
+    outcome = outcome_of(way, provider, token)
     assert outcome.startswith("logon-denied: the client is "), outcome
 
 
 @each_way
 def test_everybody_else_of_that_realm_gets_in(
-    realm: Realm, package: SecurityPackage, way: Way
+    realm: Realm, provider: SecurityProvider, way: Way
 ) -> None:
     token = fresh_token(cache=realm.login("alice"))
-    assert outcome_of(way, package, token) == "alice@AUTHSRV.TEST"
+    assert outcome_of(way, provider, token) == "alice@AUTHSRV.TEST"

@@ -9,21 +9,21 @@ from typing import Any
 import gssapi.raw as gss
 import pytest
 from initiators import KERBEROS_MECH, SPNEGO_MECH
-from ways import WAYS, Way, outcome_of
+from ways import STRATEGIES, Way, outcome_of
 
-from authsrv.handshake.acceptor import Acceptor
 from authsrv.devrealm import Realm
 from authsrv.errors import ConfigError
-from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos.keytab import KeytabFile
-from authsrv.providers.scripted import ScriptedPackage
+from authsrv.providers.scripted import ScriptedProvider
 
 OURS, THEIRS = "OURS.TEST", "THEIRS.TEST"
 STRANGER = f"alice@{THEIRS}"
 FORBIDDEN = f"forbidden-realm: {STRANGER} is of another realm than {OURS}; name its realm"
 
 each_way = pytest.mark.parametrize(
-    "way", [way for name, way in WAYS.items() if name != "package"], ids=list(WAYS)[1:]
+    "way", [way for name, way in STRATEGIES.items() if name != "provider"], ids=list(STRATEGIES)[1:]
 )
 
 
@@ -63,7 +63,7 @@ def foreign_token(realm: str) -> bytes:
 def test_another_realm_is_refused_and_the_cause_has_the_remedy(
     realms: tuple[Realm, Realm], token: bytes, way: Way
 ) -> None:
-    outcome = outcome_of(way, GssapiPackage(realms[0].keytab), token)
+    outcome = outcome_of(way, GssapiProvider(realms[0].keytab), token)
     assert outcome.startswith(FORBIDDEN), outcome
 
 
@@ -72,7 +72,7 @@ def test_another_realm_is_refused_and_the_cause_has_the_remedy(
 def test_a_realm_that_is_named_is_let_in(
     realms: tuple[Realm, Realm], token: bytes, way: Way, setting: Any
 ) -> None:
-    assert outcome_of(way, GssapiPackage(realms[0].keytab), token, realms=setting) == STRANGER
+    assert outcome_of(way, GssapiProvider(realms[0].keytab), token, realms=setting) == STRANGER
 
 
 @each_way
@@ -82,7 +82,7 @@ def test_our_own_realm_is_refused_where_others_are_named(
     ours, _ = realms
     ours.login("alice")
     set_environment(ours, monkeypatch)
-    outcome = outcome_of(way, GssapiPackage(ours.keytab), foreign_token(OURS), realms=(THEIRS,))
+    outcome = outcome_of(way, GssapiProvider(ours.keytab), foreign_token(OURS), realms=(THEIRS,))
     assert outcome.startswith("forbidden-realm: alice@OURS.TEST is of another realm than THEIRS")
 
 
@@ -93,13 +93,13 @@ def test_the_realms_follow_a_reload_of_the_keytab(
     ours, theirs = realms
     path = tmp_path / "keytab"
     path.write_bytes(ours.keytab.read_bytes())
-    package = GssapiPackage(KeytabFile(path, settle_seconds=0.0))
-    assert package.realms() == {OURS}
+    provider = GssapiProvider(KeytabFile(path, settle_seconds=0.0))
+    assert provider.realms() == {OURS}
     # The records of the second file behind those of the first, without its version.
     path.write_bytes(ours.keytab.read_bytes() + theirs.keytab.read_bytes()[2:])
-    package._look_at = 0.0  # some 0.1 s later
-    assert package.realms() == {OURS, THEIRS}
-    assert outcome_of(WAYS["http"], package, token) == STRANGER
+    provider._look_at = 0.0  # some 0.1 s later
+    assert provider.realms() == {OURS, THEIRS}
+    assert outcome_of(STRATEGIES["http"], provider, token) == STRANGER
 
 
 @pytest.mark.parametrize(
@@ -107,17 +107,17 @@ def test_the_realms_follow_a_reload_of_the_keytab(
 )
 def test_anything_else_is_no_setting(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="realms must "):
-        Acceptor(ScriptedPackage(), realms=wrong)
+        Acceptor(ScriptedProvider(), realms=wrong)
 
 
 def test_a_package_without_a_keytab_lets_in_all_and_start_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    acceptor = Acceptor(ScriptedPackage())
-    acceptor.begin().close()
-    acceptor.begin().close()
+    acceptor = Acceptor(ScriptedProvider())
+    acceptor.create_handshake().close()
+    acceptor.create_handshake().close()
     (line,) = caplog.messages
-    assert line.startswith("users of all realms are let in: the security package scripted")
+    assert line.startswith("users of all realms are let in: the provider scripted")
     caplog.clear()
-    Acceptor(ScriptedPackage(), realms="*").begin().close()
+    Acceptor(ScriptedProvider(), realms="*").create_handshake().close()
     assert caplog.messages == []

@@ -15,8 +15,8 @@ from initiators import fresh_token
 from serving import Served, serve, server_environment
 
 from authsrv.aiohttp.tls import OwnChannel, bindings_of
-from authsrv.core.bindings import BindingPolicy, tls_server_end_point
 from authsrv.client import NegotiateClient
+from authsrv.core.bindings import BindingPolicy, tls_server_end_point
 from authsrv.devrealm import Realm
 
 PROGRAM = Path(__file__).with_name("tls_server.py")

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 from initiators import fresh_token
-from ways import WAYS, Way, outcome_of
+from ways import STRATEGIES, Way, outcome_of
 
-from authsrv.devrealm import Realm
-from authsrv.errors import ConfigError, KeytabError
-from authsrv.core.identity import Identity
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.core.results import Established
 from authsrv.codecs.kerberos.messages import parse_asked_service
 from authsrv.codecs.spnego import KERBEROS, build_neg_token_init, unwrap_spnego
+from authsrv.core.identity import Identity
+from authsrv.core.results import Established
+from authsrv.devrealm import Realm
+from authsrv.errors import ConfigError, KeytabError
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 
 WEB, HOST, OTHER = "HTTP/localhost", "host/localhost", "HTTP/other"
 
-each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+each_way = pytest.mark.parametrize("way", STRATEGIES.values(), ids=STRATEGIES)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def claiming(token: bytes, claimed: bytes, true: bytes) -> bytes:
     return build_neg_token_init([KERBEROS], raw.replace(true, claimed))
 
 
-def identity_of(package: GssapiPackage, token: bytes) -> Identity:
-    context = package.create_context(ContextRequest())
+def identity_of(provider: GssapiProvider, token: bytes) -> Identity:
+    context = provider.create_context(ContextRequest())
     try:
         result = context.step(token)
     finally:
@@ -79,8 +79,8 @@ def identity_of(package: GssapiPackage, token: bytes) -> Identity:
 def test_a_ticket_for_one_of_the_services_is_let_in(
     realm: Realm, way: Way, setting: Any, asked: str
 ) -> None:
-    package = GssapiPackage(realm.keytab, service=setting)
-    assert outcome_of(way, package, token_for(asked)) == "alice@AUTHSRV.TEST"
+    provider = GssapiProvider(realm.keytab, service=setting)
+    assert outcome_of(way, provider, token_for(asked)) == "alice@AUTHSRV.TEST"
 
 
 @each_way
@@ -88,8 +88,8 @@ def test_a_ticket_for_one_of_the_services_is_let_in(
 def test_a_ticket_for_another_one_is_not_and_the_cause_names_both(
     realm: Realm, way: Way, setting: Any, asked: str
 ) -> None:
-    package = GssapiPackage(realm.keytab, service=setting)
-    outcome = outcome_of(way, package, token_for(asked))
+    provider = GssapiProvider(realm.keytab, service=setting)
+    outcome = outcome_of(way, provider, token_for(asked))
     named = setting if isinstance(setting, str) else " or ".join(setting)
     assert outcome == (
         f"wrong-service: the ticket is for {asked}@AUTHSRV.TEST; this service is {named}"
@@ -99,19 +99,19 @@ def test_a_ticket_for_another_one_is_not_and_the_cause_names_both(
 @each_way
 def test_a_claim_that_differs_is_refused_though_its_key_is_ours(realm: Realm, way: Way) -> None:
     token = claiming(token_for(WEB), b"elsewhere", b"localhost")
-    outcome = outcome_of(way, GssapiPackage(realm.keytab, service=WEB), token)
+    outcome = outcome_of(way, GssapiProvider(realm.keytab, service=WEB), token)
     assert outcome.startswith(
         "wrong-service: the ticket is for HTTP/elsewhere@AUTHSRV.TEST; this service is"
     ), outcome
 
 
 def test_an_identity_tells_the_claim(realm: Realm) -> None:
-    package = GssapiPackage(realm.keytab)
+    provider = GssapiProvider(realm.keytab)
     for asked in (WEB, HOST, OTHER):
-        assert identity_of(package, token_for(asked)).service == asked
+        assert identity_of(provider, token_for(asked)).service == asked
     # MIT looks for a key that fits, whatever the name: so it is a claim, and no more.
     lie = claiming(token_for(WEB), b"elsewhere", b"localhost")
-    assert identity_of(package, lie).service == "HTTP/elsewhere"
+    assert identity_of(provider, lie).service == "HTTP/elsewhere"
 
 
 def test_a_bare_request_has_a_claim_too(realm: Realm) -> None:
@@ -122,9 +122,9 @@ def test_a_bare_request_has_a_claim_too(realm: Realm) -> None:
 
 def test_no_key_for_any_of_the_services_is_told_at_start(realm: Realm, tmp_path: Path) -> None:
     keytab = realm.write_keytab(tmp_path / "keytab", [WEB])
-    GssapiPackage(keytab, service=[WEB, OTHER]).check()
+    GssapiProvider(keytab, service=[WEB, OTHER]).check()
     with pytest.raises(KeytabError, match=f"has no key for {OTHER} or {HOST}"):
-        GssapiPackage(keytab, service=[OTHER, HOST]).check()
+        GssapiProvider(keytab, service=[OTHER, HOST]).check()
 
 
 @pytest.mark.parametrize(
@@ -132,15 +132,15 @@ def test_no_key_for_any_of_the_services_is_told_at_start(realm: Realm, tmp_path:
 )
 def test_what_is_no_service_is_no_setting(wrong: Any) -> None:
     with pytest.raises(ConfigError):
-        GssapiPackage("/nowhere", service=wrong)
+        GssapiProvider("/nowhere", service=wrong)
 
 
 def test_a_name_in_a_setting_is_looked_up_nowhere(realm: Realm) -> None:
     """A host that DNS knows as an alias of another one is the host that was named."""
     realm.configure("[libdefaults]\n dns_canonicalize_hostname = true\n rdns = true")
     try:
-        package = GssapiPackage(realm.keytab, service=OTHER)
-        assert identity_of(package, token_for(OTHER)).service == OTHER
+        provider = GssapiProvider(realm.keytab, service=OTHER)
+        assert identity_of(provider, token_for(OTHER)).service == OTHER
     finally:
         realm.configure("")
 

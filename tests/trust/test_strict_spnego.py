@@ -13,23 +13,23 @@ from unittest.mock import patch
 import pytest
 from elements import mutate_element
 from initiators import LateInitiator, fresh_token
-from ways import WAYS, Way, outcome_of
+from ways import STRATEGIES, Way, outcome_of
 
-from authsrv.handshake.acceptor import Initiator
-from authsrv.errors import InvalidTokenError, MutualAuthenticationError
-from authsrv.providers.base import InitiatorRequest
-from authsrv.providers.gssapi.spnego import MICField, mic_field, read_first, read_next
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
-from authsrv.providers.pyspnego import PyspnegoPackage
-from authsrv.core.results import Refused, Result
-from authsrv.testing.handshakes import establish, open_context
 from authsrv.codecs.beginnings import Beginnings
 from authsrv.codecs.der.reader import GENERAL_STRING, OCTET_STRING, SEQUENCE
 from authsrv.codecs.der.writer import build_frame, encode, encode_field, encode_oid
 from authsrv.codecs.spnego import KERBEROS, NTLM, SPNEGO, build_neg_token_init
+from authsrv.core.results import Refused, Result
+from authsrv.errors import InvalidTokenError, MutualAuthenticationError
+from authsrv.handshake.initiator import Initiator
+from authsrv.providers.base import InitiatorRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
+from authsrv.providers.gssapi.spnego import MICField, mic_field, read_first, read_next
+from authsrv.providers.pyspnego import PyspnegoProvider
+from authsrv.testing.handshakes import establish, open_context
 
-each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+each_way = pytest.mark.parametrize("way", STRATEGIES.values(), ids=STRATEGIES)
 
 RESPONSE = encode_field(2, encode(OCTET_STRING, b"any bytes"))
 MIC = encode_field(3, encode(OCTET_STRING, b"a checksum"))
@@ -63,7 +63,7 @@ def test_as_a_second_token_it_is_a_bad_token(
     kerberos_environment: dict[str, str], kerberos_keytab: Path, way: Way, evil: bytes
 ) -> None:
     first = build_neg_token_init([NTLM, KERBEROS])
-    outcome = outcome_of(way, GssapiPackage(kerberos_keytab), first, evil)
+    outcome = outcome_of(way, GssapiProvider(kerberos_keytab), first, evil)
     assert outcome.startswith("bad-token: the token is malformed"), outcome
 
 
@@ -72,7 +72,7 @@ def test_as_a_second_token_it_is_a_bad_token(
 def test_pyspnego_does_not_see_it_either(
     kerberos_environment: dict[str, str], way: Way, evil: bytes
 ) -> None:
-    outcome = outcome_of(way, PyspnegoPackage(), evil)
+    outcome = outcome_of(way, PyspnegoProvider(), evil)
     assert outcome.startswith(("bad-token: ", "lost-handshake: ")), outcome
 
 
@@ -81,8 +81,8 @@ def test_a_server_cannot_send_it_to_our_client(
     kerberos_environment: dict[str, str], evil: bytes
 ) -> None:
     async def run() -> Result:
-        async with Initiator(GssapiInitiatorPackage()) as initiator:
-            handshake = initiator.begin(InitiatorRequest("HTTP/localhost"))
+        async with Initiator(GssapiInitiatorProvider()) as initiator:
+            handshake = initiator.create_handshake(InitiatorRequest("HTTP/localhost"))
             await handshake.advance(b"")
             return (await handshake.advance(evil)).result
 
@@ -94,7 +94,7 @@ def test_a_server_cannot_send_it_to_our_client(
 def test_a_client_of_three_legs_gets_in_whichever_field_libgssapi_reads(
     kerberos_environment: dict[str, str], kerberos_keytab: Path
 ) -> None:
-    with open_context(GssapiPackage(kerberos_keytab)) as context:
+    with open_context(GssapiProvider(kerberos_keytab)) as context:
         identity = establish(context, LateInitiator()).identity
     assert identity.principal == "alice@AUTHSRV.TEST"
 
@@ -103,7 +103,7 @@ def test_a_client_of_three_legs_with_a_wrong_mic_does_not(
     kerberos_environment: dict[str, str], kerberos_keytab: Path
 ) -> None:
     client = LateInitiator()
-    with open_context(GssapiPackage(kerberos_keytab)) as context:
+    with open_context(GssapiProvider(kerberos_keytab)) as context:
         token = client.step(None)
         for _ in range(2):
             answer = context.step(token or b"")
@@ -170,4 +170,4 @@ def read_first_or_refuse(token: bytes) -> object:
     try:
         return read_first(token)
     except InvalidTokenError as error:
-        return error.cause
+        return error.detail

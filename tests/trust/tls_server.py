@@ -8,9 +8,7 @@ import sys
 
 from aiohttp import web
 
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import run_app
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import current_identity, run_app, setup
 
 
 async def answer(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""One package behind every way in: by itself, over HTTP, over streams, by the calls of SSPI.
+"""One provider behind every way in: by itself, over HTTP, over streams, by the calls of SSPI.
 
 Each way takes the tokens of one client and tells who was let in, by the principal, or why nobody
 was, as "cause: words".
@@ -15,31 +15,29 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from authsrv import sspi
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import setup
-from authsrv.core.attributes import ContextAttribute
-from authsrv.errors import AuthsrvError
+from authsrv.aiohttp import AppRunner, current_identity, setup
 from authsrv.audit.records import AuditEvent, RefusedEvent
-from authsrv.providers.base import ContextRequest, SecurityPackage
-from authsrv.core.results import Established, Refused
-from authsrv.streams import accept
 from authsrv.codecs.nns import HandshakeInProgress, build_message
+from authsrv.core.attributes import ContextAttribute
+from authsrv.core.results import Established, Refused
+from authsrv.errors import AuthsrvError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.base import ContextRequest, SecurityProvider
+from authsrv.streams import accept
 
-__all__ = ["WAYS", "Way", "outcome_of"]
+__all__ = ["STRATEGIES", "Way", "outcome_of"]
 
 Way = Callable[..., Awaitable[str]]
 
 
 def told(error: AuthsrvError) -> str:
-    return f"{error.slug}: {error.cause}"
+    return f"{error.code}: {error.detail}"
 
 
-async def by_package(package: SecurityPackage, *tokens: bytes, **options: Any) -> str:
-    """Without any integration: what the security package itself says."""
+async def by_package(provider: SecurityProvider, *tokens: bytes, **options: Any) -> str:
+    """Without any integration: what the provider itself says."""
     assert not options
-    context = package.create_context(ContextRequest())
+    context = provider.create_context(ContextRequest())
     try:
         for token in tokens:
             result = await asyncio.to_thread(context.step, token)
@@ -51,7 +49,7 @@ async def by_package(package: SecurityPackage, *tokens: bytes, **options: Any) -
         context.delete()
 
 
-async def by_http(package: SecurityPackage, *tokens: bytes, **options: Any) -> str:
+async def by_http(provider: SecurityProvider, *tokens: bytes, **options: Any) -> str:
     """An aiohttp server on loopback."""
     events: list[AuditEvent] = []
     let_in: list[str] = []
@@ -62,7 +60,7 @@ async def by_http(package: SecurityPackage, *tokens: bytes, **options: Any) -> s
 
     app = web.Application()
     app.router.add_get("/", answer)
-    setup(app, package=package, audit=events.append, **options)
+    setup(app, provider=provider, audit=events.append, **options)
     runner = AppRunner(app)
     await runner.setup()
     try:
@@ -81,10 +79,10 @@ async def by_http(package: SecurityPackage, *tokens: bytes, **options: Any) -> s
     return next(told(event.error) for event in events if isinstance(event, RefusedEvent))
 
 
-async def by_streams(package: SecurityPackage, *tokens: bytes, **options: Any) -> str:
+async def by_streams(provider: SecurityProvider, *tokens: bytes, **options: Any) -> str:
     """A TCP server on loopback that speaks MS-NNS."""
     outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    acceptor = Acceptor(package, **options)
+    acceptor = Acceptor(provider, **options)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -106,9 +104,9 @@ async def by_streams(package: SecurityPackage, *tokens: bytes, **options: Any) -
                 await reader.read()
 
 
-async def by_calls(package: SecurityPackage, *tokens: bytes, **options: Any) -> str:
+async def by_calls(provider: SecurityProvider, *tokens: bytes, **options: Any) -> str:
     """The calls of SSPI, in their short form."""
-    async with sspi.acquire_credentials(package, **options) as credential:
+    async with sspi.acquire_credentials(provider, **options) as credential:
         async with sspi.ServerContext(credential) as context:
             try:
                 for token in tokens:
@@ -120,8 +118,8 @@ async def by_calls(package: SecurityPackage, *tokens: bytes, **options: Any) -> 
             return names
 
 
-WAYS: dict[str, Way] = {
-    "package": by_package,
+STRATEGIES: dict[str, Way] = {
+    "provider": by_package,
     "http": by_http,
     "streams": by_streams,
     "calls": by_calls,
@@ -133,6 +131,6 @@ async def _in_time(outcome: Awaitable[str]) -> str:
         return await outcome
 
 
-def outcome_of(way: Way, package: SecurityPackage, *tokens: bytes, **options: Any) -> str:
+def outcome_of(way: Way, provider: SecurityProvider, *tokens: bytes, **options: Any) -> str:
     """What a way tells, for tests that have to block besides."""
-    return asyncio.run(_in_time(way(package, *tokens, **options)))
+    return asyncio.run(_in_time(way(provider, *tokens, **options)))

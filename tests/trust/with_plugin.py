@@ -14,12 +14,6 @@ import sys
 
 import gssapi.raw as gss
 
-from authsrv.errors import AuthsrvError
-from authsrv.providers.base import ContextRequest, InitiatorRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.gssapi.initiator import GssapiInitiatorPackage
-from authsrv.providers.kerberos.keytab import KeytabEntry, KeytabSnapshot
-from authsrv.core.results import Continue, Refused, Result
 from authsrv.codecs.spnego import (
     KERBEROS,
     NTLM,
@@ -28,6 +22,12 @@ from authsrv.codecs.spnego import (
     build_neg_token_init,
     parse_spnego,
 )
+from authsrv.core.results import Continue, Refused, Result
+from authsrv.errors import AuthsrvError
+from authsrv.providers.base import ContextRequest, InitiatorRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
+from authsrv.providers.kerberos.keytab import KeytabEntry, KeytabSnapshot
 
 NEGOTIATE = (
     b"NTLMSSP\x00\x01\x00\x00\x00\x97\x82\x08\xe2" + bytes(16) + b"\x0a\x00\x63\x45\0\0\0\x0f"
@@ -36,7 +36,7 @@ NEGOTIATE = (
 
 def told(result: Result) -> str:
     if isinstance(result, Refused):
-        return result.error.slug
+        return result.error.code
     if isinstance(result, Continue):
         answer = parse_spnego(result.token)
         assert isinstance(answer, NegTokenResp)
@@ -46,29 +46,29 @@ def told(result: Result) -> str:
 
 def main() -> None:
     assert any(mech == gss.OID.from_int_seq(NTLM) for mech in gss.indicate_mechs()), "no plug-in"
-    package = GssapiPackage(sys.argv[1])
-    package.check()
+    provider = GssapiProvider(sys.argv[1])
+    provider.check()
     for offered in ([NTLM], [NTLM, KERBEROS]):
         token = build_neg_token_init(offered, NEGOTIATE)
-        print(told(package.create_context(ContextRequest()).step(token)))
+        print(told(provider.create_context(ContextRequest()).step(token)))
 
     nothing = KeytabSnapshot(
         f"MEMORY:nothing-{os.getpid()}", (KeytabEntry("HTTP/localhost@AUTHSRV.TEST", 1, 18),), None
     )
     try:
-        package._acquire(nothing)
+        provider._acquire(nothing)
         print("a credential")
     except AuthsrvError as error:
-        print(error.slug)
+        print(error.code)
 
     request = InitiatorRequest("HTTP/localhost")
-    first = GssapiInitiatorPackage().create_initiator(request).step(b"")
+    first = GssapiInitiatorProvider().create_initiator(request).step(b"")
     assert isinstance(first, Continue), first
     message = parse_spnego(first.token)
     assert isinstance(message, NegTokenInit)
     print(NTLM in message.mech_types)
     os.environ["KRB5CCNAME"] = "FILE:/nowhere/at/all"
-    print(told(GssapiInitiatorPackage().create_initiator(request).step(b"")))
+    print(told(GssapiInitiatorProvider().create_initiator(request).step(b"")))
 
 
 if __name__ == "__main__":

@@ -16,5 +16,5 @@ def test_the_tables_name_nothing_that_is_gone() -> None:
 def test_what_is_left_out_of_a_selected_folder_is_not_run() -> None:
     assert "aiohttp" in windows_selection.SELECTED
     folder = windows_selection.TESTS / "aiohttp"
-    assert windows_selection.is_left_out(folder / "test_aiohttp_server.py")
+    assert windows_selection.is_left_out(folder / "test_aiohttp_runner.py")
     assert not windows_selection.is_left_out(folder / "test_aiohttp_connections.py")

@@ -7,30 +7,29 @@ import sys
 import pytest
 from aiohttp import web
 
-from authsrv.aiohttp import setup as installation
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import install, setup
 from authsrv.errors import ConfigError
-from authsrv.providers.scripted import ScriptedPackage
-from authsrv.providers.sspi.provider import SspiPackage
+from authsrv.providers.scripted import ScriptedProvider
+from authsrv.providers.sspi.provider import SspiProvider
 
 
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that has an SSPI of its own; Windows is one as it is."""
     if sys.platform != "win32":
-        monkeypatch.setattr(installation, "_HAS_OWN_SSPI", True)
+        monkeypatch.setattr(install, "_HAS_OWN_SSPI", True)
 
 
 def test_without_keytab_and_package_the_package_is_negotiate_of_sspi(windows: None) -> None:
-    package = setup(web.Application()).acceptor.package
-    assert isinstance(package, SspiPackage)
-    assert package.package == "Negotiate"
-    assert package.credential is None
+    provider = setup(web.Application()).acceptor.provider
+    assert isinstance(provider, SspiProvider)
+    assert provider.provider == "Negotiate"
+    assert provider.credential is None
 
 
 def test_a_package_that_is_given_is_taken(windows: None) -> None:
-    package = ScriptedPackage()
-    assert setup(web.Application(), package=package).acceptor.package is package
+    provider = ScriptedProvider()
+    assert setup(web.Application(), provider=provider).acceptor.provider is provider
 
 
 def test_a_service_without_its_keytab_is_a_wrong_setting(windows: None) -> None:

@@ -22,28 +22,26 @@ import spnego
 import sspilib.raw as raw
 from aiohttp import web
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import AppRunner, current_identity, setup
 from authsrv.core.attributes import ContextAttribute, ContextSizes, PackageInfo
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.status import SecurityStatus, WindowsCode
 from authsrv.errors import (
     AuthsrvError,
     ConfigError,
     InvalidTokenError,
     LogonDeniedError,
     NoCredentialError,
-    PackageFaultError,
+    ProviderFaultError,
     UnavailableError,
     UnexpectedTokenError,
     UnsupportedFunctionError,
 )
+from authsrv.handshake.acceptor import Acceptor
 from authsrv.handshake.machine import State
-from authsrv.providers.sspi import provider as sspi
 from authsrv.providers.base import ContextRequest, InitiatorRequest, SecurityContext
-from authsrv.providers.sspi.provider import SspiPackage
-from authsrv.core.results import Continue, Established, Refused, Result
-from authsrv.core.status import SecurityStatus, WindowsCode
+from authsrv.providers.sspi import provider as sspi
+from authsrv.providers.sspi.provider import SspiProvider
 
 S = SecurityStatus
 PASSWORD = os.environ["TESTS_NTLM_PASSWORD"]
@@ -69,7 +67,7 @@ class Ntlm:
 
 
 def begin(name: str = "NTLM") -> SecurityContext:
-    return SspiPackage(name).create_context(ContextRequest())
+    return SspiProvider(name).create_context(ContextRequest())
 
 
 def log_in(context: SecurityContext, client: Ntlm) -> Result:
@@ -103,9 +101,9 @@ def test_this_is_windows_python() -> None:
 def test_a_logon_of_somebody_whom_wine_does_not_name_lets_nobody_in(name: str) -> None:
     context = begin(name)
     error = error_of(log_in(context, Ntlm()))
-    assert isinstance(error, PackageFaultError)
-    assert "does not tell whose" in error.cause
-    assert "SEC_E_UNSUPPORTED_FUNCTION, 0x80090302" in error.cause
+    assert isinstance(error, ProviderFaultError)
+    assert "does not tell whose" in error.detail
+    assert "SEC_E_UNSUPPORTED_FUNCTION, 0x80090302" in error.detail
     assert isinstance(error_of(context.step(Ntlm().step())), UnexpectedTokenError)
     context.delete()
 
@@ -148,7 +146,7 @@ def test_one_that_denied_denies_the_right_password_too(told: None) -> None:
 
 
 def test_a_client_of_wine_gives_a_first_token() -> None:
-    context = SspiPackage("NTLM").create_initiator(InitiatorRequest("HTTP/localhost"))
+    context = SspiProvider("NTLM").create_initiator(InitiatorRequest("HTTP/localhost"))
     first = context.step(b"")
     assert isinstance(first, Continue)
     assert first.token.startswith(b"NTLMSSP\x00\x01")
@@ -160,16 +158,16 @@ def test_a_client_of_wine_gives_a_first_token() -> None:
 
 @each_package
 def test_a_credential_to_accept_with_is_there(name: str) -> None:
-    SspiPackage(name).check()
+    SspiProvider(name).check()
 
 
 def test_names_of_packages_are_compared_without_case() -> None:
-    SspiPackage("ntlm").check()
+    SspiProvider("ntlm").check()
 
 
 def test_a_package_that_there_is_not_is_secpkg_not_found() -> None:
     with pytest.raises(ConfigError) as caught:
-        SspiPackage("Nonsense").check()
+        SspiProvider("Nonsense").check()
     assert caught.value.status is S.SEC_E_SECPKG_NOT_FOUND
     assert caught.value.native == WindowsCode(0x80090305)
     error = error_of(begin("Nonsense").step(Ntlm().step()))
@@ -178,7 +176,7 @@ def test_a_package_that_there_is_not_is_secpkg_not_found() -> None:
 
 def test_kerberos_without_a_keytab_has_no_credential() -> None:
     with pytest.raises(UnavailableError) as caught:
-        SspiPackage("Kerberos").check()
+        SspiProvider("Kerberos").check()
     assert caught.value.status is S.SEC_E_NO_CREDENTIALS
     assert caught.value.status is NoCredentialError("").status
 
@@ -186,7 +184,7 @@ def test_kerberos_without_a_keytab_has_no_credential() -> None:
 def test_a_credential_of_the_wrong_direction_is_an_invalid_handle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    package = SspiPackage("NTLM")
+    package = SspiProvider("NTLM")
     client = package.handle(int(OUTBOUND))
     monkeypatch.setattr(package, "handle", lambda use: client)
     error = error_of(package.create_context(ContextRequest()).step(Ntlm().step()))
@@ -200,7 +198,7 @@ def test_a_credential_is_acquired_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         raw, "acquire_credentials_handle", lambda *a, **k: calls.append(a) or acquire(*a, **k)
     )
-    package = SspiPackage("NTLM")
+    package = SspiProvider("NTLM")
     with ThreadPoolExecutor(4) as threads:
         handles = set(threads.map(package.handle, [int(INBOUND)] * 8))
     assert len(calls) == len(handles) == 1
@@ -223,8 +221,8 @@ each_loop = pytest.mark.parametrize("loop", LOOPS)
 def test_a_handshake_on_either_loop(loop: str, password: str, state: State, told: None) -> None:
     async def scenario() -> State:
         client = Ntlm(password)
-        async with Acceptor(SspiPackage("Negotiate")) as acceptor:
-            handshake = acceptor.begin()
+        async with Acceptor(SspiProvider("Negotiate")) as acceptor:
+            handshake = acceptor.create_handshake()
             leg = await handshake.advance(client.step())
             assert isinstance(leg.result, Continue)
             await handshake.advance(client.step(leg.result.token))
@@ -279,7 +277,7 @@ def ask(port: int) -> tuple[list[int], str]:
 
 
 def test_many_threads_each_with_a_context_of_one_package(told: None) -> None:
-    shared = SspiPackage("NTLM")
+    shared = SspiProvider("NTLM")
     barrier = threading.Barrier(4)
 
     def one(number: int) -> bool:
@@ -317,8 +315,8 @@ def test_the_loop_turns_while_sspi_works(loop: str, slowly: None) -> None:
                 stalls.append(time.monotonic() - before)
 
         begun = time.monotonic()
-        async with Acceptor(SspiPackage("NTLM")) as acceptor:
-            handshake = acceptor.begin()
+        async with Acceptor(SspiProvider("NTLM")) as acceptor:
+            handshake = acceptor.create_handshake()
             turns = asyncio.create_task(turn())
             await handshake.advance(Ntlm().step())
             took = time.monotonic() - begun

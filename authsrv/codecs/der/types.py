@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der.reader import (
     BIT_STRING,
     ENUMERATED,
@@ -22,6 +21,7 @@ from authsrv.codecs.der.reader import (
     SEQUENCE,
     Reader,
 )
+from authsrv.errors import InvalidTokenError
 
 __all__ = [
     "read_bits",

@@ -1,0 +1,1 @@
+"""Kerberos' messages, as far as they are read here."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der.reader import SEQUENCE, Reader
 from authsrv.codecs.der.types import read_octets, read_sequence_of
 from authsrv.codecs.kerberos.types import read_int32
+from authsrv.errors import InvalidTokenError
 
 __all__ = ["read_pac"]
 

@@ -1,6 +1,6 @@
 """Kerberos tokens: what can be read of them without a key, and of their parts once decrypted.
 
-Nothing here decides whether a ticket is good; that is the security package's part. These parsers
+Nothing here decides whether a ticket is good; that is the provider's part. These parsers
 serve the diagnosis (which service, key version and encryption type does the ticket want, how far
 are the clocks apart) and the replay cache (which authenticator is it).
 """
@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
-from authsrv.errors import InvalidTokenError
-from authsrv.codecs.der import reader as der
-from authsrv.codecs.kerberos.authorization import read_pac
 from authsrv.codecs.beginnings import Beginnings
+from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.reader import SEQUENCE, Reader
 from authsrv.codecs.der.types import (
     read_bits,
@@ -25,6 +23,7 @@ from authsrv.codecs.der.types import (
     read_text,
     read_time,
 )
+from authsrv.codecs.kerberos.authorization import read_pac
 from authsrv.codecs.kerberos.types import (
     VERSION,
     EncryptedData,
@@ -38,6 +37,7 @@ from authsrv.codecs.kerberos.types import (
     read_principal_name,
 )
 from authsrv.codecs.spnego import KERBEROS, MS_KERBEROS, unwrap_spnego
+from authsrv.errors import InvalidTokenError
 
 __all__ = [
     "ApReq",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from authsrv.errors import InvalidTokenError
 from authsrv.codecs.der.reader import SEQUENCE, Reader
 from authsrv.codecs.der.types import read_integer, read_octets, read_sequence_of, read_text
+from authsrv.errors import InvalidTokenError
 
 __all__ = [
     "VERSION",

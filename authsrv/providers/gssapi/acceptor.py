@@ -1,7 +1,7 @@
 """Kerberos and SPNEGO by MIT's own acceptor, through `gssapi.raw`.
 
 How it works. One acceptor credential is shared by all contexts. It is made from a credential store
-that names the keytab and the replay cache, so several packages with several keytabs live in one
+that names the keytab and the replay cache, so several providers with several keytabs live in one
 process and no environment variable matters. It is limited to Kerberos, raw or inside SPNEGO:
 whatever other mechanism plug-ins are installed (NTLM, IAKERB, which would let a client choose a
 server for us to talk to) are not offered. When the keytab file changes, a new credential is made;
@@ -23,8 +23,15 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from authsrv.codecs.inspect import Mechanism, peek
+from authsrv.codecs.kerberos.messages import parse_ap_req, parse_asked_service
+from authsrv.codecs.spnego import is_spnego
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
+from authsrv.core.flags import asc_ret_from_gss
+from authsrv.core.identity import Identity, split_principal
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.settings import as_texts
 from authsrv.errors import (
     AuthsrvError,
     BadBindingsError,
@@ -36,22 +43,15 @@ from authsrv.errors import (
     StateError,
     UnexpectedTokenError,
 )
-from authsrv.core.flags import asc_ret_from_gss
-from authsrv.core.identity import Identity, split_principal
 from authsrv.providers.base import ContextRequest, Deletion
 from authsrv.providers.kerberos.profile import clock_skew
 from authsrv.providers.kerberos.service_names import ServiceNames
-from authsrv.core.results import Continue, Established, Refused, Result
-from authsrv.core.settings import as_texts
-from authsrv.codecs.kerberos.messages import parse_ap_req, parse_asked_service
-from authsrv.codecs.inspect import Mechanism, peek
-from authsrv.codecs.spnego import is_spnego
 
 try:
     import gssapi.raw as gss
 
-    from authsrv.providers.gssapi.diagnosis import Failure, diagnose
     from authsrv.providers.gssapi.attributes import query_context
+    from authsrv.providers.gssapi.diagnosis import Failure, diagnose
     from authsrv.providers.gssapi.identity import (
         client_name,
         delegated_credential,
@@ -63,12 +63,12 @@ try:
     from authsrv.providers.kerberos.pac_signature import is_signed_for_us
 except ImportError as missing:
     raise ConfigError(
-        f"the package 'gssapi' needs the extra authsrv[kerberos]: {missing.name} is not installed"
+        f"the provider 'gssapi' needs the extra authsrv[kerberos]: {missing.name} is not installed"
     ) from missing
 
 from authsrv.providers.replay import MITReplayCache, ReplayProtection, find_cache_fault
 
-__all__ = ["GssapiPackage"]
+__all__ = ["GssapiProvider"]
 
 _KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
 _SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
@@ -80,7 +80,7 @@ _LOOK_EVERY_S = 0.1
 _CHANNEL_BOUND = 0x800
 
 
-class GssapiPackage:
+class GssapiProvider:
     """Accepts Kerberos, raw or in SPNEGO, with the keys of one keytab.
 
     Args:
@@ -114,20 +114,20 @@ class GssapiPackage:
         self.services = ServiceNames.of_setting(service)
         # An empty cache is false, as everything with a length is.
         self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
-        if not callable(getattr(self.replay, "claim", None)):
+        if not callable(getattr(self.replay, "check_and_store", None)):
             raise ConfigError("replay must be a MITReplayCache or a ProcessReplayCache")
         self.name_attributes = frozenset(as_texts(name_attributes, "name_attributes"))
-        self.claims_replays = self.replay.residual == b"none:"
+        self.claims_replays = self.replay.rcache_name == b"none:"
         self._guard = threading.Lock()
         self._credential: tuple[KeytabSnapshot, Any] | None = None
         self._made_from: KeytabSnapshot | None = None
         self._look_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<GssapiPackage {self.services} in {self.keytab.path}>"
+        return f"<GssapiProvider {self.services} in {self.keytab.path}>"
 
     def create_context(self, request: ContextRequest) -> _Context:
-        """Begin a context; see SecurityPackage.
+        """Begin a context; see SecurityProvider.
 
         Source: RFC 2744 section 5.1.
         """
@@ -145,7 +145,7 @@ class GssapiPackage:
         """
         clock_skew()
         self.credential()
-        fault = find_cache_fault(self.replay.residual)
+        fault = find_cache_fault(self.replay.rcache_name)
         if fault is not None:
             raise ReplayCacheError(fault)
 
@@ -184,7 +184,7 @@ class GssapiPackage:
             raise KeytabError(f"the keytab {self.keytab.path} has no key for {self.services}")
         store: dict[bytes | str, bytes | str] = {
             b"keytab": usable.name.encode(),
-            b"rcache": self.replay.residual,
+            b"rcache": self.replay.rcache_name,
         }
         try:
             # By itself first: together with SPNEGO it is enough if any mechanism has a credential,
@@ -216,11 +216,11 @@ class _Context:
         "_is_spnego",
         "_kerberos",
         "_native_bindings",
-        "_package",
+        "_provider",
     )
 
-    def __init__(self, package: GssapiPackage, bindings: ChannelBindings | None) -> None:
-        self._package = package
+    def __init__(self, provider: GssapiProvider, bindings: ChannelBindings | None) -> None:
+        self._provider = provider
         self._bindings = bindings
         self._native_bindings = (
             None
@@ -243,7 +243,7 @@ class _Context:
         try:
             leg = self._read(token)
             if self._credential is None:
-                self._credential = self._package.credential()
+                self._credential = self._provider.credential()
             snapshot, credential = self._credential
             skew, asked_at = clock_skew(), time.time()
             try:
@@ -285,14 +285,14 @@ class _Context:
                 return read_first(token)
             return read_next(token) if self._is_spnego else Leg(token, token)
         except InvalidTokenError as error:
-            raise InvalidTokenError(f"the token is malformed: {error.cause}") from None
+            raise InvalidTokenError(f"the token is malformed: {error.detail}") from None
 
     def _diagnose(
         self, failed: gss.GSSError, token: bytes, snapshot: KeytabSnapshot
     ) -> AuthsrvError:
         failure = Failure(failed.maj_code, failed.min_code, token, failed.token or b"")
-        package = self._package
-        return diagnose(failure, snapshot, package.services, package.replay.residual)
+        provider = self._provider
+        return diagnose(failure, snapshot, provider.services, provider.replay.rcache_name)
 
     def _identify(self, answer: Any, asked_at: float, skew: int) -> Identity:
         flags = int(answer.flags)
@@ -302,7 +302,7 @@ class _Context:
         bound = bool(flags & _CHANNEL_BOUND)
         self._check_bindings(bound)
         asked = self._asked_service()
-        self._package.services.check_claim(asked)
+        self._provider.services.check_claim(asked)
         self._claim()
         return Identity(
             principal=principal,
@@ -313,7 +313,7 @@ class _Context:
             channel_bound=bound,
             delegated=delegated_credential(answer.delegated_creds),
             name_attributes=read_name_attributes(
-                answer.initiator_name, self._package.name_attributes, self._is_signed
+                answer.initiator_name, self._provider.name_attributes, self._is_signed
             ),
         )
 
@@ -335,10 +335,10 @@ class _Context:
 
     def _claim(self) -> None:
         """Claim what our own replay cache is keyed on; the AP-REQ may come in any leg."""
-        if not self._package.claims_replays:
+        if not self._provider.claims_replays:
             return
         for token in self._kerberos:
-            self._package.replay.claim(parse_ap_req(token).authenticator_cipher)
+            self._provider.replay.check_and_store(parse_ap_req(token).authenticator_cipher)
 
 
 def _go_on(answer: bytes | None, token: bytes) -> Continue:

@@ -14,8 +14,8 @@ from authsrv.core.attributes import (
     SessionKey,
     attribute_of,
 )
-from authsrv.errors import UnsupportedFunctionError
 from authsrv.core.identity import Identity
+from authsrv.errors import UnsupportedFunctionError
 
 __all__ = ["KERBEROS_INFO", "query_context"]
 
@@ -26,7 +26,7 @@ _MAX_TOKEN = 65_536
 _PROBE = 1 << 16
 
 KERBEROS_INFO = PackageInfo("Kerberos", "MIT Kerberos 5 through GSS-API", max_token=_MAX_TOKEN)
-"""What the package says of itself."""
+"""What the provider says of itself."""
 
 
 def query_context(context: Any, identity: Identity, attribute: ContextAttribute) -> object:

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import gssapi.raw as gss
 import krb5
 
-from authsrv.errors import AuthsrvError, ConfigError, NoCredentialError
-from authsrv.core.identity import DelegatedCredential
-from authsrv.providers.gssapi.cache_choice import choose_identity
 from authsrv.core.credentials import ClientCredential, ClientKeytab, TicketCache
+from authsrv.core.identity import DelegatedCredential
+from authsrv.errors import AuthsrvError, ConfigError, NoCredentialError
+from authsrv.providers.gssapi.cache_choice import choose_identity
 from authsrv.providers.gssapi.initiator_diagnosis import diagnose_beginning
 
 __all__ = ["CredentialSource", "HeldCredential", "source_of"]
@@ -105,7 +105,7 @@ def source_of(credential: ClientCredential | None) -> CredentialSource:
 
     Raises:
         ConfigError: It is of a type that is not known here, was delegated through another
-            security package, or names a principal that cannot be encoded.
+            provider, or names a principal that cannot be encoded.
 
     Source: MIT krb5, credential store extension.
     """
@@ -117,10 +117,10 @@ def source_of(credential: ClientCredential | None) -> CredentialSource:
             return _Stored(f"the credential cache {shown}", {b"ccache": _named(name)})
         case ClientKeytab():
             return _LoggedIn(credential)
-        case DelegatedCredential(package="gssapi", native=native) if native is not None:
+        case DelegatedCredential(provider="gssapi", native=native) if native is not None:
             return _HandedOver(native)
         case _:
-            raise ConfigError("the security package 'gssapi' cannot use a credential of this kind")
+            raise ConfigError("the provider 'gssapi' cannot use a credential of this kind")
 
 
 def _named(name: str | os.PathLike[str]) -> bytes:

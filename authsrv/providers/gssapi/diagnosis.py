@@ -16,6 +16,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from authsrv.codecs.inspect import Mechanism, TokenPeek, peek
+from authsrv.codecs.kerberos.messages import ApReq, KrbError, enctype_name, parse_krb_error
+from authsrv.codecs.spnego import (
+    KERBEROS,
+    MS_KERBEROS,
+    NegTokenResp,
+    mechanism_name,
+    parse_spnego,
+    unwrap_spnego,
+)
+from authsrv.core.status import GSSCode
 from authsrv.errors import (
     AuthsrvError,
     BadBindingsError,
@@ -35,7 +46,6 @@ from authsrv.errors import (
 from authsrv.providers.kerberos.decryption import TicketTimes, read_times
 from authsrv.providers.kerberos.keytab import KeytabSnapshot
 from authsrv.providers.kerberos.profile import process_replay_cache
-from authsrv.providers.replay import find_cache_fault
 from authsrv.providers.kerberos.request_probe import (
     CacheVerdict,
     ask_libkrb5,
@@ -45,17 +55,7 @@ from authsrv.providers.kerberos.request_probe import (
     permitted_enctypes,
 )
 from authsrv.providers.kerberos.service_names import ServiceNames
-from authsrv.core.status import GSSCode
-from authsrv.codecs.kerberos.messages import ApReq, KrbError, enctype_name, parse_krb_error
-from authsrv.codecs.inspect import Mechanism, TokenPeek, peek
-from authsrv.codecs.spnego import (
-    KERBEROS,
-    MS_KERBEROS,
-    NegTokenResp,
-    mechanism_name,
-    parse_spnego,
-    unwrap_spnego,
-)
+from authsrv.providers.replay import find_cache_fault
 
 __all__ = ["Failure", "diagnose"]
 

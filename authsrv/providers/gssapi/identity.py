@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import gssapi.raw as gss
 
-from authsrv.errors import LogonDeniedError
 from authsrv.core.identity import DelegatedCredential
+from authsrv.errors import LogonDeniedError
 
 __all__ = ["client_name", "delegated_credential", "end_of_ticket", "read_name_attributes"]
 

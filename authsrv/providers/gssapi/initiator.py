@@ -19,6 +19,11 @@ import enum
 from typing import Any
 
 from authsrv.core.attributes import ContextAttribute
+from authsrv.core.credentials import ClientCredential
+from authsrv.core.flags import AscRet, IscReq, asc_ret_from_gss
+from authsrv.core.identity import Identity
+from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.settings import as_member
 from authsrv.errors import (
     AuthsrvError,
     ConfigError,
@@ -29,12 +34,7 @@ from authsrv.errors import (
     StateError,
     UnexpectedTokenError,
 )
-from authsrv.core.flags import AscRet, IscReq, asc_ret_from_gss
-from authsrv.core.identity import Identity
 from authsrv.providers.base import InitiatorRequest
-from authsrv.core.credentials import ClientCredential
-from authsrv.core.results import Continue, Established, Refused, Result
-from authsrv.core.settings import as_member
 
 try:
     import gssapi.raw as gss
@@ -49,7 +49,7 @@ except ImportError as missing:
 
 from authsrv.providers.gssapi.initiator_diagnosis import diagnose_answer, diagnose_beginning
 
-__all__ = ["GssapiInitiatorPackage", "InitiatorMechanism"]
+__all__ = ["GssapiInitiatorProvider", "InitiatorMechanism"]
 
 _KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
 _SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
@@ -83,7 +83,7 @@ class InitiatorMechanism(enum.Enum):
     """Kerberos by itself."""
 
 
-class GssapiInitiatorPackage:
+class GssapiInitiatorProvider:
     """Begins Kerberos handshakes, raw or in SPNEGO, with the credential of a client.
 
     Args:
@@ -91,7 +91,7 @@ class GssapiInitiatorPackage:
         mechanism: What the tokens are wrapped in.
 
     Raises:
-        ConfigError: The credential is of a kind that this package cannot use, or there is no such
+        ConfigError: The credential is of a kind that this provider cannot use, or there is no such
             mechanism.
 
     Source: RFC 2744 section 5.19; RFC 4178; RFC 4559.
@@ -109,10 +109,10 @@ class GssapiInitiatorPackage:
         self.source = source_of(credential)
 
     def __repr__(self) -> str:
-        return f"<GssapiInitiatorPackage {self.mechanism.value} with {self.source.label}>"
+        return f"<GssapiInitiatorProvider {self.mechanism.value} with {self.source.label}>"
 
     def create_initiator(self, request: InitiatorRequest) -> _Context:
-        """Begin a context; see InitiatorPackage.
+        """Begin a context; see InitiatorProvider.
 
         Raises:
             ConfigError: The target is not of the form "HTTP/host" or "HTTP/host@REALM".
@@ -133,13 +133,13 @@ class _Context:
         "_held",
         "_identity",
         "_mutual",
-        "_package",
+        "_provider",
         "_request",
         "_target",
     )
 
-    def __init__(self, package: GssapiInitiatorPackage, request: InitiatorRequest) -> None:
-        self._package = package
+    def __init__(self, provider: GssapiInitiatorProvider, request: InitiatorRequest) -> None:
+        self._provider = provider
         self._request = request
         self._target = _service_name(request.target)
         self._mutual = bool(
@@ -195,8 +195,8 @@ class _Context:
     def _begin(self, token: bytes) -> Any:
         if token:
             raise UnexpectedTokenError("the first step of an initiator takes no token")
-        self._held = self._package.source.credential(self._request.target)
-        spnego = self._package.mechanism is InitiatorMechanism.SPNEGO
+        self._held = self._provider.source.credential(self._request.target)
+        spnego = self._provider.mechanism is InitiatorMechanism.SPNEGO
         try:
             return self._call(_SPNEGO if spnego else _KERBEROS)
         except gss.GSSError as failed:
@@ -211,12 +211,12 @@ class _Context:
         return MechanismError("libgssapi has Kerberos, and makes no SPNEGO of it")
 
     def _diagnose(self, failed: gss.GSSError) -> AuthsrvError:
-        label, target = self._package.source.label, self._request.target
+        label, target = self._provider.source.label, self._request.target
         return diagnose_beginning(failed.maj_code, failed.min_code, credential=label, target=target)
 
     def _go_on(self, token: bytes) -> Any:
         try:
-            if self._package.mechanism is InitiatorMechanism.KERBEROS:
+            if self._provider.mechanism is InitiatorMechanism.KERBEROS:
                 return self._call(_KERBEROS, token)
             # Nothing malformed may reach libgssapi's parser of SPNEGO.
             return self._call(_SPNEGO, read_next(token).token)

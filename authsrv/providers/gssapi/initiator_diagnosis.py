@@ -11,6 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from authsrv.codecs.kerberos.messages import parse_krb_error
+from authsrv.codecs.spnego import (
+    KERBEROS,
+    MS_KERBEROS,
+    NegState,
+    NegTokenResp,
+    is_spnego,
+    mechanism_name,
+    parse_spnego,
+)
+from authsrv.core.status import GSSCode, from_kerberos
 from authsrv.errors import (
     AuthorityError,
     AuthsrvError,
@@ -28,17 +39,6 @@ from authsrv.errors import (
     TicketExpiredError,
     UnavailableError,
     WrongServiceError,
-)
-from authsrv.core.status import GSSCode, from_kerberos
-from authsrv.codecs.kerberos.messages import parse_krb_error
-from authsrv.codecs.spnego import (
-    KERBEROS,
-    MS_KERBEROS,
-    NegState,
-    NegTokenResp,
-    is_spnego,
-    mechanism_name,
-    parse_spnego,
 )
 
 __all__ = ["diagnose_answer", "diagnose_beginning"]

@@ -19,9 +19,8 @@ from typing import Any, Final, NamedTuple
 import gssapi.raw as gss
 import krb5
 
-from authsrv.errors import InvalidTokenError, KeytabError, UnexpectedTokenError
-from authsrv.codecs.der import reader as der
 from authsrv.codecs.beginnings import Beginnings
+from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.types import read_oid
 from authsrv.codecs.spnego import (
     KERBEROS,
@@ -34,6 +33,7 @@ from authsrv.codecs.spnego import (
     is_spnego,
     parse_spnego,
 )
+from authsrv.errors import InvalidTokenError, KeytabError, UnexpectedTokenError
 
 __all__ = ["Leg", "MICField", "mic_field", "read_first", "read_next"]
 

@@ -1,0 +1,1 @@
+"""What the providers of Kerberos share: keytabs, names, and what libkrb5 does not tell."""

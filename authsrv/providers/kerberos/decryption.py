@@ -18,10 +18,10 @@ from typing import Any
 
 import krb5
 
+from authsrv.codecs.kerberos.messages import ApReq, parse_authenticator, parse_enc_ticket_part
 from authsrv.errors import InvalidTokenError
 from authsrv.providers.kerberos.keytab import KeytabSnapshot
 from authsrv.providers.kerberos.library import load_libkrb5
-from authsrv.codecs.kerberos.messages import ApReq, parse_authenticator, parse_enc_ticket_part
 
 __all__ = ["OpenTicket", "TicketTimes", "open_ticket", "read_times", "verify_checksum"]
 

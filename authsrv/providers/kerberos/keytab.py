@@ -26,10 +26,10 @@ from typing import Any
 
 import krb5
 
-from authsrv.errors import ConfigError, KeytabError
 from authsrv.core.identity import split_principal
-from authsrv.providers.kerberos.service_names import ServiceNames
 from authsrv.core.settings import as_instance, as_number, as_path
+from authsrv.errors import ConfigError, KeytabError
+from authsrv.providers.kerberos.service_names import ServiceNames
 
 __all__ = ["KeytabEntry", "KeytabFile", "KeytabSnapshot"]
 
@@ -198,7 +198,7 @@ class KeytabFile:
         if good is not None and (stamp == self._stamp or not self._settled(stamp)):
             return good
         if self._bad is not None and self._bad[0] == stamp:
-            raise KeytabError(self._bad[1].cause)
+            raise KeytabError(self._bad[1].detail)
         settled = self._settled(stamp)
         # What the system refuses (no right, no file descriptor) may be well the next moment, and
         # the file looks the same; what is wrong with its content stays until it changes.
@@ -227,9 +227,9 @@ class KeytabFile:
         if self._good is None:
             raise error
         now = self._clock()
-        if self._complained != error.cause or now - self._complained_at >= _COMPLAIN_EVERY_S:
-            self._complained, self._complained_at = error.cause, now
-            _LOG.error("%s; the keys read before stay in use", error.cause)
+        if self._complained != error.detail or now - self._complained_at >= _COMPLAIN_EVERY_S:
+            self._complained, self._complained_at = error.detail, now
+            _LOG.error("%s; the keys read before stay in use", error.detail)
         return self._good
 
     def _warn_if_exposed(self, mode: int) -> None:

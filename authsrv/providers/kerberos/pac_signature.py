@@ -9,10 +9,10 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from authsrv.codecs.kerberos.messages import parse_ap_req
 from authsrv.providers.kerberos.decryption import open_ticket, verify_checksum
 from authsrv.providers.kerberos.keytab import KeytabSnapshot
 from authsrv.providers.kerberos.request_probe import frame_bare_request
-from authsrv.codecs.kerberos.messages import parse_ap_req
 
 __all__ = ["is_signed_for_us"]
 

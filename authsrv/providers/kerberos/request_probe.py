@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import gssapi.raw as gss
 
-from authsrv.errors import InvalidTokenError
-from authsrv.providers.kerberos.library import load_libkrb5
 from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.reader import Reader
 from authsrv.codecs.der.types import read_oid
 from authsrv.codecs.der.writer import build_frame, encode, encode_field
 from authsrv.codecs.kerberos.messages import parse_krb_error
 from authsrv.codecs.spnego import KERBEROS
+from authsrv.errors import InvalidTokenError
+from authsrv.providers.kerberos.library import load_libkrb5
 
 __all__ = [
     "CacheVerdict",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from authsrv.errors import ConfigError, WrongServiceError
 from authsrv.core.identity import split_principal
 from authsrv.core.settings import as_texts
+from authsrv.errors import ConfigError, WrongServiceError
 
 __all__ = ["ServiceNames"]
 

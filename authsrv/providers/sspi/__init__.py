@@ -1,0 +1,1 @@
+"""SSPI itself: Windows' secur32, or sspi-rs elsewhere."""

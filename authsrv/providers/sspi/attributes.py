@@ -44,13 +44,13 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 3000
 
 
 def user_name(context: Any) -> str:
-    """Ask who the client is.
+    r"""Ask who the client is.
 
     Args:
         context: A sspilib.raw.CtxtHandle.
 
     Returns:
-        The name, such as "DOMAIN\\\\alice".
+        The name, such as "DOMAIN\alice".
 
     Raises:
         OSError: SSPI does not tell.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from authsrv.core.outcome import Disposition, disposition
+from authsrv.core.outcome import Outcome, outcome_of
+from authsrv.core.status import SecurityStatus, WindowsCode, from_windows
 from authsrv.errors import (
     AuthorityError,
     AuthsrvError,
@@ -18,7 +19,7 @@ from authsrv.errors import (
     MutualAuthenticationError,
     NoCredentialError,
     OverloadedError,
-    PackageFaultError,
+    ProviderFaultError,
     StateError,
     TargetUnknownError,
     TicketExpiredError,
@@ -27,7 +28,6 @@ from authsrv.errors import (
     UnsupportedFunctionError,
     WrongServiceError,
 )
-from authsrv.core.status import SecurityStatus, WindowsCode, from_windows
 
 __all__ = ["error_from_native", "error_from_windows"]
 
@@ -57,11 +57,11 @@ _CAUSES: Mapping[SecurityStatus, tuple[type[AuthsrvError], str]] = MappingProxyT
 )
 # What sspi-rs and Wine answer to tokens that were cut off or altered, too.
 _BLAMED_ON_THE_TOKEN = frozenset({_S.SEC_E_INTERNAL_ERROR, _S.SEC_E_INVALID_PARAMETER})
-_FAMILIES: Mapping[Disposition, type[AuthsrvError]] = MappingProxyType(
+_FAMILIES: Mapping[Outcome, type[AuthsrvError]] = MappingProxyType(
     {
-        Disposition.BROKEN: InvalidTokenError,
-        Disposition.DENIED: DeniedError,
-        Disposition.UNAVAILABLE: UnavailableError,
+        Outcome.PROTOCOL_ERROR: InvalidTokenError,
+        Outcome.DENIED: DeniedError,
+        Outcome.UNAVAILABLE: UnavailableError,
     }
 )
 
@@ -85,7 +85,7 @@ def error_from_windows(code: int) -> AuthsrvError:
     if number in _BLAMED_ON_THE_TOKEN:
         known = InvalidTokenError, "SSPI fails over the token"
     if known is None:
-        family = _FAMILIES.get(disposition(report.status), PackageFaultError)
+        family = _FAMILIES.get(outcome_of(report.status), ProviderFaultError)
         known = family, "SSPI ends the call"
     kind, words = known
     cause = f"{words} ({report.status.name}, 0x{number:08X})"
@@ -99,11 +99,11 @@ def error_from_native(failed: Exception) -> AuthsrvError:
         failed: A WindowsError of sspilib or of Python, or whatever else was raised.
 
     Returns:
-        The error of its code; PackageFaultError where it has none that fits in 32 bits.
+        The error of its code; ProviderFaultError where it has none that fits in 32 bits.
 
     Source: sspilib, WindowsError; winerror.h.
     """
     code = getattr(failed, "winerror", None)
     if not isinstance(code, int) or not -0x8000_0000 <= code <= 0xFFFF_FFFF:
-        return PackageFaultError(f"SSPI raised {type(failed).__name__}")
+        return ProviderFaultError(f"SSPI raised {type(failed).__name__}")
     return error_from_windows(code)

@@ -11,16 +11,7 @@ import sspilib.raw as raw
 
 from authsrv.core.attributes import ContextAttribute, attribute_of
 from authsrv.core.bindings import ChannelBindings
-from authsrv.errors import (
-    AuthsrvError,
-    PackageFaultError,
-    StateError,
-    UnexpectedTokenError,
-    UnsupportedFunctionError,
-)
 from authsrv.core.identity import Identity
-from authsrv.providers.sspi.attributes import NATIVE_ATTRIBUTES, expiry_of, query_native
-from authsrv.providers.sspi.codes import error_from_native, error_from_windows
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -31,6 +22,15 @@ from authsrv.core.results import (
     Result,
 )
 from authsrv.core.status import SecurityStatus
+from authsrv.errors import (
+    AuthsrvError,
+    ProviderFaultError,
+    StateError,
+    UnexpectedTokenError,
+    UnsupportedFunctionError,
+)
+from authsrv.providers.sspi.attributes import NATIVE_ATTRIBUTES, expiry_of, query_native
+from authsrv.providers.sspi.codes import error_from_native, error_from_windows
 
 __all__ = ["IS_SSPI_RS", "NativeContext"]
 
@@ -195,7 +195,7 @@ class NativeContext(abc.ABC):
     def _last_messages(self) -> tuple[bytes, bytes]:
         """The last two messages, whoever sent them: of NTLM, CHALLENGE and AUTHENTICATE."""
         if len(self._transcript) < 2:
-            raise PackageFaultError("sspi-rs ends a handshake that has not begun")
+            raise ProviderFaultError("sspi-rs ends a handshake that has not begun")
         return self._transcript[-2], self._transcript[-1]
 
     def _note(self, *messages: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Windows' own security packages, through sspilib: secur32 on Windows, sspi-rs elsewhere.
+"""Windows' own providers, through sspilib: secur32 on Windows, sspi-rs elsewhere.
 
 Elsewhere, the wheel of sspilib brings Devolutions' sspi-rs, the same API over code of its own.
 What is different there, of the sspi-rs in sspilib 0.6.0:
@@ -41,25 +41,25 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from authsrv.codecs.opening import begins_handshake
 from authsrv.core.bindings import BindingPolicy
+from authsrv.core.credentials import Password
+from authsrv.core.flags import AscReq, AscRet, IscReq
+from authsrv.core.identity import Identity
+from authsrv.core.results import Refused, Result
+from authsrv.core.settings import as_instance, as_optional
+from authsrv.core.status import SecurityStatus
 from authsrv.errors import (
     ConfigError,
     InvalidTokenError,
     LogonDeniedError,
-    PackageFaultError,
+    ProviderFaultError,
     UnavailableError,
     UnexpectedTokenError,
 )
-from authsrv.core.flags import AscReq, AscRet, IscReq
-from authsrv.core.identity import Identity
 from authsrv.providers.base import ContextRequest, InitiatorRequest, SecurityContext
-from authsrv.core.credentials import Password
 from authsrv.providers.sspi.codes import error_from_native
 from authsrv.providers.sspi.ntlm import agreed_attributes, is_known_user, verify_proof
-from authsrv.core.results import Refused, Result
-from authsrv.core.settings import as_instance, as_optional
-from authsrv.core.status import SecurityStatus
-from authsrv.codecs.opening import begins_handshake
 
 try:
     import sspilib.raw as raw
@@ -75,7 +75,7 @@ except ImportError as missing:
         f"the package 'sspi' needs the extra authsrv[sspi]: {missing.name} is not installed"
     ) from missing
 
-__all__ = ["SspiPackage"]
+__all__ = ["SspiProvider"]
 
 _S = SecurityStatus
 # Anonymous clients are never asked for, as they are never let in.
@@ -88,7 +88,7 @@ _OUTBOUND = int(raw.CredentialUse.SECPKG_CRED_OUTBOUND)
 _NTLM = "ntlm"
 
 
-class SspiPackage:
+class SspiProvider:
     """A package of SSPI: "Negotiate", "Kerberos" or "NTLM". It accepts clients, and is one.
 
     Args:
@@ -108,10 +108,10 @@ class SspiPackage:
         self._handles: dict[int, Any] = {}
 
     def __repr__(self) -> str:
-        return f"<SspiPackage {self.package}>"
+        return f"<SspiProvider {self.package}>"
 
     def create_context(self, request: ContextRequest) -> SecurityContext:
-        """Begin a context of a server; see SecurityPackage.
+        """Begin a context of a server; see SecurityProvider.
 
         Raises:
             ConfigError: Channel bindings are required, and this SSPI does not require them.
@@ -125,14 +125,14 @@ class SspiPackage:
         return _Acceptor(self, request)
 
     def create_initiator(self, request: InitiatorRequest) -> SecurityContext:
-        """Begin a context of a client; see InitiatorPackage.
+        """Begin a context of a client; see InitiatorProvider.
 
         Source: SSPI InitializeSecurityContext, first call.
         """
         return _Initiator(self, request)
 
     def check(self) -> None:
-        """Look whether SSPI gives a credential to accept with; see SecurityPackage.
+        """Look whether SSPI gives a credential to accept with; see SecurityProvider.
 
         Raises:
             UnavailableError: It does not, and its code.
@@ -175,7 +175,7 @@ class SspiPackage:
             error = error_from_native(failed)
         wrong_setting = _S.SEC_E_SECPKG_NOT_FOUND, _S.SEC_E_INVALID_PARAMETER
         kind = ConfigError if error.status in wrong_setting else UnavailableError
-        cause = f"SSPI gives no credential for {self.package}: {error.cause}"
+        cause = f"SSPI gives no credential for {self.package}: {error.detail}"
         raise kind(cause, status=error.status, native=error.native)
 
     def _make_auth_data(self) -> Any:
@@ -190,9 +190,9 @@ class SspiPackage:
 class _Acceptor(NativeContext):
     """A server's context."""
 
-    def __init__(self, package: SspiPackage, request: ContextRequest) -> None:
+    def __init__(self, package: SspiProvider, request: ContextRequest) -> None:
         super().__init__(request.bindings)
-        self._package = package
+        self._provider = package
         flags = int(request.flags) & _ASC_OURS
         if request.bindings is not None and request.bindings.policy is BindingPolicy.ALLOW:
             flags |= int(AscReq.ALLOW_MISSING_BINDINGS)
@@ -208,7 +208,7 @@ class _Acceptor(NativeContext):
 
     def _call(self, given: Any) -> Any:
         return raw.accept_security_context(
-            self._package.handle(_INBOUND),
+            self._provider.handle(_INBOUND),
             self._context,
             given,
             self._flags,
@@ -233,7 +233,7 @@ class _Acceptor(NativeContext):
 
     def _verify(self, principal: str) -> str:
         """Verify what sspi-rs does not, and answer the name as the password was given for it."""
-        known = self._package.credential
+        known = self._provider.credential
         domain, _, user = principal.rpartition("\\")
         if known is None or not is_known_user(known, user, domain):
             raise LogonDeniedError("the password belongs to another user than the client names")
@@ -244,9 +244,9 @@ class _Acceptor(NativeContext):
 class _Initiator(NativeContext):
     """A client's context."""
 
-    def __init__(self, package: SspiPackage, request: InitiatorRequest) -> None:
+    def __init__(self, package: SspiProvider, request: InitiatorRequest) -> None:
         super().__init__(request.bindings)
-        self._package = package
+        self._provider = package
         self._target = request.target
         flags = request.flags
         if request.required & AscRet.MUTUAL_AUTH:
@@ -261,7 +261,7 @@ class _Initiator(NativeContext):
 
     def _call(self, given: Any) -> Any:
         return raw.initialize_security_context(
-            self._package.handle(_OUTBOUND),
+            self._provider.handle(_OUTBOUND),
             self._context,
             self._target,
             self._flags,
@@ -292,8 +292,8 @@ def _native(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except OSError as failed:
-        why = error_from_native(failed).cause
+        why = error_from_native(failed).detail
     except UnicodeError:
         why = "the name is not in Unicode"
     # Raised out here, it holds no frame that holds the handle.
-    raise PackageFaultError(f"SSPI establishes a context and does not tell whose: {why}")
+    raise ProviderFaultError(f"SSPI establishes a context and does not tell whose: {why}")

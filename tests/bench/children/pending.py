@@ -15,13 +15,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.handshake.driver import SecurityHandshake
 from authsrv.core.limits import DEFAULT_LIMITS
-from authsrv.providers.base import SecurityPackage
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.scripted import ScriptedPackage
 from authsrv.core.results import Continue
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.handshake.driver import Handshake
+from authsrv.providers.base import SecurityProvider
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.scripted import ScriptedProvider
 
 _WARM_UP = 100
 # NegTokenInit of RFC 4178 section 4.2.1 with the mechanism Kerberos and no token of it: MIT asks
@@ -29,11 +29,11 @@ _WARM_UP = 100
 _NO_MECH_TOKEN = bytes.fromhex("601b06062b0601050502a011300fa00d300b06092a864886f712010202")
 
 
-def make_package(kind: str, keytab: str) -> tuple[SecurityPackage, bytes]:
+def make_provider(kind: str, keytab: str) -> tuple[SecurityProvider, bytes]:
     """Make a package, and a token that it answers with CONTINUE_NEEDED."""
     if kind == "gssapi":
-        return GssapiPackage(keytab), _NO_MECH_TOKEN
-    return ScriptedPackage([Continue(b"more")]), b"first"
+        return GssapiProvider(keytab), _NO_MECH_TOKEN
+    return ScriptedProvider([Continue(b"more")]), b"first"
 
 
 def resident_bytes() -> int:
@@ -42,9 +42,9 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def begin(acceptor: Acceptor, token: bytes) -> SecurityHandshake:
+async def begin(acceptor: Acceptor, token: bytes) -> Handshake:
     """Begin a handshake and bring it to where it waits for a second token."""
-    handshake = acceptor.begin()
+    handshake = acceptor.create_handshake()
     leg = await handshake.advance(token)
     if not isinstance(leg.result, Continue):
         sys.exit(f"the package answered {leg.result!r}")
@@ -54,7 +54,7 @@ async def begin(acceptor: Acceptor, token: bytes) -> SecurityHandshake:
 async def main() -> None:
     """Measure what the command line names."""
     kind, count, keytab = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    package, token = make_package(kind, keytab)
+    package, token = make_provider(kind, keytab)
     limits = replace(DEFAULT_LIMITS, max_pending=count + _WARM_UP, handshake_seconds=300.0)
     async with Acceptor(package, limits=limits) as acceptor:
         for handshake in [await begin(acceptor, token) for _ in range(_WARM_UP)]:

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.replay import MITReplayCache, ProcessReplayCache, ReplayProtection
 from authsrv.core.results import Established, Result
+from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.replay import MITReplayCache, ProcessReplayCache, ReplayProtection
 
 _CHOICES: dict[str, Callable[[str], ReplayProtection]] = {
     "mit_default_file": lambda folder: MITReplayCache(),
@@ -26,7 +26,7 @@ _CHOICES: dict[str, Callable[[str], ReplayProtection]] = {
 }
 
 
-def take(package: GssapiPackage, token: bytes) -> Result:
+def take(package: GssapiProvider, token: bytes) -> Result:
     """Take one token through a context of its own."""
     context = package.create_context(ContextRequest())
     try:
@@ -39,7 +39,7 @@ def main() -> None:
     """Measure the choice that the command line names."""
     choice, keytab, path, folder = sys.argv[1:]
     tokens = [base64.b64decode(line) for line in Path(path).read_text().splitlines()]
-    package = GssapiPackage(keytab, replay=_CHOICES[choice](folder))
+    package = GssapiProvider(keytab, replay=_CHOICES[choice](folder))
     package.check()
     begun = time.process_time()
     results = [take(package, token) for token in tokens]

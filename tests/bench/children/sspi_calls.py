@@ -20,10 +20,10 @@ from pathlib import Path
 
 import uvloop
 
-from authsrv.handshake.acceptor import Acceptor
-from authsrv.providers.gssapi.acceptor import GssapiPackage
-from authsrv.providers.scripted import ALICE, Delay, ScriptedPackage
 from authsrv.core.results import Established
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.scripted import ALICE, Delay, ScriptedProvider
 from authsrv.sspi import (
     AsyncContext,
     BufferType,
@@ -44,7 +44,7 @@ _OK = SecurityStatus.SEC_E_OK
 
 async def take_plainly(acceptor: Acceptor, token: bytes) -> None:
     """One handshake as HTTP and streams drive it."""
-    leg = await acceptor.begin().advance(token)
+    leg = await acceptor.create_handshake().advance(token)
     if not isinstance(leg.result, Established):
         sys.exit(f"a fresh token was refused: {leg.result}")
 
@@ -78,7 +78,7 @@ async def cost(take: Callable[[bytes], Awaitable[None]], tokens: Sequence[bytes]
 
 async def count_threads() -> int:
     """Queue a thousand calls on a package that does not answer yet."""
-    package = ScriptedPackage([Delay(60, Established(ALICE))])
+    package = ScriptedProvider([Delay(60, Established(ALICE))])
     async with acquire_credentials(package) as credential:
         before = threading.active_count()
         calls = [AsyncContext() for _ in range(_PENDING)]
@@ -104,7 +104,7 @@ _PENDING_STATUS = SecurityStatus.SEC_I_ASYNC_CALL_PENDING
 async def main(keytab: str, tokens: list[bytes], rounds: int) -> None:
     """Measure what the command line names."""
     first = tokens[0]
-    package = GssapiPackage(keytab)
+    package = GssapiProvider(keytab)
     share = len(tokens) // (2 * rounds)
     costs: dict[str, list[float]] = {"plain": [], "sspi": []}
     async with Acceptor(package) as acceptor, acquire_credentials(package) as credential:
@@ -117,7 +117,7 @@ async def main(keytab: str, tokens: list[bytes], rounds: int) -> None:
             for name in takes if number % 2 else reversed(takes):
                 costs[name].append(await cost(takes[name], tokens[:share]))
                 del tokens[:share]
-        leg = await acceptor.begin().advance(first)
+        leg = await acceptor.create_handshake().advance(first)
         if isinstance(leg.result, Established):
             sys.exit("a replay was accepted")
     print(json.dumps({**costs, "threads": await count_threads()}))

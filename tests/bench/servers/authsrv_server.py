@@ -12,12 +12,9 @@ import logging
 from aiohttp import web
 from lag import add_lag_routes
 
-from authsrv.aiohttp import AccessRules
-from authsrv.aiohttp import current_identity
-from authsrv.aiohttp import run_app
-from authsrv.aiohttp import setup
-from authsrv.providers.scripted import ALICE, Delay, ScriptedPackage
+from authsrv.aiohttp import AccessRules, current_identity, run_app, setup
 from authsrv.core.results import Established
+from authsrv.providers.scripted import ALICE, Delay, ScriptedProvider
 
 _OPEN_PATHS = ("/public", "/lag")
 
@@ -54,7 +51,7 @@ def _set_up(app: web.Application, options: argparse.Namespace) -> None:
         setup(app, keytab=options.keytab, rules=rules)
     else:
         script = [Delay(options.delay, Established(ALICE, b"done"))]
-        setup(app, package=ScriptedPackage(script), rules=rules)
+        setup(app, provider=ScriptedProvider(script), rules=rules)
 
 
 def _read_options() -> argparse.Namespace:

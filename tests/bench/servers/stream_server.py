@@ -11,16 +11,16 @@ import sys
 
 import uvloop
 
-from authsrv.handshake.acceptor import Acceptor
 from authsrv.errors import AuthsrvError
-from authsrv.providers.gssapi.acceptor import GssapiPackage
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.streams import accept
 
 
 async def main() -> None:
     """Serve on loopback until ended."""
     port, keytab = int(sys.argv[1]), sys.argv[2]
-    acceptor = Acceptor(GssapiPackage(keytab))
+    acceptor = Acceptor(GssapiProvider(keytab))
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(AuthsrvError, OSError):

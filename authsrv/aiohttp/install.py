@@ -8,18 +8,18 @@ from collections.abc import Collection
 
 from aiohttp import web
 
-from authsrv.handshake.acceptor import Acceptor
 from authsrv.aiohttp.connections import Persistence
 from authsrv.aiohttp.middleware import AUTH, NegotiateAuth
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.tls import OwnChannel
-from authsrv.core.bindings import ChannelBindings
-from authsrv.errors import ConfigError
 from authsrv.audit.records import AuditSink, log_event
+from authsrv.core.bindings import ChannelBindings
 from authsrv.core.flags import AscRet
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
-from authsrv.providers.base import ContextRequest, SecurityPackage
 from authsrv.core.settings import as_flags
+from authsrv.errors import ConfigError
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.providers.base import ContextRequest, SecurityProvider
 
 __all__ = ["setup"]
 
@@ -33,7 +33,7 @@ def setup(
     keytab: str | os.PathLike[str] | None = None,
     service: str | Collection[str] | None = None,
     realms: str | Collection[str] | None = None,
-    package: SecurityPackage | None = None,
+    provider: SecurityProvider | None = None,
     rules: AccessRules | None = None,
     bindings: ChannelBindings | None = None,
     required_attributes: AscRet = _NO_ATTRIBUTES,
@@ -47,14 +47,14 @@ def setup(
 
     Args:
         app: The application, not yet started.
-        keytab: The keytab with the service's keys, for the package "gssapi". On Windows none is
-            needed: without keytab and package, SSPI's own package "Negotiate" accepts with the
+        keytab: The keytab with the service's keys, for the provider "gssapi". On Windows none is
+            needed: without keytab and provider, SSPI's own provider "Negotiate" accepts with the
             account that the process runs as.
         service: The service principal name to accept tickets for, such as
             "HTTP/web.example.org", or several; None for every key of the keytab.
         realms: The realms whose users are let in, or "*" for all that trust leads to; those of the
             keytab's own keys, if not given.
-        package: Another security package, instead of a keytab.
+        provider: Another provider, instead of a keytab.
         rules: Which requests need an authenticated client; all, if not given.
         bindings: The TLS channel that clients must speak over (RFC 5929), if it is looked at.
         required_attributes: What the established context must have, such as MUTUAL_AUTH; a client
@@ -71,7 +71,7 @@ def setup(
         What was installed.
 
     Raises:
-        ConfigError: Neither keytab nor package is given, and this is not Windows, or both are; a
+        ConfigError: Neither keytab nor provider is given, and this is not Windows, or both are; a
             service is given without its keytab; the extra authsrv[kerberos] is missing; the
             application was set up before; or a setting is of a wrong type.
 
@@ -80,7 +80,7 @@ def setup(
     if AUTH in app:
         raise ConfigError("authentication is set up for this application already")
     acceptor = Acceptor(
-        _choose_package(keytab, service, package),
+        _choose_provider(keytab, service, provider),
         request=ContextRequest(
             bindings, required=as_flags(AscRet, required_attributes, "required_attributes")
         ),
@@ -105,21 +105,25 @@ def setup(
     return auth
 
 
-def _choose_package(
+def _choose_provider(
     keytab: str | os.PathLike[str] | None,
     service: str | Collection[str] | None,
-    package: SecurityPackage | None,
-) -> SecurityPackage:
-    if package is not None:
+    provider: SecurityProvider | None,
+) -> SecurityProvider:
+    if provider is not None:
         if keytab is not None or service is not None:
-            raise ConfigError("give a package, or a keytab and a service, not both")
-        return package
+            raise ConfigError("give a provider, or a keytab and a service, not both")
+        return provider
     if keytab is None and service is None and _HAS_OWN_SSPI:
-        from authsrv.providers.sspi.provider import SspiPackage  # pyspnego brings sspilib along there
+        from authsrv.providers.sspi.provider import (
+            SspiProvider,
+        )  # pyspnego brings sspilib along there
 
-        return SspiPackage("Negotiate")
+        return SspiProvider("Negotiate")
     if keytab is None:
-        raise ConfigError("give the keytab with the service's keys, or a security package")
-    from authsrv.providers.gssapi.acceptor import GssapiPackage  # needs the extra authsrv[kerberos]
+        raise ConfigError("give the keytab with the service's keys, or a provider")
+    from authsrv.providers.gssapi.acceptor import (
+        GssapiProvider,
+    )  # needs the extra authsrv[kerberos]
 
-    return GssapiPackage(keytab, service=service)
+    return GssapiProvider(keytab, service=service)

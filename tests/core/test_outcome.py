@@ -1,4 +1,4 @@
-"""The disposition table: total, never open by mistake, and of one mind with the error classes."""
+"""The table of outcomes: total, never open by mistake, and of one mind with the error classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 import authsrv.core.outcome
 import authsrv.errors
-from authsrv.core.outcome import DISPOSITIONS, Disposition, disposition
+from authsrv.core.outcome import OUTCOMES, Outcome, outcome_of
+from authsrv.core.status import SecurityStatus
 from authsrv.errors import (
     AuthsrvError,
     DeniedError,
@@ -18,16 +19,15 @@ from authsrv.errors import (
     PeerError,
     UnavailableError,
 )
-from authsrv.core.status import SecurityStatus
 
 S = SecurityStatus
-D = Disposition
+D = Outcome
 
-# The dispositions that the status of an error may have, by whose fault it is.
-FITTING: dict[type[AuthsrvError], set[Disposition]] = {
-    LocalError: {D.FAULT},
+# The outcomes that the status of an error may have, by whose fault it is.
+FITTING: dict[type[AuthsrvError], set[Outcome]] = {
+    LocalError: {D.INTERNAL_ERROR},
     UnavailableError: {D.UNAVAILABLE},
-    PeerError: {D.BROKEN},
+    PeerError: {D.PROTOCOL_ERROR},
     DeniedError: {D.DENIED},
 }
 
@@ -35,7 +35,7 @@ ERRORS = [getattr(authsrv.errors, name) for name in authsrv.errors.__all__]
 
 
 def test_every_status_has_a_disposition() -> None:
-    assert set(DISPOSITIONS) == set(S)
+    assert set(OUTCOMES) == set(S)
 
 
 def test_no_status_has_two_rows_in_the_table() -> None:
@@ -53,7 +53,7 @@ def test_no_status_has_two_rows_in_the_table() -> None:
 
 def test_the_table_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
-        DISPOSITIONS[S.SEC_E_LOGON_DENIED] = D.ESTABLISHED  # type: ignore[index]
+        OUTCOMES[S.SEC_E_LOGON_DENIED] = D.ESTABLISHED  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_table_cannot_be_changed() -> None:
         (S.SEC_I_COMPLETE_NEEDED, D.COMPLETE),
         (S.SEC_I_COMPLETE_AND_CONTINUE, D.COMPLETE_AND_CONTINUE),
         (S.SEC_E_INCOMPLETE_MESSAGE, D.INCOMPLETE),
-        (S.SEC_E_INVALID_TOKEN, D.BROKEN),
+        (S.SEC_E_INVALID_TOKEN, D.PROTOCOL_ERROR),
         (S.SEC_E_LOGON_DENIED, D.DENIED),
         (S.SEC_E_CONTEXT_EXPIRED, D.DENIED),
         (S.SEC_E_TIME_SKEW, D.DENIED),
@@ -75,16 +75,16 @@ def test_the_table_cannot_be_changed() -> None:
         (S.SEC_E_NO_CREDENTIALS, D.UNAVAILABLE),
         (S.SEC_E_INSUFFICIENT_MEMORY, D.UNAVAILABLE),
         (S.SEC_E_NO_AUTHENTICATING_AUTHORITY, D.UNAVAILABLE),
-        (S.SEC_E_INTERNAL_ERROR, D.FAULT),
-        (S.SEC_E_INVALID_HANDLE, D.FAULT),
-        (S.SEC_E_UNSUPPORTED_FUNCTION, D.FAULT),
+        (S.SEC_E_INTERNAL_ERROR, D.INTERNAL_ERROR),
+        (S.SEC_E_INVALID_HANDLE, D.INTERNAL_ERROR),
+        (S.SEC_E_UNSUPPORTED_FUNCTION, D.INTERNAL_ERROR),
         (S.SEC_E_SECURITY_QOS_FAILED, D.DENIED),
     ],
 )
 def test_codes_of_accept_security_context_are_disposed_of_as_documented(
-    status: SecurityStatus, expected: Disposition
+    status: SecurityStatus, expected: Outcome
 ) -> None:
-    assert disposition(status) is expected
+    assert outcome_of(status) is expected
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_codes_of_accept_security_context_are_disposed_of_as_documented(
     ],
 )
 def test_only_one_status_lets_a_handshake_go_on_or_end_in_each_way(
-    wanted: Disposition, status: SecurityStatus
+    wanted: Outcome, status: SecurityStatus
 ) -> None:
-    assert [each for each in S if disposition(each) is wanted] == [status]
+    assert [each for each in S if outcome_of(each) is wanted] == [status]
 
 
 def test_every_other_status_of_success_severity_is_a_fault() -> None:
@@ -113,14 +113,14 @@ def test_every_other_status_of_success_severity_is_a_fault() -> None:
     others = [status for status in S if not status.is_failure and status not in legal]
 
     assert len(others) == 11
-    assert {disposition(status) for status in others} == {D.FAULT}
+    assert {outcome_of(status) for status in others} == {D.INTERNAL_ERROR}
 
 
 def test_every_disposition_is_used() -> None:
-    assert set(DISPOSITIONS.values()) == set(D)
+    assert set(OUTCOMES.values()) == set(D)
 
 
 @pytest.mark.parametrize("error", [each for each in ERRORS if each is not AuthsrvError])
 def test_the_status_of_every_error_fits_whose_fault_it_is(error: type[AuthsrvError]) -> None:
     family = next(each for each in error.__mro__ if each in FITTING)
-    assert disposition(error.status) in FITTING[family]
+    assert outcome_of(error.status) in FITTING[family]

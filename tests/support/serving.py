@@ -18,7 +18,7 @@ from authsrv.devrealm import Realm
 
 __all__ = ["HELLO", "Served", "clean_environment", "hello_command", "serve", "server_environment"]
 
-HELLO = Path(__file__).parent.parent / "examples" / "hello.py"
+HELLO = Path(__file__).parents[2] / "examples" / "hello.py"
 
 START_S = 30
 STOP_S = 15

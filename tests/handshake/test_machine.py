@@ -6,21 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from authsrv.core.outcome import Disposition, disposition
-from authsrv.errors import (
-    AuthsrvError,
-    HandshakeExpiredError,
-    InvalidTokenError,
-    LogonDeniedError,
-    PackageFaultError,
-    StateError,
-    TokenTooLargeError,
-    TooManyRoundsError,
-    UnexpectedTokenError,
-)
-from authsrv.handshake.machine import TRANSITIONS, Event, Handshake, State, draw_transitions, event_of
 from authsrv.core.limits import Limits
-from authsrv.providers.scripted import ALICE
+from authsrv.core.outcome import Outcome, outcome_of
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -32,6 +19,26 @@ from authsrv.core.results import (
 )
 from authsrv.core.role import Role
 from authsrv.core.status import SecurityStatus
+from authsrv.errors import (
+    AuthsrvError,
+    HandshakeExpiredError,
+    InvalidTokenError,
+    LogonDeniedError,
+    ProviderFaultError,
+    StateError,
+    TokenTooLargeError,
+    TooManyRoundsError,
+    UnexpectedTokenError,
+)
+from authsrv.handshake.machine import (
+    TRANSITIONS,
+    Event,
+    HandshakeMachine,
+    State,
+    draw_transitions,
+    event_of,
+)
+from authsrv.providers.scripted import ALICE
 
 REFUSED = Refused(LogonDeniedError("no"))
 
@@ -45,7 +52,7 @@ RESULTS: dict[Event, Result] = {
 }
 
 # How a handshake gets into each state, told apart from TRANSITIONS on purpose.
-ROADS: dict[State, tuple[Event, ...]] = {
+PATHS: dict[State, tuple[Event, ...]] = {
     State.AWAIT_TOKEN: (),
     State.ACCEPTING: (Event.TOKEN,),
     State.AWAIT_MORE: (Event.TOKEN, Event.INCOMPLETE),
@@ -72,7 +79,7 @@ LEGAL: dict[tuple[State, Event], State] = {
 }
 
 
-def fire(handshake: Handshake, event: Event) -> None:
+def fire(handshake: HandshakeMachine, event: Event) -> None:
     if event is Event.TOKEN:
         handshake.receive_token(b"token")
     elif event is Event.ABANDON:
@@ -81,9 +88,9 @@ def fire(handshake: Handshake, event: Event) -> None:
         handshake.receive_result(RESULTS[event])
 
 
-def brought_to(state: State, limits: Limits | None = None) -> Handshake:
-    handshake = Handshake(limits or Limits())
-    for event in ROADS[state]:
+def brought_to(state: State, limits: Limits | None = None) -> HandshakeMachine:
+    handshake = HandshakeMachine(limits or Limits())
+    for event in PATHS[state]:
         fire(handshake, event)
     assert handshake.state is state
     return handshake
@@ -103,7 +110,7 @@ def test_every_pair_of_state_and_event_goes_where_the_contract_says(
         fire(handshake, event)
         assert handshake.state is LEGAL[state, event]
     else:
-        expected = UnexpectedTokenError if event is Event.TOKEN else PackageFaultError
+        expected = UnexpectedTokenError if event is Event.TOKEN else ProviderFaultError
         with pytest.raises(expected):
             fire(handshake, event)
         assert handshake.state is State.FAILED
@@ -130,12 +137,12 @@ def test_an_unexpected_token_takes_an_established_identity_away() -> None:
 def test_every_result_is_the_event_of_its_status() -> None:
     for event, result in RESULTS.items():
         assert event_of(result) is event
-        fatal = disposition(result.status) not in {
-            Disposition.ESTABLISHED,
-            Disposition.CONTINUE,
-            Disposition.COMPLETE,
-            Disposition.COMPLETE_AND_CONTINUE,
-            Disposition.INCOMPLETE,
+        fatal = outcome_of(result.status) not in {
+            Outcome.ESTABLISHED,
+            Outcome.CONTINUE,
+            Outcome.COMPLETE,
+            Outcome.COMPLETE_AND_CONTINUE,
+            Outcome.INCOMPLETE,
         }
         assert fatal == (event is Event.FATAL)
 
@@ -155,7 +162,7 @@ def test_no_transition_leads_out_of_an_end() -> None:
 
 
 def test_too_many_rounds_fail() -> None:
-    handshake = Handshake(Limits(max_rounds=2))
+    handshake = HandshakeMachine(Limits(max_rounds=2))
     for _ in range(2):
         handshake.receive_token(b"token")
         handshake.receive_result(Continue(b"next"))
@@ -167,22 +174,22 @@ def test_too_many_rounds_fail() -> None:
 
 def test_a_token_at_the_limit_passes_and_one_above_fails() -> None:
     limits = Limits(max_token_bytes=4)
-    assert Handshake(limits).receive_token(b"1234") == b"1234"
+    assert HandshakeMachine(limits).receive_token(b"1234") == b"1234"
     with pytest.raises(TokenTooLargeError, match="5 bytes"):
-        Handshake(limits).receive_token(b"12345")
+        HandshakeMachine(limits).receive_token(b"12345")
 
 
 def test_an_empty_token_fails() -> None:
     with pytest.raises(InvalidTokenError):
-        Handshake().receive_token(b"")
+        HandshakeMachine().receive_token(b"")
 
 
 def test_a_handshake_ends_when_its_time_is_over() -> None:
     limits = Limits(handshake_seconds=30)
-    handshake = Handshake(limits, started_at=100.0)
+    handshake = HandshakeMachine(limits, started_at=100.0)
     assert handshake.deadline == 130.0
     handshake.receive_token(b"token", now=130.0)
-    late = Handshake(limits, started_at=100.0)
+    late = HandshakeMachine(limits, started_at=100.0)
     with pytest.raises(HandshakeExpiredError):
         late.receive_token(b"token", now=130.1)
 
@@ -207,7 +214,7 @@ def test_complete_auth_token_comes_too_late() -> None:
 
 
 def test_only_an_initiator_begins_with_an_empty_token_and_only_begins() -> None:
-    handshake = Handshake(role=Role.INITIATOR)
+    handshake = HandshakeMachine(role=Role.INITIATOR)
     assert handshake.receive_token(b"") == b""
     handshake.receive_result(Continue(b"next"))
     with pytest.raises(InvalidTokenError):
@@ -215,7 +222,7 @@ def test_only_an_initiator_begins_with_an_empty_token_and_only_begins() -> None:
 
 
 def test_an_incomplete_token_is_kept_and_put_before_the_rest() -> None:
-    handshake = Handshake()
+    handshake = HandshakeMachine()
     handshake.receive_token(b"abc")
     handshake.receive_result(Incomplete())
     assert handshake.receive_token(b"def") == b"abcdef"
@@ -226,7 +233,7 @@ def test_an_incomplete_token_is_kept_and_put_before_the_rest() -> None:
 
 
 def test_an_incomplete_token_over_its_limit_fails() -> None:
-    handshake = Handshake(Limits(max_incomplete_bytes=5))
+    handshake = HandshakeMachine(Limits(max_incomplete_bytes=5))
     handshake.receive_token(b"abc")
     handshake.receive_result(Incomplete())
     with pytest.raises(TokenTooLargeError):
@@ -234,7 +241,7 @@ def test_an_incomplete_token_over_its_limit_fails() -> None:
 
 
 def test_an_incomplete_token_that_could_never_fit_fails_at_once() -> None:
-    handshake = Handshake(Limits(max_incomplete_bytes=5))
+    handshake = HandshakeMachine(Limits(max_incomplete_bytes=5))
     handshake.receive_token(b"abc")
     with pytest.raises(TokenTooLargeError):
         handshake.receive_result(Incomplete(missing=3))
@@ -243,11 +250,11 @@ def test_an_incomplete_token_that_could_never_fit_fails_at_once() -> None:
 
 def test_the_repr_shows_state_and_round_and_no_token() -> None:
     handshake = brought_to(State.AWAIT_MORE)
-    assert repr(handshake) == "<Handshake await-more, round 1>"
+    assert repr(handshake) == "<HandshakeMachine await-more, round 1>"
 
 
 def test_the_picture_in_the_readme_is_the_table() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert f"```mermaid\n{draw_transitions()}\n```" in readme
 
 

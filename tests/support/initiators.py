@@ -10,7 +10,6 @@ from typing import Any
 import gssapi.raw as gss
 import spnego
 
-from authsrv.devrealm import Realm
 from authsrv.codecs.der.reader import SEQUENCE
 from authsrv.codecs.der.writer import encode, encode_oid
 from authsrv.codecs.spnego import (
@@ -24,6 +23,7 @@ from authsrv.codecs.spnego import (
     parse_spnego,
     unwrap_spnego,
 )
+from authsrv.devrealm import Realm
 
 _NUMBERS = itertools.count(1)
 

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from authsrv.errors import ConfigError
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.errors import ConfigError
 
 NAMES = [entry.name for entry in dataclasses.fields(Limits)]
 

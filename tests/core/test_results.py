@@ -1,4 +1,4 @@
-"""The six answers of a package: frozen, silent about tokens, and none says "done" of nobody."""
+"""The six answers of a provider: frozen, silent about tokens, and none says "done" of nobody."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from authsrv.core.outcome import Disposition, disposition
-from authsrv.errors import ClockSkewError, LogonDeniedError, PackageFaultError
-from authsrv.providers.scripted import ALICE
+from authsrv.core.outcome import Outcome, outcome_of
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -20,6 +18,8 @@ from authsrv.core.results import (
     Result,
 )
 from authsrv.core.status import SecurityStatus
+from authsrv.errors import ClockSkewError, LogonDeniedError, ProviderFaultError
+from authsrv.providers.scripted import ALICE
 
 RESULTS: list[Result] = [
     Established(ALICE, b"SECRET"),
@@ -36,7 +36,7 @@ def test_these_are_all_the_results() -> None:
 
 
 def test_only_established_has_the_status_that_lets_somebody_in() -> None:
-    let_in = [r for r in RESULTS if disposition(r.status) is Disposition.ESTABLISHED]
+    let_in = [r for r in RESULTS if outcome_of(r.status) is Outcome.ESTABLISHED]
     assert [type(result) for result in let_in] == [Established]
 
 
@@ -46,7 +46,7 @@ def test_no_two_results_share_a_status() -> None:
 
 @pytest.mark.parametrize("nobody", [None, "", "alice", True, {"principal": "alice"}, Established])
 def test_established_cannot_be_built_without_an_identity(nobody: Any) -> None:
-    with pytest.raises(PackageFaultError, match="named nobody"):
+    with pytest.raises(ProviderFaultError, match="named nobody"):
         Established(nobody)
 
 

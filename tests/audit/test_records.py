@@ -12,17 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsrv.handshake.driver import Leg
-from authsrv.errors import (
-    AuthsrvError,
-    ClockSkewError,
-    DeadlineError,
-    InvalidHeaderError,
-    InvalidTokenError,
-    KeytabError,
-    LogonDeniedError,
-    PackageFaultError,
-)
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditEvent,
@@ -38,11 +27,22 @@ from authsrv.audit.records import (
     log_event,
     logs_routine,
 )
-from authsrv.handshake.machine import State
 from authsrv.core.identity import Identity
-from authsrv.providers import scripted
 from authsrv.core.results import Continue, Established, Refused
 from authsrv.core.status import GSSCode, SecurityStatus
+from authsrv.errors import (
+    AuthsrvError,
+    ClockSkewError,
+    DeadlineError,
+    InvalidHeaderError,
+    InvalidTokenError,
+    KeytabError,
+    LogonDeniedError,
+    ProviderFaultError,
+)
+from authsrv.handshake.driver import Leg
+from authsrv.handshake.machine import State
+from authsrv.providers import scripted
 
 REQUEST = Request("GET", "/", "192.0.2.1")
 SECRET = b"SECRETSECRET"
@@ -259,7 +259,7 @@ def test_what_is_long_is_cut_and_told_so(piece: str) -> None:
         (refused(InvalidTokenError("no")), logging.WARNING),
         (refused(KeytabError("missing")), logging.ERROR),
         (refused(DeadlineError("hangs")), logging.ERROR),
-        (refused(PackageFaultError("broke")), logging.ERROR),
+        (refused(ProviderFaultError("broke")), logging.ERROR),
     ],
 )
 def test_successes_are_info_refusals_warnings_and_our_faults_errors(

@@ -230,7 +230,8 @@ class TestRealmRun:
         full = tmp_path / "file"
         full.touch()
         code = (
-            "import sys, tempfile; from authsrv.cli.main import main; tempfile.tempdir = sys.argv[1];"
+            "import sys, tempfile; from authsrv.cli.main import main;"
+            "tempfile.tempdir = sys.argv[1];"
             "sys.exit(main(['realm', 'run', '--', 'true']))"
         )
         command = [sys.executable, "-c", code, str(full)]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from authsrv.errors import ConfigError
 from authsrv.core.settings import as_instance, as_member, as_number, as_texts
+from authsrv.errors import ConfigError
 
 
 class Colour(enum.Enum):

@@ -18,6 +18,8 @@ import gssapi.raw
 import pytest
 from gssapi.raw.named_tuples import AcceptSecContextResult
 
+from authsrv.codecs.kerberos.messages import parse_ap_req, parse_krb_error
+from authsrv.codecs.spnego import unwrap_spnego
 from authsrv.devrealm import (
     EncryptionType,
     MissingProgramError,
@@ -32,8 +34,6 @@ from authsrv.devrealm.kdc import run_kdc
 from authsrv.devrealm.keytab import Key, select_keys
 from authsrv.devrealm.profiles import Layout, write_profiles
 from authsrv.errors import LocalError
-from authsrv.codecs.kerberos.messages import parse_ap_req, parse_krb_error
-from authsrv.codecs.spnego import unwrap_spnego
 
 SERVICE = "HTTP/localhost"
 SPNEGO = gssapi.raw.OID.from_int_seq("1.3.6.1.5.5.2")

@@ -21,7 +21,7 @@ __all__ = [
     "package_errors",
 ]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -32,7 +32,7 @@ class Function:
 
     Args:
         node: Its definition.
-        path: The names of what it stands in, and its own, such as "Acceptor.begin".
+        path: The names of what it stands in, and its own, such as "Acceptor.create_handshake".
         owner: The class that it is a method of, or None.
     """
 

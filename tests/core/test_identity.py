@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from authsrv.errors import LogonDeniedError, PackageFaultError
 from authsrv.core.flags import AscRet
 from authsrv.core.identity import DelegatedCredential, Identity
+from authsrv.errors import LogonDeniedError, ProviderFaultError
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t"])
 @pytest.mark.parametrize("what", ["principal", "mechanism"])
 def test_a_package_that_says_nothing_has_named_nobody(what: str, text: str) -> None:
     names = {"principal": "alice@EXAMPLE.ORG", "mechanism": "kerberos", what: text}
-    with pytest.raises(PackageFaultError, match=f"named no {what}"):
+    with pytest.raises(ProviderFaultError, match=f"named no {what}"):
         Identity(**names)
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x00b", "a\u2028b", "a\x1b[2J"])
 def test_a_mechanism_is_printable(text: str) -> None:
-    with pytest.raises(PackageFaultError, match="no printable mechanism"):
+    with pytest.raises(ProviderFaultError, match="no printable mechanism"):
         Identity("alice@EXAMPLE.ORG", text)
 
 
@@ -48,7 +48,7 @@ def test_a_client_whose_name_is_nobodys_is_denied(principal: str, cause: str) ->
 
 @pytest.mark.parametrize("nobody", [None, b"alice", 7, True, ["alice"]])
 def test_a_name_that_is_no_text_names_nobody(nobody: Any) -> None:
-    with pytest.raises(PackageFaultError):
+    with pytest.raises(ProviderFaultError):
         Identity(principal=nobody, mechanism="kerberos")
 
 

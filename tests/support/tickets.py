@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 from elements import read_elements
 
-from authsrv.providers.kerberos import decryption
-from authsrv.providers.kerberos.keytab import KeytabSnapshot
 from authsrv.codecs.der.reader import field_tag
 from authsrv.codecs.kerberos.messages import ApReq, parse_ap_req, parse_enc_ticket_part
 from authsrv.codecs.spnego import unwrap_spnego
+from authsrv.providers.kerberos import decryption
+from authsrv.providers.kerberos.keytab import KeytabSnapshot
 
 Edit = Callable[[bytes], bytes]
 Kind = tuple[int, bytes, int]

@@ -24,17 +24,14 @@ from aiohttp import web
 from serving import clean_environment, serve
 from sites import Site, connected, field, log_in, served, until
 
-from authsrv.aiohttp import AppRunner
-from authsrv.aiohttp import run_app
-from authsrv.aiohttp import server_settings
-from authsrv.aiohttp import setup
+from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
 from authsrv.aiohttp.fitting import HeaderLimit, header_limit
 from authsrv.aiohttp.runner import _shown
-from authsrv.errors import ConfigError, KeytabError, OverloadedError, TokenTooLargeError
 from authsrv.audit.records import RefusedEvent
 from authsrv.core.limits import Limits
-from authsrv.providers.scripted import ALICE, Act, ScriptedPackage
 from authsrv.core.results import Established
+from authsrv.errors import ConfigError, KeytabError, OverloadedError, TokenTooLargeError
+from authsrv.providers.scripted import ALICE, Act, ScriptedProvider
 
 LARGEST = 65_536
 MEBIBYTE = 1_048_576
@@ -84,7 +81,7 @@ async def test_a_token_one_byte_larger_is_refused_with_431_and_a_cause() -> None
         assert (await wire.ask(token=b"alice")).status == 200
     (event,) = site.events_of(RefusedEvent)
     assert isinstance(event.error, TokenTooLargeError)
-    assert event.error.cause == "the token has more than 65536 bytes"
+    assert event.error.detail == "the token has more than 65536 bytes"
 
 
 async def test_other_limits_make_room_for_other_tokens() -> None:
@@ -116,7 +113,7 @@ async def test_a_token_of_a_mebibyte_is_refused_and_quoted_neither_to_client_nor
     assert record.getMessage().startswith(
         "refused peer=127.0.0.1 http=431 cause=bad-request reason="
     )
-    assert site.package.created == 0
+    assert site.provider.created == 0
 
 
 async def test_a_client_that_never_stops_sending_is_cut_off(
@@ -222,7 +219,7 @@ async def test_a_package_that_cannot_work_yet_is_reported_and_the_server_starts(
 ) -> None:
     app = web.Application()
     app.router.add_get("/", Site.tell_name)
-    setup(app, package=ScriptedPackage([log_in], fault=fault), realms="*")
+    setup(app, provider=ScriptedProvider([log_in], fault=fault), realms="*")
     async with served(app) as port, connected(port) as wire:
         (record,) = [each for each in caplog.records if each.name == "authsrv"]
         assert record.levelno == logging.ERROR
@@ -233,7 +230,7 @@ async def test_a_package_that_cannot_work_yet_is_reported_and_the_server_starts(
 
 async def test_a_package_that_can_never_work_stops_the_start() -> None:
     app = web.Application()
-    setup(app, package=ScriptedPackage(fault=ConfigError("no such service")))
+    setup(app, provider=ScriptedProvider(fault=ConfigError("no such service")))
     with pytest.raises(ConfigError, match="no such service"):
         async with served(app):
             pytest.fail("it started")
@@ -242,7 +239,7 @@ async def test_a_package_that_can_never_work_stops_the_start() -> None:
 async def test_the_start_leaves_no_context_open() -> None:
     site = Site()
     async with served(site.app):
-        assert site.package.open_contexts == 0
+        assert site.provider.open_contexts == 0
         assert site.auth.acceptor.pending == 0
 
 
@@ -436,7 +433,7 @@ def test_run_app_fails_where_the_address_is_taken_and_cleans_up() -> None:
 
 def test_run_app_fails_where_the_settings_can_never_work() -> None:
     app = web.Application()
-    setup(app, package=ScriptedPackage(fault=ConfigError("no such service")))
+    setup(app, provider=ScriptedProvider(fault=ConfigError("no such service")))
     with pytest.raises(ConfigError, match="no such service"):
         run_app(app, host="127.0.0.1", port=0)
 

@@ -1,4 +1,4 @@
-"""The tree of errors: as its docstring draws it, each with a code and a slug of its own."""
+"""The tree of errors: as its docstring draws it, each with a code and a code of its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 import authsrv.errors
-from authsrv.core.outcome import Disposition, disposition
-from authsrv.errors import AuthsrvError, LogonDeniedError, StateError
+from authsrv.core.outcome import Outcome, outcome_of
 from authsrv.core.status import GSSCode, SecurityStatus
+from authsrv.errors import AuthsrvError, LogonDeniedError, StateError
 
 ALL: list[type[AuthsrvError]] = [getattr(authsrv.errors, name) for name in authsrv.errors.__all__]
 
@@ -47,26 +47,26 @@ def test_every_class_of_the_module_is_exported() -> None:
 
 
 def test_no_two_classes_share_a_slug() -> None:
-    slugs = [kind.slug for kind in ALL]
+    slugs = [kind.code for kind in ALL]
     assert len(set(slugs)) == len(slugs)
-    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", slug) for slug in slugs)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in slugs)
 
 
 def test_every_class_has_a_code_that_lets_nobody_in() -> None:
     for kind in ALL:
         assert isinstance(kind.status, SecurityStatus)
-        assert disposition(kind.status) in {
-            Disposition.BROKEN,
-            Disposition.DENIED,
-            Disposition.UNAVAILABLE,
-            Disposition.FAULT,
+        assert outcome_of(kind.status) in {
+            Outcome.PROTOCOL_ERROR,
+            Outcome.DENIED,
+            Outcome.UNAVAILABLE,
+            Outcome.INTERNAL_ERROR,
         }
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_an_error_carries_its_cause_and_the_code_of_its_class(kind: type[AuthsrvError]) -> None:
     error = kind("what went wrong")
-    assert str(error) == error.cause == "what went wrong"
+    assert str(error) == error.detail == "what went wrong"
     assert error.status is kind.status
     assert error.native is None
 
@@ -83,4 +83,4 @@ def test_an_error_can_go_to_another_process_and_back() -> None:
     error = StateError("no", status=SecurityStatus.SEC_E_NO_CONTEXT)
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is StateError
-    assert (back.cause, back.status) == (error.cause, error.status)
+    assert (back.detail, back.status) == (error.detail, error.status)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from authsrv.errors import DeadlineError, OverloadedError, StateError
 from authsrv.core.limits import Limits
+from authsrv.errors import DeadlineError, OverloadedError, StateError
 from authsrv.handshake.pool import WorkerPool
 
 
