@@ -12,6 +12,7 @@ import queue
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -405,14 +406,23 @@ def test_run_app_takes_a_socket_that_listens_and_may_be_silent(
 def test_run_app_says_where_it_listens_on_standard_output_by_default(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    site = Site()
+    site, read, ended = Site(), [], threading.Event()
 
-    async def end(app: web.Application) -> None:
-        asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
+    def wait_for_line() -> None:
+        while not ended.wait(0.01):
+            if out := capfd.readouterr().out:
+                read.append(out)
+                return os.kill(os.getpid(), signal.SIGTERM)
 
-    site.app.on_startup.append(end)
-    run_app(site.app, host="127.0.0.1", port=0)
-    out = capfd.readouterr().out
+    async def watch(app: web.Application) -> None:
+        threading.Thread(target=wait_for_line, daemon=True).start()
+
+    site.app.on_startup.append(watch)
+    try:
+        run_app(site.app, host="127.0.0.1", port=0)
+    finally:
+        ended.set()
+    out = "".join(read)
     assert out.startswith("listening on 127.0.0.1:")
     assert out.count("\n") == 1
 
