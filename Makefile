@@ -42,7 +42,7 @@ endef
 COMPILE = build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
   --generate-hashes --no-annotate --custom-compile-command "make requirements"
 
-.PHONY: help demo test test-debian test-windows test-clients test-readme check bench requirements clean system-demo system-test system-debian system-windows system-clients system-bench
+.PHONY: help demo test test-debian test-windows test-clients test-readme check docs bench requirements clean system-demo system-test system-debian system-windows system-clients system-bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,11 @@ check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP) ## the reference of all modules, from the docstrings, in build/docs
+	@rm -rf build/docs
+	$(BIN)/python -m pdoc --docformat google --output-directory build/docs authsrv \
+	  $$(cd authsrv && ls -d [a-z]*/ *.py | sed -e '/^__/d' -e 's#/$$##' -e 's#.py$$##' -e 's#^#authsrv.#')
 
 bench: system-bench $(STAMP) ## measure against Apache, a C loop and the obvious code; writes build/bench.json
 	@$(BIN)/python tests/bench/run.py

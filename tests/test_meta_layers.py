@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ast
 import graphlib
-from collections.abc import Iterator
+from pathlib import Path
 
-from package_sources import SOURCES, Source
+from rooms import GRAPH, MODULES, draw_rooms, imported, room_of
 
 # The rooms that a room may reach, by whatever way, besides itself.
 _PURE = frozenset({"errors", "core", "codecs"})
@@ -49,32 +49,6 @@ OWNERS = {
 
 # What the handshake may know of providers: their interface.
 INTERFACE = {"authsrv.providers.base"}
-
-MODULES = {source.module: source for source in SOURCES}
-
-
-def room_of(module: str) -> str:
-    """The room of a module; empty for authsrv itself, through which users come in."""
-    return ".".join(module.split(".")[1:2])
-
-
-def imported(source: Source) -> Iterator[str]:
-    """All modules that a module imports, wherever in its text."""
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{source}: a relative import in line {node.lineno}"
-            parent = node.module or ""
-            for alias in node.names:
-                whole = f"{parent}.{alias.name}"
-                yield whole if whole in MODULES else parent
-
-
-GRAPH = {
-    name: {each for each in imported(source) if each in MODULES} for name, source in MODULES.items()
-}
-
 
 def reached(module: str) -> set[str]:
     """All modules that are loaded with a module."""
@@ -148,3 +122,8 @@ def test_a_foreign_library_is_known_to_its_owners_only() -> None:
         if room_of(name) not in OWNERS[library]
     }
     assert wrong == set()
+
+
+def test_the_picture_in_the_readme_is_drawn_from_the_imports() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"```mermaid\n{draw_rooms()}\n```" in readme

@@ -41,6 +41,7 @@ TARGETS = [
     "test-clients",
     "test-readme",
     "check",
+    "docs",
     "bench",
     "requirements",
     "clean",
@@ -160,7 +161,7 @@ def test_the_readme_explains_every_cause_in_the_row_of_its_answer() -> None:
 
 def test_the_readme_places_every_room_in_a_layer() -> None:
     top = {source.module.split(".")[1] for source in SOURCES if "." in source.module}
-    table = README.partition("**Layers**")[2].partition("\n## ")[0]
+    table = README.partition("**The rooms.**")[2].partition("\n## ")[0]
     named = {name.rstrip("/") for name in re.findall(r"`([a-z]+/?)`", table)}
     assert top - named == set()
 
