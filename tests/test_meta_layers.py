@@ -50,6 +50,7 @@ OWNERS = {
 # What the handshake may know of providers: their interface.
 INTERFACE = {"authsrv.providers.base"}
 
+
 def reached(module: str) -> set[str]:
     """All modules that are loaded with a module."""
     found: set[str] = set()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDict
+from waiting import until
 
 from authsrv.aiohttp import AppRunner, optional_identity, setup
 from authsrv.audit.records import AuditEvent
@@ -190,11 +190,3 @@ async def connected(port: int, *, ssl_context: ssl.SSLContext | None = None) -> 
         yield wire
     finally:
         await wire.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a fact; the time is only the patience."""
-    end = time.monotonic() + _PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        await asyncio.sleep(0.001)

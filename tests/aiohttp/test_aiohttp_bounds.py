@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 from aiohttp import ClientSession, web
-from sites import Answer, Site, Wire, connected, field, served, until
+from sites import Answer, Site, Wire, connected, field, served
+from waiting import until
 
 from authsrv.aiohttp import AccessRules
 from authsrv.aiohttp.bounds import largest_field

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import NameOID
-from sites import PROOF, Site, Wire, connected, field, log_in, served, until
+from sites import PROOF, Site, Wire, connected, field, log_in, served
+from waiting import until
 
 from authsrv.aiohttp import AccessRules, Persistence, Requirement
 from authsrv.aiohttp.connections import Connection

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.typedefs import Handler
-from sites import PROOF, Site, connected, field, log_in, served, until
+from sites import PROOF, Site, connected, field, log_in, served
+from waiting import until
 
 import authsrv.errors
 from authsrv.aiohttp import (

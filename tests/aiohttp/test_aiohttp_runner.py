@@ -23,7 +23,8 @@ import pytest
 import uvloop  # noqa: F401 - imported before the guard against blocking replaces what it takes
 from aiohttp import web
 from serving import clean_environment, serve
-from sites import Site, connected, field, log_in, served, until
+from sites import Site, connected, field, log_in, served
+from waiting import until
 
 from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
 from authsrv.aiohttp.fitting import HeaderLimit, header_limit

@@ -11,12 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 import authsrv
 from authsrv.cli.main import main
@@ -78,13 +78,6 @@ def processes_with(variable: str) -> list[str]:
             if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
                 found.append(process.name)
     return found
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class TestCommandLine:

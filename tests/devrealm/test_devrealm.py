@@ -10,13 +10,13 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gssapi.raw
 import pytest
 from gssapi.raw.named_tuples import AcceptSecContextResult
+from waiting import wait_until
 
 from authsrv.codecs.kerberos.messages import parse_ap_req, parse_krb_error
 from authsrv.codecs.spnego import unwrap_spnego
@@ -102,13 +102,6 @@ def kdc_port(config: str | Path) -> int:
 def listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

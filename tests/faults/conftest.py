@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from witness import LeakMonitor
+from leak_monitor import LeakMonitor
 
 from authsrv.testing.leaks import overhear
 

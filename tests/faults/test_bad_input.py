@@ -21,7 +21,7 @@ from initiators import (
     newcomer,
     rewrapped,
 )
-from witness import CHALLENGE, LeakMonitor, serve
+from leak_monitor import CHALLENGE, LeakMonitor, serve
 
 from authsrv.aiohttp import server_settings
 from authsrv.codecs.der.writer import build_frame

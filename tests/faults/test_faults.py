@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 from initiators import INTEGRITY, MUTUAL, fresh_token
-from witness import CHALLENGE, LeakMonitor, Server, negotiate, serve
+from leak_monitor import CHALLENGE, LeakMonitor, Server, negotiate, serve
+from waiting import until
 
 from authsrv.core.identity import Identity
 from authsrv.core.limits import Limits
@@ -42,13 +43,6 @@ off = asyncio.to_thread
 PATIENCE_S = 30.0
 LONG = 3600.0
 WELCOME = Established(ALICE, b"proof")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another task or thread is to bring about."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 # The keytab.

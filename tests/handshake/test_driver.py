@@ -7,11 +7,11 @@ import contextlib
 import inspect
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from waiting import until
 
 import authsrv.errors
 from authsrv.core.limits import Limits
@@ -62,14 +62,6 @@ S, Status = State, SecurityStatus
 def acceptor_of(*script: Act, **bounds: Any) -> tuple[Acceptor, ScriptedProvider]:
     provider = ScriptedProvider(script)
     return Acceptor(provider, limits=Limits(**bounds)), provider
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
-    """Wait for threads; what is waited for is a fact, the time is only the patience."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        await asyncio.sleep(0.001)
 
 
 async def ended(acceptor: Acceptor, provider: ScriptedProvider, *, contexts: int = 1) -> None:

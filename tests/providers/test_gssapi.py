@@ -13,6 +13,7 @@ from typing import Any
 
 import gssapi.raw as gss
 import pytest
+from answers import error_of, identity_of
 from initiators import (
     KERBEROS_MECH,
     MUTUAL,
@@ -25,8 +26,7 @@ from initiators import (
 
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
 from authsrv.core.flags import AscRet
-from authsrv.core.identity import Identity
-from authsrv.core.results import Established, Refused, Result
+from authsrv.core.results import Refused, Result
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     BadBindingsError,
@@ -55,16 +55,6 @@ def accept(
         return context.step(token)
     finally:
         context.delete()
-
-
-def identity_of(result: Result) -> Identity:
-    assert isinstance(result, Established), result
-    return result.identity
-
-
-def error_of(result: Result) -> Exception:
-    assert isinstance(result, Refused), result
-    return result.error
 
 
 @pytest.fixture

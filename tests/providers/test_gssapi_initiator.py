@@ -20,6 +20,7 @@ from typing import Any
 import gssapi.raw as gss
 import krb5
 import pytest
+from answers import error_of, identity_of, token_of
 from initiators import newcomer
 
 from authsrv.codecs.spnego import NegState, build_neg_token_resp
@@ -28,7 +29,7 @@ from authsrv.core.bindings import ChannelBindings
 from authsrv.core.credentials import ClientCredential, ClientKeytab, TicketCache
 from authsrv.core.flags import AscRet, IscReq
 from authsrv.core.identity import DelegatedCredential, Identity
-from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.results import Continue, Refused, Result
 from authsrv.core.status import SecurityStatus
 from authsrv.devrealm import Realm
 from authsrv.errors import (
@@ -89,22 +90,6 @@ def accept(
         return context.step(token)
     finally:
         context.delete()
-
-
-def token_of(result: Result) -> bytes:
-    assert isinstance(result, Continue | Established), result
-    assert result.token
-    return result.token
-
-
-def identity_of(result: Result) -> Identity:
-    assert isinstance(result, Established), result
-    return result.identity
-
-
-def error_of(result: Result) -> AuthsrvError:
-    assert isinstance(result, Refused), result
-    return result.error
 
 
 def shake_hands(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import spnego
+from answers import error_of
 from initiators import (
     ACCEPT_COMPLETED,
     NTLM_NEGOTIATE,
@@ -37,7 +38,6 @@ from authsrv.core.bindings import BindingPolicy, ChannelBindings
 from authsrv.core.results import Continue, Established, Refused, Result
 from authsrv.devrealm import Realm
 from authsrv.errors import (
-    AuthsrvError,
     BadBindingsError,
     ClockSkewError,
     ConfigError,
@@ -68,11 +68,6 @@ PASSWORD = "Pässword 1"
 def ask(provider: PyspnegoProvider, token: bytes) -> Result:
     with open_context(provider) as context:
         return take_step(context, token)
-
-
-def error_of(result: Result) -> AuthsrvError:
-    assert isinstance(result, Refused), result
-    return result.error
 
 
 def alice(protocol: str = "negotiate", password: str = PASSWORD) -> PyspnegoInitiator:

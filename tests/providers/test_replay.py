@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import accept
 from initiators import LateInitiator, fresh_token, kerberos_token, rewrapped
 
 from authsrv.codecs.inspect import authenticator_ciphertext
@@ -52,13 +53,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def accept(provider: GssapiProvider, *tokens: bytes) -> Result:
-    with open_context(provider) as context:
-        for token in tokens:
-            result = context.step(token)
-        return result
 
 
 def demand_replay(result: Result) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from answers import error_of
 
 from authsrv.core.results import (
     CompleteAndContinue,
@@ -33,11 +34,6 @@ RESULTS: list[Result] = [
 
 def begin(*script: Act) -> ScriptedContext:
     return ScriptedProvider(script).create_context(ContextRequest())
-
-
-def error_of(result: Result) -> Exception:
-    assert isinstance(result, Refused), result
-    return result.error
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)

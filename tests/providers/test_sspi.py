@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import spnego
 import sspilib.raw as raw
+from answers import error_of
 
 from authsrv.core.attributes import (
     ContextAttribute,
@@ -86,11 +87,6 @@ def log_in(context: SecurityContext, client: Ntlm) -> Result:
     assert isinstance(first, Continue), first
     second = context.step(client.step(first.token))
     return context.complete() if isinstance(second, CompleteNeeded) else second
-
-
-def error_of(result: Result) -> AuthsrvError:
-    assert isinstance(result, Refused), result
-    return result.error
 
 
 def test_the_last_leg_wants_complete_auth_token_and_that_establishes() -> None:

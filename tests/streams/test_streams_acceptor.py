@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wires import Wire, joined, pieces, settle, until
+from waiting import until
+from wires import Wire, joined, pieces, settle
 
 from authsrv.codecs.nns import (
     HandshakeDone,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from typing import cast
+
+from waiting import until
 
 from authsrv.codecs.nns import (
     HandshakeMessage,
@@ -97,11 +98,3 @@ async def settle() -> None:
     """Let the loop do all that it can do without threads."""
     for _ in range(5):
         await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
-    """Wait for threads; what is waited for is a fact, the time is only the patience."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        await asyncio.sleep(0.001)

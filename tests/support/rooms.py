@@ -1,6 +1,6 @@
 """Which modules import which, and the picture of the rooms in the README that is made from that.
 
-    PYTHONPATH=tests/support python tests/support/rooms.py    # prints the picture
+PYTHONPATH=tests/support python tests/support/rooms.py    # prints the picture
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ def imported(source: Source) -> Iterator[str]:
 
 
 GRAPH = {
-    name: {each for each in imported(source) if each in MODULES}
-    for name, source in MODULES.items()
+    name: {each for each in imported(source) if each in MODULES} for name, source in MODULES.items()
 }
 
 

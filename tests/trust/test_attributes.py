@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from initiators import INTEGRITY, MUTUAL, fresh_token
-from ways import STRATEGIES, outcome_of
+from strategies import STRATEGIES, outcome_of
 
 from authsrv.core.flags import AscRet
 from authsrv.providers.gssapi.acceptor import GssapiProvider

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from initiators import fresh_token
-from ways import STRATEGIES, Way, outcome_of
+from strategies import STRATEGIES, Way, outcome_of
 
 from authsrv.devrealm import Realm
 from authsrv.devrealm.pkinit import pkinit_configuration

@@ -9,7 +9,7 @@ from typing import Any
 import gssapi.raw as gss
 import pytest
 from initiators import KERBEROS_MECH, SPNEGO_MECH
-from ways import STRATEGIES, Way, outcome_of
+from strategies import STRATEGIES, Way, outcome_of
 
 from authsrv.devrealm import Realm
 from authsrv.errors import ConfigError

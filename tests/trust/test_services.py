@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from initiators import fresh_token
-from ways import STRATEGIES, Way, outcome_of
+from strategies import STRATEGIES, Way, outcome_of
 
 from authsrv.codecs.kerberos.messages import parse_asked_service
 from authsrv.codecs.spnego import KERBEROS, build_neg_token_init, unwrap_spnego

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 from elements import mutate_element
 from initiators import LateInitiator, fresh_token
-from ways import STRATEGIES, Way, outcome_of
+from strategies import STRATEGIES, Way, outcome_of
 
 from authsrv.codecs.beginnings import Beginnings
 from authsrv.codecs.der.reader import GENERAL_STRING, OCTET_STRING, SEQUENCE

@@ -21,13 +21,13 @@ import pytest
 import spnego
 import sspilib.raw as raw
 from aiohttp import web
+from answers import error_of
 
 from authsrv.aiohttp import AppRunner, current_identity, setup
 from authsrv.core.attributes import ContextAttribute, ContextSizes, PackageInfo
-from authsrv.core.results import Continue, Established, Refused, Result
+from authsrv.core.results import Continue, Established, Result
 from authsrv.core.status import SecurityStatus, WindowsCode
 from authsrv.errors import (
-    AuthsrvError,
     ConfigError,
     InvalidTokenError,
     LogonDeniedError,
@@ -75,11 +75,6 @@ def log_in(context: SecurityContext, client: Ntlm) -> Result:
     assert isinstance(first, Continue), first
     assert first.token.startswith(b"NTLMSSP\x00\x02")
     return context.step(client.step(first.token))
-
-
-def error_of(result: Result) -> AuthsrvError:
-    assert isinstance(result, Refused), result
-    return result.error
 
 
 @pytest.fixture
