@@ -30,8 +30,6 @@ def write_clock_offset(path: Path, seconds: int) -> None:
 
     Raises:
         RealmError: It is no such file, or the offset has no room in it.
-
-    Source: MIT krb5, credential cache file format, header field DeltaTime.
     """
     if abs(seconds) > _MAX_OFFSET_S:
         raise RealmError("the clock offset is too large for a credential cache")

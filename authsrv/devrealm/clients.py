@@ -21,8 +21,6 @@ class Clock:
     Args:
         offset_s: By how many seconds its clock is ahead; negative for behind.
         environment: Variables that make clients ask it.
-
-    Source: authsrv design.
     """
 
     offset_s: int
@@ -51,8 +49,6 @@ def log_in(
     Raises:
         MissingProgramError: kinit is not installed.
         ProgramError: The KDC refused.
-
-    Source: MIT krb5, kinit(1).
     """
     options = ["-f" if forwardable else "-F", "-c", f"FILE:{cache}"]
     if lifetime_s is not None:
@@ -72,8 +68,6 @@ def log_in_anonymously(clock: Clock, cache: Path) -> None:
     Raises:
         MissingProgramError: kinit is not installed.
         ProgramError: The KDC refused, or PKINIT is not installed.
-
-    Source: RFC 8062 section 4.1; MIT krb5, kinit(1).
     """
     run_program("kinit", "-n", "-c", f"FILE:{cache}", environment=clock.environment)
 
@@ -92,8 +86,6 @@ def fetch_ticket(clock: Clock, cache: Path, service: str) -> int:
     Raises:
         MissingProgramError: kvno is not installed.
         ProgramError: The user is not logged in, or there is no such service.
-
-    Source: MIT krb5, kvno(1).
     """
     done = run_program("kvno", "-c", f"FILE:{cache}", service, environment=clock.environment)
     return int(_KVNO.findall(done.stdout)[0])

@@ -50,8 +50,6 @@ def run_in_realm(
 
     Raises:
         SystemExit: A signal came before the program ran.
-
-    Source: authsrv design.
     """
     try:
         with _Relay() as relay, realm:

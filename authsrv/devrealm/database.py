@@ -28,8 +28,6 @@ def check_principal(name: str) -> str:
 
     Raises:
         RealmError: It cannot.
-
-    Source: MIT krb5, kadmin(1).
     """
     if not _PRINCIPAL.fullmatch(name):
         raise RealmError(f"{name!r} is no name for a user or a service of a development realm")
@@ -41,8 +39,6 @@ class Database:
 
     Args:
         environment: Variables that make the programs find the realm's configuration.
-
-    Source: MIT krb5, kadmin(1) and kdb5_util(8).
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -54,8 +50,6 @@ class Database:
         Raises:
             MissingProgramError: kdb5_util is not installed.
             ProgramError: It failed.
-
-        Source: MIT krb5, kdb5_util(8).
         """
         master = secrets.token_hex(16)
         typed = f"{master}\n{master}\n"
@@ -72,8 +66,6 @@ class Database:
             MissingProgramError: kadmin.local is not installed.
             ProgramError: One of them exists already.
             RealmError: A name or a password is not of a form that can be passed on.
-
-        Source: MIT krb5, kadmin(1), add_principal.
         """
         add = "add_principal -clearpolicy"
         people = [f"{add} -pw {_quote(users[user])} {check_principal(user)}" for user in users]
@@ -91,8 +83,6 @@ class Database:
         Raises:
             MissingProgramError: kadmin.local is not installed.
             ProgramError: There is such a trust already.
-
-        Source: RFC 4120 section 1.2; MIT krb5, kadmin(1), add_principal.
         """
         principal = f"krbtgt/{service_realm}@{client_realm}"
         self._execute(f"add_principal -clearpolicy -pw {_quote(password)} {principal}")
@@ -110,8 +100,6 @@ class Database:
         Raises:
             MissingProgramError: kadmin.local is not installed.
             ProgramError: There is no such service.
-
-        Source: MIT krb5, kadmin(1), change_password.
         """
         types = f" -e {','.join(f'{enctype}:normal' for enctype in enctypes)}" if enctypes else ""
         principal = check_principal(service)
@@ -131,8 +119,6 @@ class Database:
             MissingProgramError: kadmin.local is not installed.
             ProgramError: There is no such service, or the file cannot be written.
             RealmError: The path has a character that kadmin.local cannot read.
-
-        Source: MIT krb5, kadmin(1), ktadd.
         """
         names = " ".join(check_principal(service) for service in services)
         self._execute(f"ktadd -norandkey -k {_quote(str(path))} {names}")

@@ -11,8 +11,6 @@ class RealmError(LocalError):
     """The development realm cannot do what was asked.
 
     Args and attributes are those of AuthsrvError.
-
-    Source: authsrv design.
     """
 
 
@@ -22,8 +20,6 @@ class MissingProgramError(RealmError):
     Args:
         name: The program or library, such as "krb5kdc".
         package: The Debian package that has it, such as "krb5-kdc".
-
-    Source: authsrv design.
     """
 
     def __init__(self, name: str, package: str) -> None:
@@ -41,8 +37,6 @@ class ProgramError(RealmError):
     Args:
         name: The program, such as "kinit".
         reason: What it wrote about the failure; it holds no password.
-
-    Source: authsrv design.
     """
 
     def __init__(self, name: str, reason: str) -> None:

@@ -40,8 +40,6 @@ class Guard:
 
     Args:
         folder: The folder; it belongs to the realm alone.
-
-    Source: authsrv design.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -32,8 +32,6 @@ class Installation:
         database: Its principals.
         port: Where its KDC listens.
         clock: Its KDC, as clients see it.
-
-    Source: authsrv design.
     """
 
     name: str
@@ -47,8 +45,6 @@ class Installation:
 
         Args:
             services: The services, as "class/host".
-
-        Source: MIT krb5, krb5.conf(5), domain_realm.
         """
         write_profiles(self.layout, self.layout.folder, self.name, self.port, services)
 
@@ -58,8 +54,6 @@ class Installation:
         Args:
             configuration: What to put there, in its format.
             services: The services, as "class/host".
-
-        Source: MIT krb5, krb5.conf(5).
         """
         self.layout.additions.write_text(configuration, encoding="utf-8")
         self.serve_hosts(services)
@@ -77,8 +71,6 @@ class Installation:
         Raises:
             ProgramError: There is no such service, or the file cannot be written.
             RealmError: No key is wanted.
-
-        Source: MIT krb5, kadmin(1), ktadd.
         """
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".authsrv-") as folder:
             fresh = Path(folder, "keytab")
@@ -100,8 +92,6 @@ class Installation:
         Raises:
             MissingProgramError: libfaketime is needed, and not installed.
             ProgramError: The KDC does not start.
-
-        Source: MIT krb5, krb5kdc(8).
         """
         if offset_s == self.clock.offset_s:
             yield self.clock
@@ -136,8 +126,6 @@ def install(
         MissingProgramError: Something is not installed.
         ProgramError: Something does not start.
         RealmError: The folder for temporary files has a colon in its name.
-
-    Source: MIT krb5, krb5kdc(8).
     """
     # All that is missing is told before anything is made.
     for program in PACKAGES:

@@ -23,8 +23,6 @@ def pkinit_configuration(folder: Path) -> str:
 
     Returns:
         The configuration to give to Realm.
-
-    Source: RFC 4556; MIT krb5, krb5.conf(5), PKINIT options.
     """
     identity = folder / "kdc.pem"
     identity.write_bytes(_make_certificate())

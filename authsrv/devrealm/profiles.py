@@ -16,42 +16,28 @@ class Layout:
 
     Args:
         folder: The folder of the realm.
-
-    Source: authsrv design.
     """
 
     folder: Path
 
     @property
     def keytab(self) -> Path:
-        """The services' keytab.
-
-        Source: MIT krb5, kerberos(7), KRB5_KTNAME.
-        """
+        """The services' keytab."""
         return self.folder / "keytab"
 
     @property
     def nothing(self) -> Path:
-        """A file that never exists, for defaults that must not be those of the machine.
-
-        Source: authsrv design.
-        """
+        """A file that never exists, for defaults that must not be those of the machine."""
         return self.folder / "nothing"
 
     @property
     def additions(self) -> Path:
-        """What was put into krb5.conf besides; it stands before all else there, and so wins.
-
-        Source: MIT krb5, krb5.conf(5).
-        """
+        """What was put into krb5.conf besides; it stands before all else there, and so wins."""
         return self.folder / "additions.conf"
 
     @property
     def replay_caches(self) -> Path:
-        """The folder of the acceptors' replay caches.
-
-        Source: MIT krb5, replay cache type dfl, KRB5RCACHEDIR.
-        """
+        """The folder of the acceptors' replay caches."""
         return self.folder / "replay"
 
     def credential_cache(self, user: str) -> Path:
@@ -62,8 +48,6 @@ class Layout:
 
         Returns:
             The file; it exists once the user has logged in.
-
-        Source: MIT krb5, credential cache type FILE.
         """
         return self.folder / f"ccache.{user.replace('/', '+')}"
 
@@ -79,8 +63,6 @@ def client_profile(name: str, port: int, hosts: Iterable[str], layout: Layout) -
 
     Returns:
         The text of the file.
-
-    Source: MIT krb5, krb5.conf(5).
     """
     belonging = "\n".join(f" {host} = {name}" for host in sorted({"localhost", *hosts}))
     additions = layout.additions.read_text(encoding="utf-8") if layout.additions.exists() else ""
@@ -116,8 +98,6 @@ def kdc_profile(name: str, port: int, layout: Layout) -> str:
 
     Returns:
         The text of the file.
-
-    Source: MIT krb5, kdc.conf(5).
     """
     return f"""\
 [realms]
@@ -147,8 +127,6 @@ def write_profiles(
 
     Returns:
         The variables that make MIT krb5 read these files.
-
-    Source: MIT krb5, kerberos(7), KRB5_CONFIG and KRB5_KDC_PROFILE.
     """
     hosts = [service.partition("/")[2] for service in services]
     client, kdc = folder / "krb5.conf", folder / "kdc.conf"

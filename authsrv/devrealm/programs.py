@@ -49,8 +49,6 @@ def find_program(name: str) -> Path:
 
     Raises:
         MissingProgramError: It is not installed, or not where we look.
-
-    Source: Debian packages krb5-kdc, krb5-admin-server and krb5-user.
     """
     places = [*_HOMEBREW, os.environ.get("PATH", os.defpath), *_BESIDE_PATH]
     found = shutil.which(name, path=os.pathsep.join(places))
@@ -67,8 +65,6 @@ def program_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
     Returns:
         The whole environment.
-
-    Source: MIT krb5, kerberos(7).
     """
     # Their output is read, so it must neither be translated nor hold a trace.
     ours = {name: value for name, value in os.environ.items() if name != "KRB5_TRACE"}
@@ -92,8 +88,6 @@ def run_program(
     Raises:
         MissingProgramError: It is not installed.
         ProgramError: It failed, or did not end in time.
-
-    Source: MIT krb5, kerberos(7).
     """
     try:
         done = subprocess.run(

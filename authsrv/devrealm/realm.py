@@ -42,8 +42,6 @@ class Realm:
 
     Raises:
         RealmError: A name is not of the form that it must have.
-
-    Source: MIT krb5, krb5kdc(8).
     """
 
     def __init__(
@@ -83,8 +81,6 @@ class Realm:
 
         Raises:
             RealmError: The realm is not running.
-
-        Source: MIT krb5, keytab type FILE.
         """
         return self._running.layout.keytab
 
@@ -103,8 +99,6 @@ class Realm:
 
         Raises:
             RealmError: The realm is not running, or there is no such user.
-
-        Source: MIT krb5, kerberos(7).
         """
         cache = self._credential_cache(next(iter(self._passwords), "") if user is None else user)
         layout = self._running.layout
@@ -127,8 +121,6 @@ class Realm:
 
         Raises:
             RealmError: There is no such user.
-
-        Source: MIT krb5, kinit(1).
         """
         try:
             return self._passwords[user]
@@ -145,8 +137,6 @@ class Realm:
         Raises:
             ProgramError: There is such a user already.
             RealmError: The realm is not running, or the name or the password is not usable.
-
-        Source: MIT krb5, kadmin(1), add_principal.
         """
         chosen = _new_password() if password is None else password
         self._running.database.add({name: chosen}, ())
@@ -161,8 +151,6 @@ class Realm:
         Raises:
             ProgramError: There is such a service already.
             RealmError: The realm is not running, or the name is not usable.
-
-        Source: MIT krb5, kadmin(1), add_principal.
         """
         self._running.database.add({}, [_check_service(name)])
         self._services.append(name)
@@ -183,8 +171,6 @@ class Realm:
         Raises:
             ProgramError: There is no such service.
             RealmError: The realm is not running.
-
-        Source: MIT krb5, kadmin(1), change_password -keepold.
         """
         return self._running.database.rotate(service, enctypes)
 
@@ -212,8 +198,6 @@ class Realm:
         Raises:
             ProgramError: There is no such service, or the file cannot be written.
             RealmError: The realm is not running, or no key is of these types and versions.
-
-        Source: MIT krb5, kadmin(1), ktadd -norandkey.
         """
         numbers = {enctype.number for enctype in enctypes}
 
@@ -238,8 +222,6 @@ class Realm:
         Raises:
             ProgramError: The KDC refused.
             RealmError: The realm is not running, or there is no such user.
-
-        Source: MIT krb5, kinit(1).
         """
         cache, password = self._credential_cache(user), self.password(user)
         clock = self._running.clock
@@ -259,8 +241,6 @@ class Realm:
         Raises:
             ProgramError: The user is not logged in, or there is no such service.
             RealmError: The realm is not running, or there is no such user.
-
-        Source: MIT krb5, kvno(1).
         """
         cache = self._credential_cache(user)
         return fetch_ticket(self._running.clock, cache, check_principal(service))
@@ -274,8 +254,6 @@ class Realm:
         Raises:
             ProgramError: The KDC refused: see authsrv.devrealm.pkinit for what it needs.
             RealmError: The realm is not running.
-
-        Source: RFC 8062; MIT krb5, kinit(1).
         """
         cache = self._running.layout.credential_cache("nobody")
         log_in_anonymously(self._running.clock, cache)
@@ -289,8 +267,6 @@ class Realm:
 
         Raises:
             RealmError: The realm is not running.
-
-        Source: MIT krb5, krb5.conf(5).
         """
         self._running.configure(configuration, self._services)
 
@@ -305,8 +281,6 @@ class Realm:
         Raises:
             ProgramError: It trusts that realm already.
             RealmError: One of them is not running.
-
-        Source: RFC 4120 section 1.2; MIT krb5, krb5.conf(5), realms.
         """
         password = _new_password()
         for realm in (self, other):
@@ -322,8 +296,6 @@ class Realm:
 
         Raises:
             RealmError: The realm is not running, or there is no such user.
-
-        Source: MIT krb5, kdestroy(1).
         """
         self._credential_cache(user).unlink(missing_ok=True)
 
@@ -340,8 +312,6 @@ class Realm:
 
         Raises:
             RealmError: There is no such cache.
-
-        Source: MIT krb5, credential cache file format, header field DeltaTime.
         """
         write_clock_offset(cache, seconds)
 
@@ -363,8 +333,6 @@ class Realm:
             MissingProgramError: libfaketime is needed, and not installed.
             ProgramError: A KDC with that clock does not start, or refuses.
             RealmError: The realm is not running, there is no such user, or it is too much.
-
-        Source: RFC 4120 section 3.2.3.
         """
         if abs(seconds) > _MOST_SKEW_S:
             raise RealmError(f"a clock cannot be wrong by more than {_MOST_SKEW_S} seconds here")
@@ -391,8 +359,6 @@ class Realm:
             MissingProgramError: libfaketime is not installed.
             ProgramError: A KDC with that clock does not start, or refuses.
             RealmError: The realm is not running, or there is no such user.
-
-        Source: RFC 4120 section 3.2.3.
         """
         return self._login_at(-_HOUR_S, user, _SHORT_LIFE_S)
 
@@ -412,8 +378,6 @@ class Realm:
             MissingProgramError: libfaketime is not installed.
             ProgramError: A KDC with that clock does not start, or refuses.
             RealmError: The realm is not running, or there is no such user.
-
-        Source: RFC 4120 section 3.2.3.
         """
         return self._login_at(_HOUR_S, user)
 

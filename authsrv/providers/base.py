@@ -47,8 +47,6 @@ class ContextRequest:
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: SSPI AcceptSecurityContext, fContextReq, TargetDataRep and SECBUFFER_CHANNEL_BINDINGS.
     """
 
     bindings: ChannelBindings | None = None
@@ -75,8 +73,6 @@ class InitiatorRequest:
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: SSPI InitializeSecurityContext, pszTargetName, fContextReq and TargetDataRep.
     """
 
     target: str
@@ -106,8 +102,6 @@ class Deletion(enum.Enum):
     """What the deletion of a context is, and with that, where it is done.
 
     A context may say it in an attribute `deletion`. One that says nothing is deleted on a thread.
-
-    Source: SSPI DeleteSecurityContext; authsrv design decision 4.
     """
 
     ON_A_THREAD = "on a thread"
@@ -122,8 +116,6 @@ class SecurityContext(Protocol):
 
     Of an acceptor, the peer is the client; of an initiator, the server, and the identity that
     establishes the context is the server's: its service principal name.
-
-    Source: SSPI AcceptSecurityContext and InitializeSecurityContext, phContext.
     """
 
     def step(self, token: bytes) -> Result:
@@ -136,8 +128,6 @@ class SecurityContext(Protocol):
         Returns:
             One of the six results. A cause that lies with the peer is a Refused, never an
             exception. Whatever is raised all the same is taken as a fault of the provider.
-
-        Source: SSPI AcceptSecurityContext, InitializeSecurityContext.
         """
         ...
 
@@ -147,8 +137,6 @@ class SecurityContext(Protocol):
         Returns:
             After CompleteNeeded: Established or Refused. After CompleteAndContinue: Continue
             with the token to send, or Refused.
-
-        Source: SSPI CompleteAuthToken.
         """
         ...
 
@@ -164,31 +152,20 @@ class SecurityContext(Protocol):
         Raises:
             StateError: The context is not established, or deleted.
             UnsupportedFunctionError: The provider cannot tell this.
-
-        Source: SSPI QueryContextAttributes.
         """
         ...
 
     def delete(self) -> None:
-        """Free all that the context holds; a second call does nothing. It does not raise.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Free all that the context holds; a second call does nothing. It does not raise."""
         ...
 
 
 class SecurityProvider(Protocol):
-    """A factory of acceptor contexts: Kerberos through MIT's GSS-API, a script, and so on.
-
-    Source: SSPI providers, AcquireCredentialsHandle.
-    """
+    """A factory of acceptor contexts: Kerberos through MIT's GSS-API, a script, and so on."""
 
     @property
     def name(self) -> str:
-        """The provider's name for logs, such as "gssapi".
-
-        Source: SSPI SecPkgInfo, Name.
-        """
+        """The provider's name for logs, such as "gssapi"."""
         ...
 
     def create_context(self, request: ContextRequest) -> SecurityContext:
@@ -199,8 +176,6 @@ class SecurityProvider(Protocol):
 
         Returns:
             A new context, to be deleted by the caller on every way out.
-
-        Source: SSPI AcceptSecurityContext, first call.
         """
         ...
 
@@ -210,24 +185,16 @@ class SecurityProvider(Protocol):
         Raises:
             UnavailableError: It could not answer now, and the cause; it may come right later.
             ConfigError: It will never work with these settings.
-
-        Source: authsrv design decision 7.
         """
         ...
 
 
 class InitiatorProvider(Protocol):
-    """A factory of initiator contexts: the client's side of a provider.
-
-    Source: SSPI providers, AcquireCredentialsHandle.
-    """
+    """A factory of initiator contexts: the client's side of a provider."""
 
     @property
     def name(self) -> str:
-        """The provider's name for logs, such as "gssapi".
-
-        Source: SSPI SecPkgInfo, Name.
-        """
+        """The provider's name for logs, such as "gssapi"."""
         ...
 
     def create_initiator(self, request: InitiatorRequest) -> SecurityContext:
@@ -238,7 +205,5 @@ class InitiatorProvider(Protocol):
 
         Returns:
             A new context, to be deleted by the caller on every way out.
-
-        Source: SSPI InitializeSecurityContext, first call.
         """
         ...

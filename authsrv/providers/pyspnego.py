@@ -76,10 +76,7 @@ _KNOWN_FLAGS = 0xFFFF
 
 
 class NTLMPolicy(enum.Enum):
-    """Whether NTLM is accepted.
-
-    Source: MS-NLMP section 5 (security considerations).
-    """
+    """Whether NTLM is accepted."""
 
     OFF = "off"
     """NTLM is refused, and the refusal says so."""
@@ -97,8 +94,6 @@ class PyspnegoProvider:
         ConfigError: ntlm is no policy; NTLM is switched on, and the environment would let version 1
             in; or the environment or krb5.conf switches MIT's replay cache off, which is looked at
             for each context again.
-
-    Source: RFC 4178; pyspnego.
     """
 
     name = "pyspnego"
@@ -122,8 +117,6 @@ class PyspnegoProvider:
         Raises:
             ConfigError: Channel bindings are required: pyspnego does not tell whether a Kerberos
                 client sent them, so this could not be kept.
-
-        Source: RFC 4178.
         """
         bindings = request.bindings
         if bindings is not None and bindings.policy is BindingPolicy.REQUIRE:
@@ -139,8 +132,6 @@ class PyspnegoProvider:
             KeytabError: NTLM_USER_FILE cannot be read where NTLM is on, or there is no credential
                 for Kerberos where it is off.
             ReplayCacheError: NTLM is off, and libkrb5's replay cache cannot be written.
-
-        Source: authsrv design decision 7.
         """
         if self.ntlm is NTLMPolicy.ON:
             _check_users()

@@ -34,8 +34,6 @@ class Keytab:
 
     Raises:
         ConfigError: The path is empty or no path.
-
-    Source: MIT krb5, keytab.
     """
 
     path: str | os.PathLike[str]
@@ -64,8 +62,6 @@ def make_acceptor_provider(
     Raises:
         MechanismError: There is no provider of this name.
         ConfigError: It cannot work with this; or an extra of authsrv is missing.
-
-    Source: SSPI AcquireCredentialsHandle, pszPackage.
     """
     if not _is_gssapi(name):
         return _make_system_provider(name, principal, auth_data)
@@ -94,8 +90,6 @@ def make_initiator_provider(
     Raises:
         MechanismError: There is no provider of this name.
         ConfigError: It cannot work with this; or an extra of authsrv is missing.
-
-    Source: SSPI AcquireCredentialsHandle, pszPackage.
     """
     if not _is_gssapi(name):
         return _make_system_provider(name, principal, auth_data)

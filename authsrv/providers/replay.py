@@ -48,17 +48,11 @@ _MARGIN_S = 5.0
 
 
 class ReplayProtection(Protocol):
-    """Where it is remembered which authenticators were accepted.
-
-    Source: RFC 4120 section 3.2.3 (replay cache).
-    """
+    """Where it is remembered which authenticators were accepted."""
 
     @property
     def rcache_name(self) -> bytes:
-        """What MIT's acceptor is told of a replay cache in its credential store.
-
-        Source: MIT krb5, credential store extension, "rcache".
-        """
+        """What MIT's acceptor is told of a replay cache in its credential store."""
         ...
 
     def check_and_store(self, authenticator: bytes) -> None:
@@ -73,8 +67,6 @@ class ReplayProtection(Protocol):
         Raises:
             ReplayError: It was claimed before.
             ReplayCacheError: It cannot be remembered, so it must not be accepted.
-
-        Source: RFC 4120 section 3.2.3.
         """
         ...
 
@@ -90,8 +82,6 @@ class MITReplayCache:
 
     Raises:
         ConfigError: The name is none of these; "none:" above all.
-
-    Source: MIT krb5, "Replay cache" documentation.
     """
 
     name: str = "dfl:"
@@ -113,8 +103,6 @@ class MITReplayCache:
 
         Raises:
             ConfigError: There is no memory-backed storage, or the folder belongs to another user.
-
-        Source: MIT krb5, "Replay cache" documentation, type file2.
         """
         as_instance(str, label, "the label of a replay cache")
         if not label or not label.replace("-", "").replace("_", "").isalnum():
@@ -123,10 +111,7 @@ class MITReplayCache:
 
     @property
     def rcache_name(self) -> bytes:
-        """What MIT's acceptor is told.
-
-        Source: MIT krb5, credential store extension, "rcache".
-        """
+        """What MIT's acceptor is told."""
         return self.name.encode()
 
     def check_and_store(self, authenticator: bytes) -> None:
@@ -134,8 +119,6 @@ class MITReplayCache:
 
         Args:
             authenticator: Not looked at.
-
-        Source: MIT krb5, krb5_rd_req.
         """
 
 
@@ -147,8 +130,6 @@ def find_cache_fault(rcache_name: bytes) -> str | None:
 
     Returns:
         Why it cannot be used, for the log; None where the file opens, or the cache is no file.
-
-    Source: MIT krb5, "Replay cache" documentation, types dfl and file2.
     """
     kind, _, name = os.fsdecode(rcache_name).partition(":")
     if kind not in ("dfl", "file2"):
@@ -209,8 +190,6 @@ class ProcessReplayCache:
 
     Raises:
         ConfigError: max_entries is not greater than zero.
-
-    Source: RFC 4120 section 3.2.3.
     """
 
     def __init__(
@@ -237,10 +216,7 @@ class ProcessReplayCache:
 
     @property
     def rcache_name(self) -> bytes:
-        """What MIT's acceptor is told: that it keeps no cache of its own.
-
-        Source: MIT krb5, "Replay cache" documentation, type none.
-        """
+        """What MIT's acceptor is told: that it keeps no cache of its own."""
         return b"none:"
 
     def check_and_store(self, authenticator: bytes) -> None:
@@ -253,8 +229,6 @@ class ProcessReplayCache:
             ReplayError: It was claimed before, within twice the clock skew.
             ReplayCacheError: The cache is full.
             ConfigError: The clock skew in krb5.conf is no number.
-
-        Source: RFC 4120 section 3.2.3.
         """
         key = hashlib.sha256(authenticator).digest()
         now = self._clock()

@@ -42,7 +42,6 @@ class Delay:
     Args:
         seconds: How long. `release` of the provider ends all delays early.
         act: What comes then.
-
     """
 
     seconds: float
@@ -60,7 +59,6 @@ class ScriptedProvider:
         script: The acts, one for each token. A further one for CompleteAuthToken follows every act
             that asks for it.
         fault: What `check` raises, to play a provider that cannot work.
-
     """
 
     name = "scripted"
@@ -80,27 +78,18 @@ class ScriptedProvider:
 
     @property
     def open_contexts(self) -> int:
-        """How many contexts were created and not deleted; what a test of leaks looks at.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """How many contexts were created and not deleted; what a test of leaks looks at."""
         with self._guard:
             return self.created - self.deleted
 
     def create_context(self, request: ContextRequest) -> ScriptedContext:
-        """Begin a context; see SecurityProvider.
-
-        Source: SSPI AcceptSecurityContext, first call.
-        """
+        """Begin a context; see SecurityProvider."""
         with self._guard:
             self.created += 1
         return ScriptedContext(self, self._script)
 
     def create_initiator(self, request: InitiatorRequest) -> ScriptedContext:
-        """Begin a context of a client; see InitiatorProvider.
-
-        Source: SSPI InitializeSecurityContext, first call.
-        """
+        """Begin a context of a client; see InitiatorProvider."""
         with self._guard:
             self.created += 1
         return ScriptedContext(self, self._script, Role.INITIATOR)
@@ -110,8 +99,6 @@ class ScriptedProvider:
 
         Raises:
             Exception: The fault.
-
-        Source: authsrv design decision 7.
         """
         if self._fault is not None:
             raise self._fault
@@ -125,15 +112,11 @@ class ScriptedProvider:
 
         Args:
             seconds: How long.
-
         """
         self._released.wait(seconds)
 
     def count_deletion(self) -> None:
-        """Note that a context was deleted; its context calls it.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Note that a context was deleted; its context calls it."""
         with self._guard:
             self.deleted += 1
 
@@ -145,7 +128,6 @@ class ScriptedContext:
         provider: The provider.
         script: Its acts.
         role: Which side it plays; an initiator's first step has no token.
-
     """
 
     __slots__ = ("_asks_completion", "_deleted", "_identity", "_provider", "_script", "_speaks")
@@ -161,20 +143,14 @@ class ScriptedContext:
         self._identity: Identity | None = None
 
     def step(self, token: bytes) -> Result:
-        """Play the next act; see SecurityContext.
-
-        Source: SSPI AcceptSecurityContext.
-        """
+        """Play the next act; see SecurityContext."""
         if not token and not self._speaks:
             return Refused(InvalidTokenError("the token is empty"))
         self._speaks = False
         return self._play(token)
 
     def complete(self) -> Result:
-        """Play the act of CompleteAuthToken; see SecurityContext.
-
-        Source: SSPI CompleteAuthToken.
-        """
+        """Play the act of CompleteAuthToken; see SecurityContext."""
         if not self._asks_completion:
             return Refused(StateError("nothing asked for CompleteAuthToken"))
         return self._play(b"")
@@ -185,8 +161,6 @@ class ScriptedContext:
         Raises:
             StateError: The context is not established, or deleted.
             UnsupportedFunctionError: The script has no such attribute.
-
-        Source: SSPI QueryContextAttributes.
         """
         if self._identity is None or self._deleted:
             raise StateError("only an established context has attributes")
@@ -195,10 +169,7 @@ class ScriptedContext:
         return attribute_of(self._identity, attribute)
 
     def delete(self) -> None:
-        """Count the deletion, once; see SecurityContext.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Count the deletion, once; see SecurityContext."""
         if not self._deleted:
             self._deleted = True
             self._provider.count_deletion()

@@ -96,8 +96,6 @@ class GssapiProvider:
 
     Raises:
         ConfigError: A service is not of the form "HTTP/host", or a setting is of a wrong type.
-
-    Source: RFC 2744 section 5.1; RFC 4178; MIT krb5, credential store extension.
     """
 
     name = "gssapi"
@@ -127,10 +125,7 @@ class GssapiProvider:
         return f"<GssapiProvider {self.services} in {self.keytab.path}>"
 
     def create_context(self, request: ContextRequest) -> _Context:
-        """Begin a context; see SecurityProvider.
-
-        Source: RFC 2744 section 5.1.
-        """
+        """Begin a context; see SecurityProvider."""
         return _Context(self, request.bindings)
 
     def check(self) -> None:
@@ -140,8 +135,6 @@ class GssapiProvider:
             KeytabError: It cannot, and why.
             ReplayCacheError: The file of MIT's replay cache cannot be written, and why.
             ConfigError: The clock skew in krb5.conf is no number.
-
-        Source: RFC 2744 section 5.2.
         """
         clock_skew()
         self.credential()
@@ -157,8 +150,6 @@ class GssapiProvider:
 
         Raises:
             KeytabError: The keytab cannot be read, or has no key for the service.
-
-        Source: RFC 2744 section 5.2 (GSS_Acquire_cred); MIT krb5, gss_acquire_cred_from.
         """
         held, now = self._credential, time.monotonic()
         if held is not None and now < self._look_at:
@@ -172,10 +163,7 @@ class GssapiProvider:
             return self._credential
 
     def realms(self) -> frozenset[str]:
-        """The realms of the keys; see KnowsRealms.
-
-        Source: MIT krb5, keytab file format.
-        """
+        """The realms of the keys; see KnowsRealms."""
         return self.credential()[0].realms
 
     def _acquire(self, snapshot: KeytabSnapshot) -> tuple[KeytabSnapshot, Any]:

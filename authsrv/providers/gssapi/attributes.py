@@ -42,8 +42,6 @@ def query_context(context: Any, identity: Identity, attribute: ContextAttribute)
 
     Raises:
         UnsupportedFunctionError: Kerberos has no such attribute, or the context does not tell it.
-
-    Source: SSPI QueryContextAttributes; RFC 2744 section 5.21 (GSS_Wrap_size_limit).
     """
     match attribute:
         case ContextAttribute.SIZES:

@@ -46,8 +46,6 @@ class Choice:
         principal: As whom to authenticate.
         cache: The full name of the cache with its tickets; empty where there is none, and the
             principal has to log in first.
-
-    Source: MIT krb5, krb5_cc_select.
     """
 
     principal: bytes
@@ -66,8 +64,6 @@ def choose_identity(target: str) -> Choice | None:
     Raises:
         ConfigError: The choice failed: a cache or .k5identity cannot be read, or libkrb5 not be
             loaded. Whoever has several identities is not to be taken for another of them.
-
-    Source: MIT krb5, krb5_cc_select; k5identity(5).
     """
     service, _, realm = target.partition("@")
     with _open_context() as (library, context):

@@ -49,8 +49,6 @@ class HeldCredential:
         native: The gssapi.raw.Creds.
         lifetime: How long it is good, in seconds; None for ever.
         keeps: What has to live as long as it, such as the cache that its tickets lie in.
-
-    Source: RFC 2744 section 5.2 (GSS_Acquire_cred).
     """
 
     __slots__ = ("_keeps", "lifetime", "native")
@@ -62,17 +60,11 @@ class HeldCredential:
 
 
 class CredentialSource(Protocol):
-    """Where the credential comes from.
-
-    Source: RFC 2744 section 5.2 (GSS_Acquire_cred).
-    """
+    """Where the credential comes from."""
 
     @property
     def label(self) -> str:
-        """What it is in words, such as "the credential cache /tmp/krb5cc_1000".
-
-        Source: authsrv design decision 5.
-        """
+        """What it is in words, such as "the credential cache /tmp/krb5cc_1000"."""
         ...
 
     def credential(self, target: str) -> HeldCredential:
@@ -88,8 +80,6 @@ class CredentialSource(Protocol):
             NoCredentialError: There is no ticket, and none to be had; or it has expired.
             AuthorityError: No KDC answers.
             AuthsrvError: Another cause, see authsrv.providers.gssapi.initiator_diagnosis.
-
-        Source: RFC 2744 section 5.2; MIT krb5, gss_acquire_cred_from.
         """
         ...
 
@@ -106,8 +96,6 @@ def source_of(credential: ClientCredential | None) -> CredentialSource:
     Raises:
         ConfigError: It is of a type that is not known here, was delegated through another
             provider, or names a principal that cannot be encoded.
-
-    Source: MIT krb5, credential store extension.
     """
     match credential:
         case None:

@@ -103,8 +103,6 @@ class Failure:
         minor: The minor status, as the mechanism glue gave it.
         token: The token that was refused, from the client, untrusted.
         error_token: What the acceptor made for the client, or empty.
-
-    Source: RFC 2744 section 5.1.
     """
 
     major: int
@@ -114,18 +112,12 @@ class Failure:
 
     @property
     def routine(self) -> int:
-        """The routine error, 1 to 18.
-
-        Source: RFC 2744 section 3.9.1.
-        """
+        """The routine error, 1 to 18."""
         return self.major >> 16 & 0xFF
 
     @property
     def native(self) -> GSSCode:
-        """Both codes, for the log.
-
-        Source: RFC 2744 section 3.9.1.
-        """
+        """Both codes, for the log."""
         return GSSCode(self.major, self.minor)
 
 
@@ -156,8 +148,6 @@ def diagnose(
 
     Returns:
         The error, with its cause in words. It holds no byte of a token and no text of a library.
-
-    Source: authsrv design decision 5.
     """
     failure = replace(failure, token=frame_bare_request(failure.token))
     seen = peek(failure.token)

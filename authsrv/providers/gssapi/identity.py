@@ -36,8 +36,6 @@ def client_name(answer: Any) -> str:
 
     Raises:
         LogonDeniedError: The client is anonymous, or its name is not UTF-8.
-
-    Source: RFC 2744 sections 5.1 and 5.10; RFC 8062 section 3.
     """
     name = answer.initiator_name
     if name is None or int(answer.flags) & _ANONYMOUS_FLAG:
@@ -64,8 +62,6 @@ def end_of_ticket(lifetime: int | None, asked_at: float, skew: int) -> datetime.
 
     Returns:
         The end, to the second, and never later than the ticket's; None for never.
-
-    Source: RFC 2744 section 5.1 (time_rec); RFC 4120 section 5.3 (endtime).
     """
     if lifetime is None:
         return None
@@ -85,8 +81,6 @@ def read_name_attributes(
 
     Returns:
         Those that are there and authenticated.
-
-    Source: RFC 6680 section 4; MS-PAC section 2.8.1.
     """
     values: dict[str, tuple[bytes, ...]] = {}
     wanted = tuple(wanted)
@@ -122,7 +116,5 @@ def delegated_credential(native: Any) -> DelegatedCredential | None:
 
     Returns:
         The same for an identity.
-
-    Source: RFC 2744 section 5.1 (delegated_cred_handle).
     """
     return None if native is None else DelegatedCredential("gssapi", native)

@@ -72,10 +72,7 @@ _PROTECTION_READY = 0x0080
 
 
 class InitiatorMechanism(enum.Enum):
-    """What the tokens are wrapped in.
-
-    Source: RFC 4178; RFC 4121 section 4.1.
-    """
+    """What the tokens are wrapped in."""
 
     SPNEGO = "spnego"
     """Kerberos inside SPNEGO, as RFC 4559 has it."""
@@ -93,8 +90,6 @@ class GssapiInitiatorProvider:
     Raises:
         ConfigError: The credential is of a kind that this provider cannot use, or there is no such
             mechanism.
-
-    Source: RFC 2744 section 5.19; RFC 4178; RFC 4559.
     """
 
     name = "gssapi"
@@ -116,8 +111,6 @@ class GssapiInitiatorProvider:
 
         Raises:
             ConfigError: The target is not of the form "HTTP/host" or "HTTP/host@REALM".
-
-        Source: RFC 2744 section 5.19.
         """
         return _Context(self, request)
 

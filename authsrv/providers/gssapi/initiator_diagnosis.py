@@ -133,8 +133,6 @@ def diagnose_beginning(major: int, minor: int, *, credential: str, target: str) 
 
     Returns:
         The error, with its cause in words, and no text of a library.
-
-    Source: RFC 2744 section 5.19 (GSS_Init_sec_context); RFC 4120 section 7.5.9; krb5.h.
     """
     code = (minor & 0xFFFFFFFF) - (1 << 32) - _BASE
     error = _of_table(_BEGINNINGS, code, credential=credential, target=target)
@@ -154,8 +152,6 @@ def diagnose_answer(token: bytes, *, target: str, mutual: bool) -> AuthsrvError:
 
     Returns:
         The error, with its cause in words. It holds no byte of the token.
-
-    Source: RFC 4120 section 3.2.4 and 3.2.5; RFC 4178 section 4.2.2.
     """
     return _told(token, target) or (
         MutualAuthenticationError(f"the token does not prove that the server is {target}")

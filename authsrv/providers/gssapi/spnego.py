@@ -47,10 +47,7 @@ _KNOWN: Final[Beginnings[bool]] = Beginnings()
 
 
 class MICField(enum.Enum):
-    """Where libgssapi looks for mechListMIC in a NegTokenResp.
-
-    Source: RFC 4178 section 4.2.2.
-    """
+    """Where libgssapi looks for mechListMIC in a NegTokenResp."""
 
     RFC_4178 = 3
     """Where it belongs."""
@@ -64,8 +61,6 @@ class Leg(NamedTuple):
     Args:
         token: What libgssapi is given.
         kerberos: The token of Kerberos in it that an acceptor looks at; None where there is none.
-
-    Source: RFC 4178 section 4.2.
     """
 
     token: bytes
@@ -88,8 +83,6 @@ def read_first(token: bytes) -> Leg:
     Raises:
         InvalidTokenError: It is empty, is malformed SPNEGO, has a malformed frame, or is a
             NegTokenResp, which begins nothing.
-
-    Source: RFC 4178 section 4.2.1; RFC 2743 section 3.1.
     """
     known = _KNOWN.find(token)
     if known is not None:
@@ -125,8 +118,6 @@ def read_next(token: bytes) -> Leg:
         InvalidTokenError: It is malformed, or has a field behind mechListMIC.
         UnexpectedTokenError: It is a NegTokenInit, which goes on with nothing.
         KeytabError: libgssapi could not be asked where it looks for the MIC.
-
-    Source: RFC 4178 section 4.2.2.
     """
     message = parse_spnego(token)
     if not isinstance(message, NegTokenResp):
@@ -154,8 +145,6 @@ def mic_field() -> MICField:
 
     Raises:
         KeytabError: libgssapi makes no credential of a key in memory, so it cannot be asked.
-
-    Source: RFC 4178 section 4.2.2; RFC 2744 section 5.1.
     """
     sent = build_neg_token_resp(mech_list_mic=b"MIC")
     try:

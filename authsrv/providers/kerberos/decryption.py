@@ -78,8 +78,6 @@ class TicketTimes:
         pac: What a KDC with Active Directory's ways says of the client; empty if it says nothing.
         subkey_enctype: The encryption type of the key in the authenticator, if there is one.
         checksum_bytes: The length of the authenticator's checksum; None if unreadable.
-
-    Source: RFC 4120 sections 5.3 and 5.5.1.
     """
 
     client_time: datetime.datetime | None
@@ -100,8 +98,6 @@ class OpenTicket:
         plain: Its encrypted part, decrypted: a secret.
         enctype: The encryption type of the key.
         key: The key: a secret.
-
-    Source: RFC 4120 section 5.3.
     """
 
     plain: bytes = field(repr=False)
@@ -121,8 +117,6 @@ def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
 
     Returns:
         The times, or None where the ticket cannot be decrypted or read, for whatever reason.
-
-    Source: RFC 4120 section 3.2.3; MIT krb5, krb5_c_decrypt.
     """
     try:
         ticket = parse_enc_ticket_part(open_ticket(ap_req, snapshot).plain)
@@ -167,8 +161,6 @@ def open_ticket(ap_req: ApReq, snapshot: KeytabSnapshot) -> OpenTicket:
         LookupError: No key opens it, or libkrb5 cannot be used.
         OSError: libkrb5 is not there.
         krb5.Krb5Error: There is no such keytab.
-
-    Source: MIT krb5, krb5_rd_req, krb5_c_decrypt.
     """
     enctype = ap_req.ticket_enctype
     # The keytab as the snapshot holds it belongs to a context that other threads use.
@@ -199,8 +191,6 @@ def verify_checksum(
     Raises:
         LookupError: libkrb5 cannot be used.
         OSError: It is not there.
-
-    Source: MIT krb5, krb5_c_verify_checksum; RFC 3961 section 4.
     """
     library, context = _library()
     buffers = [

@@ -22,7 +22,5 @@ def load_libkrb5() -> Any:
 
     Raises:
         OSError: It is not there.
-
-    Source: MIT krb5, the soname of libkrb5.
     """
     return ctypes.CDLL("libkrb5.dylib" if sys.platform == "darwin" else "libkrb5.so.3")

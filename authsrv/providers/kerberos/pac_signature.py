@@ -39,8 +39,6 @@ def is_signed_for_us(pac: bytes, token: bytes, snapshot: KeytabSnapshot) -> bool
 
     Returns:
         Whether it is; False where that cannot be found out, for whatever reason.
-
-    Source: MS-PAC section 2.8.1.
     """
     try:
         places = _read_places(pac)

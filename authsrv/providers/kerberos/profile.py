@@ -54,8 +54,6 @@ def clock_skew() -> int:
 
     Raises:
         ConfigError: As of read_clock_skew.
-
-    Source: MIT krb5, krb5.conf(5), clockskew.
     """
     return _CACHED.get()
 
@@ -69,8 +67,6 @@ def read_clock_skew() -> int:
     Raises:
         ConfigError: The value is no number of seconds ("10m" is none), or libkrb5 cannot read its
             configuration.
-
-    Source: MIT krb5, krb5.conf(5), clockskew.
     """
     found = ctypes.c_int()
     with _open_profile() as (library, profile):
@@ -90,8 +86,6 @@ def read_replay_cache_name() -> str:
 
     Raises:
         ConfigError: libkrb5 cannot read its configuration.
-
-    Source: MIT krb5, krb5.conf(5), default_rcache_name.
     """
     found = ctypes.c_char_p()
     with _open_profile() as (library, profile):
@@ -113,8 +107,6 @@ def process_replay_cache() -> str:
 
     Raises:
         ConfigError: libkrb5 cannot read its configuration.
-
-    Source: MIT krb5, "Replay cache" documentation.
     """
     name = os.environ.get("KRB5RCACHENAME") or os.environ.get("KRB5RCACHETYPE")
     return name or read_replay_cache_name() or "dfl:"

@@ -49,10 +49,7 @@ _KERBEROS = gss.OID.from_int_seq(KERBEROS)
 
 
 class CacheVerdict(enum.Enum):
-    """What a request that was refused meets with and without the replay cache.
-
-    Source: RFC 4120 section 3.2.3.
-    """
+    """What a request that was refused meets with and without the replay cache."""
 
     REPLAY = "replay"
     """Accepted without it; with it, it was seen before."""
@@ -84,8 +81,6 @@ def ask_libkrb5(token: bytes, keytab: str) -> int | None:
     Returns:
         libkrb5's code, counted from that of RFC 4120's error 0, so that errors of the protocol have
         its numbers and others larger ones; 0 if it finds no fault; None where it cannot be asked.
-
-    Source: MIT krb5, krb5_rd_req; RFC 4120 section 7.5.9.
     """
     if not keytab:
         return None
@@ -135,8 +130,6 @@ def frame_bare_request(token: bytes) -> bytes:
 
     Returns:
         The request in its frame, or the token as it is where it is no bare request.
-
-    Source: RFC 4121 section 4.1; MS-KILE section 3.1.1.2 (DCE style).
     """
     if token[:1] != bytes((_AP_REQ,)):
         return token
@@ -148,8 +141,6 @@ def permitted_enctypes() -> frozenset[int] | None:
 
     Returns:
         Their numbers; None where libkrb5 cannot be asked.
-
-    Source: MIT krb5, krb5_get_permitted_enctypes; krb5.conf(5), permitted_enctypes.
     """
     with suppress(OSError), _context() as (library, context):
         found = ctypes.POINTER(ctypes.c_int32)()
@@ -170,8 +161,6 @@ def can_read_pac(pac: bytes) -> bool:
     Returns:
         Whether it can, and True where libkrb5 cannot be asked. Signatures are not looked at, as
         libkrb5 refuses no ticket for them.
-
-    Source: MIT krb5, krb5_pac_parse; MS-PAC section 2.3.
     """
     with suppress(OSError), _context() as (library, context):
         parsed = ctypes.c_void_p()
@@ -191,8 +180,6 @@ def compare_caches(token: bytes, keytab: str, cache: bytes | None) -> CacheVerdi
 
     Returns:
         What the two attempts show together.
-
-    Source: MIT krb5, credential store extension, "rcache"; RFC 4120 section 3.2.3.
     """
     if _attempt(token, keytab, _NO_CACHE) is not _ACCEPTED:
         return CacheVerdict.REFUSED

@@ -27,8 +27,6 @@ class ServiceNames:
 
     Raises:
         ConfigError: A name is not of the form "HTTP/host".
-
-    Source: RFC 4120 section 6.2.1; MS-KILE section 3.3.5.1.1 (names compare without case).
     """
 
     names: tuple[str, ...] = ()
@@ -56,8 +54,6 @@ class ServiceNames:
 
         Raises:
             ConfigError: It is none of these; an empty collection would mean any, and is refused.
-
-        Source: RFC 4120 section 6.2.1.
         """
         if setting is None:
             return cls()
@@ -74,8 +70,6 @@ class ServiceNames:
 
         Returns:
             True for any where no service was named.
-
-        Source: MS-KILE section 3.3.5.1.1.
         """
         if not self.names:
             return True
@@ -93,8 +87,6 @@ class ServiceNames:
 
         Raises:
             WrongServiceError: It is another service; the cause names both.
-
-        Source: RFC 4120 section 3.2.3.
         """
         if not self.covers(principal):
             raise WrongServiceError(
@@ -109,7 +101,5 @@ class ServiceNames:
 
         Returns:
             Those that are, in their order.
-
-        Source: MS-KILE section 3.3.5.1.1.
         """
         return tuple(filter(self.covers, principals))
