@@ -1,7 +1,8 @@
-"""What a provider is: the interface that every one keeps, and where it is written down.
+"""The interface that every security support provider implements, and its contract.
 
-The contract is stated here once; the providers carry no second copy of it, and
-`authsrv.testing.conformance` checks it against each of them.
+The contract is stated here once, and `authsrv.testing.conformance` checks it against each provider.
+The calls are those of SSPI: AcceptSecurityContext and InitializeSecurityContext (`step`),
+CompleteAuthToken, QueryContextAttributes and DeleteSecurityContext.
 
 Rules of threads: the methods below may block, and are therefore never called on the event loop;
 but `delete` is, where the context says so (Deletion). One context is used by one thread at a time,
@@ -99,7 +100,7 @@ def _normalise(request: ContextRequest | InitiatorRequest, kind: type[AscReq | I
 
 
 class Deletion(enum.Enum):
-    """What the deletion of a context is, and with that, where it is done.
+    """What it takes to delete a context, and so where it is deleted.
 
     A context may say it in an attribute `deletion`. One that says nothing is deleted on a thread.
     """
@@ -143,15 +144,12 @@ class SecurityContext(Protocol):
     def query(self, attribute: ContextAttribute) -> object:
         """Tell an attribute of the established context.
 
-        Args:
-            attribute: What to tell.
-
         Returns:
-            What ContextAttribute says of it.
+            A value of the type that ContextAttribute states.
 
         Raises:
             StateError: The context is not established, or deleted.
-            UnsupportedFunctionError: The provider cannot tell this.
+            UnsupportedFunctionError: The provider does not know this attribute.
         """
         ...
 
@@ -171,11 +169,11 @@ class SecurityProvider(Protocol):
     def create_context(self, request: ContextRequest) -> SecurityContext:
         """Begin a context. It is cheap; what may block belongs into the first step.
 
-        Args:
-            request: What is asked of the context.
-
         Returns:
             A new context, to be deleted by the caller on every way out.
+
+        Raises:
+            ConfigError: The provider cannot keep what is asked of the context.
         """
         ...
 
@@ -200,10 +198,10 @@ class InitiatorProvider(Protocol):
     def create_initiator(self, request: InitiatorRequest) -> SecurityContext:
         """Begin a context. It is cheap; what may block belongs into the first step.
 
-        Args:
-            request: What is asked of the context.
-
         Returns:
             A new context, to be deleted by the caller on every way out.
+
+        Raises:
+            ConfigError: The provider cannot keep what is asked of the context.
         """
         ...

@@ -56,17 +56,15 @@ class ReplayProtection(Protocol):
         ...
 
     def check_and_store(self, authenticator: bytes) -> None:
-        """Remember an authenticator that was accepted, once.
+        """Remember the ciphertext of an authenticator that was accepted, once.
 
         Called after the provider has verified it, so that nobody fills the memory with garbage.
         It may block; it is called by several threads at once.
 
-        Args:
-            authenticator: The ciphertext of the authenticator.
-
         Raises:
             ReplayError: It was claimed before.
             ReplayCacheError: It cannot be remembered, so it must not be accepted.
+            ConfigError: The clock skew in krb5.conf is no number.
         """
         ...
 
@@ -93,16 +91,14 @@ class MITReplayCache:
 
     @classmethod
     def in_memory(cls, label: str = "http") -> MITReplayCache:
-        """A cache file in memory-backed storage, in a folder that only this user can enter.
+        """A cache that all processes of this user share, in memory-backed storage.
 
         Args:
             label: Distinguishes several caches of one user; letters, digits, "-" and "_".
 
-        Returns:
-            A cache that all processes of this user share.
-
         Raises:
-            ConfigError: There is no memory-backed storage, or the folder belongs to another user.
+            ConfigError: The label has other characters, there is no memory-backed storage, or its
+                folder can be entered by another user.
         """
         as_instance(str, label, "the label of a replay cache")
         if not label or not label.replace("-", "").replace("_", "").isalnum():
@@ -111,26 +107,20 @@ class MITReplayCache:
 
     @property
     def rcache_name(self) -> bytes:
-        """What MIT's acceptor is told."""
+        """See ReplayProtection.rcache_name."""
         return self.name.encode()
 
     def check_and_store(self, authenticator: bytes) -> None:
-        """Do nothing: MIT's acceptor has claimed it under its file lock.
-
-        Args:
-            authenticator: Not looked at.
-        """
+        """Do nothing: MIT's acceptor has claimed it under its file lock."""
 
 
 def find_cache_fault(rcache_name: bytes) -> str | None:
     """Open the file of MIT's replay cache as MIT does, and tell what is in the way. It blocks.
 
-    Args:
-        rcache_name: The cache as a credential store names it.
-
     Returns:
         Why it cannot be used, for the log; None where the file opens, or the cache is no file.
     """
+    # MIT krb5, "Replay cache": which types there are, and where the file of "dfl" is.
     kind, _, name = os.fsdecode(rcache_name).partition(":")
     if kind not in ("dfl", "file2"):
         return None
@@ -216,20 +206,11 @@ class ProcessReplayCache:
 
     @property
     def rcache_name(self) -> bytes:
-        """What MIT's acceptor is told: that it keeps no cache of its own."""
+        """See ReplayProtection.rcache_name: MIT's acceptor keeps no cache of its own."""
         return b"none:"
 
     def check_and_store(self, authenticator: bytes) -> None:
-        """Remember an authenticator, once.
-
-        Args:
-            authenticator: The ciphertext of the authenticator.
-
-        Raises:
-            ReplayError: It was claimed before, within twice the clock skew.
-            ReplayCacheError: The cache is full.
-            ConfigError: The clock skew in krb5.conf is no number.
-        """
+        """See ReplayProtection.check_and_store."""
         key = hashlib.sha256(authenticator).digest()
         now = self._clock()
         with self._guard:

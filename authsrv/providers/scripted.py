@@ -40,7 +40,7 @@ class Delay:
     """An act that blocks its thread before another act.
 
     Args:
-        seconds: How long. `release` of the provider ends all delays early.
+        seconds: How long; `ScriptedProvider.release` ends all delays early.
         act: What comes then.
     """
 
@@ -83,23 +83,19 @@ class ScriptedProvider:
             return self.created - self.deleted
 
     def create_context(self, request: ContextRequest) -> ScriptedContext:
-        """Begin a context; see SecurityProvider."""
+        """See SecurityProvider.create_context."""
         with self._guard:
             self.created += 1
         return ScriptedContext(self, self._script)
 
     def create_initiator(self, request: InitiatorRequest) -> ScriptedContext:
-        """Begin a context of a client; see InitiatorProvider."""
+        """See InitiatorProvider.create_initiator."""
         with self._guard:
             self.created += 1
         return ScriptedContext(self, self._script, Role.INITIATOR)
 
     def check(self) -> None:
-        """Raise the fault that was given, if one was; see SecurityProvider.
-
-        Raises:
-            Exception: The fault.
-        """
+        """See SecurityProvider.check: raises the fault that was given, if one was."""
         if self._fault is not None:
             raise self._fault
 
@@ -108,11 +104,7 @@ class ScriptedProvider:
         self._released.set()
 
     def wait(self, seconds: float) -> None:
-        """Block the calling thread, until `release` at the latest.
-
-        Args:
-            seconds: How long.
-        """
+        """Block the calling thread, until `release` at the latest."""
         self._released.wait(seconds)
 
     def count_deletion(self) -> None:
@@ -125,8 +117,8 @@ class ScriptedContext:
     """One run of a script.
 
     Args:
-        provider: The provider.
-        script: Its acts.
+        provider: What counts its deletion and ends its delays.
+        script: The acts.
         role: Which side it plays; an initiator's first step has no token.
     """
 
@@ -143,25 +135,20 @@ class ScriptedContext:
         self._identity: Identity | None = None
 
     def step(self, token: bytes) -> Result:
-        """Play the next act; see SecurityContext."""
+        """See SecurityContext.step: plays the next act."""
         if not token and not self._speaks:
             return Refused(InvalidTokenError("the token is empty"))
         self._speaks = False
         return self._play(token)
 
     def complete(self) -> Result:
-        """Play the act of CompleteAuthToken; see SecurityContext."""
+        """See SecurityContext.complete: plays the next act, if the one before asked for it."""
         if not self._asks_completion:
             return Refused(StateError("nothing asked for CompleteAuthToken"))
         return self._play(b"")
 
     def query(self, attribute: ContextAttribute) -> object:
-        """Tell what the identity of the script knows; see SecurityContext.
-
-        Raises:
-            StateError: The context is not established, or deleted.
-            UnsupportedFunctionError: The script has no such attribute.
-        """
+        """See SecurityContext.query: tells what the identity of the script knows."""
         if self._identity is None or self._deleted:
             raise StateError("only an established context has attributes")
         if attribute is ContextAttribute.NEGOTIATION_INFO:
@@ -169,7 +156,7 @@ class ScriptedContext:
         return attribute_of(self._identity, attribute)
 
     def delete(self) -> None:
-        """Count the deletion, once; see SecurityContext."""
+        """See SecurityContext.delete: counts the deletion, once."""
         if not self._deleted:
             self._deleted = True
             self._provider.count_deletion()
