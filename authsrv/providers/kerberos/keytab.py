@@ -152,7 +152,7 @@ class KeytabFile:
         """The newest good keys of the file. It may block: it looks at the file.
 
         Returns:
-            The snapshot; the same object as long as nothing changed.
+            The same object as long as nothing changed.
 
         Raises:
             KeytabError: There never was a good one, and why.

@@ -49,11 +49,8 @@ _CACHED: Final = _Cached()
 def clock_skew() -> int:
     """How many seconds two clocks may differ, as read at most a second ago. It may block.
 
-    Returns:
-        The seconds, 0 or more.
-
     Raises:
-        ConfigError: As of read_clock_skew.
+        ConfigError: See read_clock_skew.
     """
     return _CACHED.get()
 
@@ -65,7 +62,7 @@ def read_clock_skew() -> int:
         The seconds, 0 or more; 300 where the configuration says nothing.
 
     Raises:
-        ConfigError: The value is no number of seconds ("10m" is none), or libkrb5 cannot read its
+        ConfigError: The value is not a number of seconds ("10m" is not), or libkrb5 cannot read its
             configuration.
     """
     found = ctypes.c_int()
