@@ -92,7 +92,7 @@ class GssapiProvider:
         replay: Where used authenticators are remembered.
         name_attributes: The name attributes to read into the identity (RFC 6680), such as
             "urn:mspac:logon-info"; none by default. Those of a PAC are read only where it is signed
-            with the service's key, which libkrb5 1.21 to 1.22 do not tell.
+            with the service's key, which is checked here: libkrb5 1.21 to 1.22 do not.
 
     Raises:
         ConfigError: A service is not of the form "HTTP/host", or a setting is of a wrong type.
@@ -110,7 +110,7 @@ class GssapiProvider:
     ) -> None:
         self.keytab = keytab if isinstance(keytab, KeytabFile) else KeytabFile(keytab)
         self.services = ServiceNames.of_setting(service)
-        # An empty cache is false, as everything with a length is.
+        # Not `replay or ...`: an empty cache has a length of 0, and so is false.
         self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
         if not callable(getattr(self.replay, "check_and_store", None)):
             raise ConfigError("replay must be a MITReplayCache or a ProcessReplayCache")
@@ -125,17 +125,11 @@ class GssapiProvider:
         return f"<GssapiProvider {self.services} in {self.keytab.path}>"
 
     def create_context(self, request: ContextRequest) -> _Context:
-        """Begin a context; see SecurityProvider."""
+        """See SecurityProvider.create_context."""
         return _Context(self, request.bindings)
 
     def check(self) -> None:
-        """Look whether the keytab gives a credential and the replay cache can be written.
-
-        Raises:
-            KeytabError: It cannot, and why.
-            ReplayCacheError: The file of MIT's replay cache cannot be written, and why.
-            ConfigError: The clock skew in krb5.conf is no number.
-        """
+        """See SecurityProvider.check: keytab, file of MIT's replay cache, and clock skew."""
         clock_skew()
         self.credential()
         fault = find_cache_fault(self.replay.rcache_name)
@@ -143,10 +137,7 @@ class GssapiProvider:
             raise ReplayCacheError(fault)
 
     def credential(self) -> tuple[KeytabSnapshot, Any]:
-        """The shared credential, and the keys that it was made from. It may block.
-
-        Returns:
-            The snapshot of the keytab, and a gssapi.raw.Creds for accepting.
+        """The keys of the keytab, and the shared gssapi.raw.Creds made from them. It may block.
 
         Raises:
             KeytabError: The keytab cannot be read, or has no key for the service.
@@ -163,7 +154,7 @@ class GssapiProvider:
             return self._credential
 
     def realms(self) -> frozenset[str]:
-        """The realms of the keys; see KnowsRealms."""
+        """See KnowsRealms.realms."""
         return self.credential()[0].realms
 
     def _acquire(self, snapshot: KeytabSnapshot) -> tuple[KeytabSnapshot, Any]:
@@ -192,7 +183,7 @@ class GssapiProvider:
 class _Context:
     """One security context of MIT's acceptor."""
 
-    # An acceptor's context is memory, in gssproxy's interposer too, whose daemon keeps none of it.
+    # An acceptor's context is memory, with gssproxy's interposer too, whose daemon keeps nothing.
     deletion = Deletion.AT_ONCE
 
     __slots__ = (
@@ -333,5 +324,5 @@ def _go_on(answer: bytes | None, token: bytes) -> Continue:
     # MIT says "continue" to an AP-REP or a KRB-ERROR, and has nothing to continue with.
     seen = peek(token)
     if not answer or (seen.mechanism is Mechanism.KERBEROS and seen.ap_req is None):
-        raise InvalidTokenError("the token is none that a client begins with")
+        raise InvalidTokenError("the token is not an initial token")
     return Continue(answer)

@@ -46,7 +46,7 @@ class HeldCredential:
     """A credential in use; whoever uses `native` keeps a reference to this.
 
     Args:
-        native: The gssapi.raw.Creds.
+        native: A gssapi.raw.Creds.
         lifetime: How long it is good, in seconds; None for ever.
         keeps: What has to live as long as it, such as the cache that its tickets lie in.
     """
@@ -60,7 +60,7 @@ class HeldCredential:
 
 
 class CredentialSource(Protocol):
-    """Where the credential comes from."""
+    """Where a client's credential comes from."""
 
     @property
     def label(self) -> str:
@@ -68,34 +68,24 @@ class CredentialSource(Protocol):
         ...
 
     def credential(self, target: str) -> HeldCredential:
-        """The credential as it is now; it may be asked of the KDC, so it may block.
+        """The credential as it is now, for a service such as "HTTP/web.example.org".
 
-        Args:
-            target: The service that it is for, such as "HTTP/web.example.org".
-
-        Returns:
-            The credential.
+        It may block: a KDC may be asked.
 
         Raises:
             NoCredentialError: There is no ticket, and none to be had; or it has expired.
             AuthorityError: No KDC answers.
-            AuthsrvError: Another cause, see authsrv.providers.gssapi.initiator_diagnosis.
+            AuthsrvError: Another cause of authsrv.providers.gssapi.initiator_diagnosis.
         """
         ...
 
 
 def source_of(credential: ClientCredential | None) -> CredentialSource:
-    """Find the source for a description.
-
-    Args:
-        credential: What to authenticate with; None for what the environment holds.
-
-    Returns:
-        The source.
+    """Find the source for a description, or for what the environment holds.
 
     Raises:
-        ConfigError: It is of a type that is not known here, was delegated through another
-            provider, or names a principal that cannot be encoded.
+        ConfigError: The credential is of a type that is not known here, was delegated through
+            another provider, or names a principal that cannot be encoded.
     """
     match credential:
         case None:
@@ -112,7 +102,7 @@ def source_of(credential: ClientCredential | None) -> CredentialSource:
 
 
 def _named(name: str | os.PathLike[str]) -> bytes:
-    """What libkrb5 is told; in the path of a file it would take a colon for the end of a type."""
+    # In a bare path libkrb5 would take a colon for the end of the type.
     shown = os.fspath(name)
     is_file = isinstance(name, os.PathLike) or shown.startswith("/")
     return os.fsencode(f"FILE:{shown}" if is_file else shown)

@@ -99,7 +99,7 @@ class Failure:
     """A failed call of gss_accept_sec_context.
 
     Args:
-        major: The major status.
+        major: The major status of RFC 2744.
         minor: The minor status, as the mechanism glue gave it.
         token: The token that was refused, from the client, untrusted.
         error_token: What the acceptor made for the client, or empty.
@@ -141,13 +141,13 @@ def diagnose(
     """Name the cause of a refusal.
 
     Args:
-        failure: The codes and tokens of the failed call.
-        snapshot: The keytab that was used.
+        failure: The failed call.
+        snapshot: The keytab that it used.
         services: The services that tickets may be for.
         cache: The replay cache as the credential store named it; None for the process's own.
 
     Returns:
-        The error, with its cause in words. It holds no byte of a token and no text of a library.
+        The error, not raised. It holds no byte of a token and no text of a library.
     """
     failure = replace(failure, token=frame_bare_request(failure.token))
     seen = peek(failure.token)
@@ -167,8 +167,8 @@ def _by_major(failure: Failure, seen: TokenPeek, snapshot: KeytabSnapshot) -> Au
     if routine in (_NO_CRED, _DEFECTIVE_CREDENTIAL):
         if not snapshot.entries:
             return KeytabError("libgssapi finds no usable key in the keytab")
-        # The keytab has given a credential. So there is none for a mechanism that only the client
-        # has heard of, in its list or in the frame of its token.
+        # The keytab has given a credential, so what has none is a mechanism that only the client
+        # knows, in its list or in the frame of its token.
         return _refuse_mechanism(seen)
     if routine == _DEFECTIVE_TOKEN:
         if seen.mechanism in (Mechanism.NTLM, Mechanism.NEGOEX):

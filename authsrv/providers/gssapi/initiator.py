@@ -67,7 +67,7 @@ _TO_GSS = {
     IscReq.EXTENDED_ERROR: 0x4000,
 }
 _MUTUAL = 0x0002
-# It asks for nothing. python-gssapi takes "no flags" for "mutual authentication".
+# It asks for nothing, and must be there: python-gssapi takes no flags at all for MUTUAL_AUTH.
 _PROTECTION_READY = 0x0080
 
 
@@ -85,7 +85,7 @@ class GssapiInitiatorProvider:
 
     Args:
         credential: What to authenticate with; None for what the environment holds (KRB5CCNAME).
-        mechanism: What the tokens are wrapped in.
+        mechanism: Whether the tokens are wrapped in SPNEGO.
 
     Raises:
         ConfigError: The credential is of a kind that this provider cannot use, or there is no such
@@ -107,7 +107,7 @@ class GssapiInitiatorProvider:
         return f"<GssapiInitiatorProvider {self.mechanism.value} with {self.source.label}>"
 
     def create_initiator(self, request: InitiatorRequest) -> _Context:
-        """Begin a context; see InitiatorProvider.
+        """See InitiatorProvider.create_initiator.
 
         Raises:
             ConfigError: The target is not of the form "HTTP/host" or "HTTP/host@REALM".
@@ -164,7 +164,7 @@ class _Context:
                 self._identity = self._identify(answer)
                 return Established(self._identity, answer.token or b"")
             if not answer.token:
-                raise InvalidTokenError("the handshake goes on, and there is nothing to say")
+                raise InvalidTokenError("the handshake is not done, and there is no token to send")
         except AuthsrvError as error:
             return Refused(error)
         self._ended = False
@@ -196,12 +196,12 @@ class _Context:
             raise (self._ask_again() if spnego else self._diagnose(failed)) from None
 
     def _ask_again(self) -> AuthsrvError:
-        """SPNEGO's code is a number of no meaning: let Kerberos fail by itself, and read that."""
+        """Let Kerberos fail by itself, and read its code: that of SPNEGO means nothing."""
         try:
             self._call(_KERBEROS)
         except gss.GSSError as failed:
             return self._diagnose(failed)
-        return MechanismError("libgssapi has Kerberos, and makes no SPNEGO of it")
+        return MechanismError("libgssapi makes a token of Kerberos, and none of SPNEGO")
 
     def _diagnose(self, failed: gss.GSSError) -> AuthsrvError:
         label, target = self._provider.source.label, self._request.target
