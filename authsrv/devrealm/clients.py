@@ -36,15 +36,9 @@ def log_in(
     lifetime_s: int | None = None,
     forwardable: bool = False,
 ) -> None:
-    """Get a user a fresh ticket-granting ticket.
+    """Get a user, named without the realm, a fresh ticket-granting ticket.
 
-    Args:
-        clock: The KDC to ask.
-        cache: The credential cache; what is in it is lost.
-        user: The user's name without the realm.
-        password: The user's password.
-        lifetime_s: How long the ticket is to live; as long as the KDC allows if it is not given.
-        forwardable: Whether the ticket can be delegated.
+    What is in the cache is lost. Without `lifetime_s`, the ticket lives as long as the KDC allows.
 
     Raises:
         MissingProgramError: kinit is not installed.
@@ -59,11 +53,7 @@ def log_in(
 
 
 def log_in_anonymously(clock: Clock, cache: Path) -> None:
-    """Get an anonymous ticket-granting ticket, by PKINIT.
-
-    Args:
-        clock: The KDC to ask.
-        cache: The credential cache; what is in it is lost.
+    """Get an anonymous ticket-granting ticket, by PKINIT (RFC 8062). What is in the cache is lost.
 
     Raises:
         MissingProgramError: kinit is not installed.
@@ -73,12 +63,7 @@ def log_in_anonymously(clock: Clock, cache: Path) -> None:
 
 
 def fetch_ticket(clock: Clock, cache: Path, service: str) -> int:
-    """Get a ticket for a service.
-
-    Args:
-        clock: The KDC to ask.
-        cache: The credential cache of a user who is logged in.
-        service: The service as "class/host".
+    """Get a user who is logged in a ticket for a service.
 
     Returns:
         The version of the key that the ticket is encrypted with.

@@ -18,10 +18,7 @@ _KEY = re.compile(r"^Key: vno (\d+)", re.MULTILINE)
 
 
 def check_principal(name: str) -> str:
-    """Make sure that a name can stand in a command of kadmin.local and in krb5.conf.
-
-    Args:
-        name: A user ("alice") or a service ("HTTP/localhost"), without the realm.
+    """Make sure that a name, without realm, can stand in krb5.conf and in kadmin.local's commands.
 
     Returns:
         The name.
@@ -56,11 +53,7 @@ class Database:
         run_program("kdb5_util", "create", "-s", environment=self._environment, typed=typed)
 
     def add(self, users: Mapping[str, str], services: Iterable[str]) -> None:
-        """Add users and services.
-
-        Args:
-            users: The users' names and passwords.
-            services: The services; they get random keys.
+        """Add users, by name and password, and services, which get random keys.
 
         Raises:
             MissingProgramError: kadmin.local is not installed.
@@ -75,10 +68,7 @@ class Database:
     def add_trust(self, service_realm: str, client_realm: str, password: str) -> None:
         """Add the principal by which users of one realm come to the services of another.
 
-        Args:
-            service_realm: The realm of the services.
-            client_realm: The realm of the users.
-            password: The same in both realms' databases.
+        The password has to be the same in both realms' databases.
 
         Raises:
             MissingProgramError: kadmin.local is not installed.
@@ -90,12 +80,8 @@ class Database:
     def rotate(self, service: str, enctypes: Collection[EncryptionType]) -> int:
         """Give a service new keys beside the old ones, as an administrator does.
 
-        Args:
-            service: A service of the realm.
-            enctypes: The types of the new keys; if there are none, the types that are usual.
-
         Returns:
-            The new keys' version.
+            The version of the new keys, which are of the usual types if none is given.
 
         Raises:
             MissingProgramError: kadmin.local is not installed.
@@ -109,11 +95,7 @@ class Database:
         return max(int(number) for number in _KEY.findall(output))
 
     def export_keys(self, services: Iterable[str], path: Path) -> None:
-        """Write the services' keys to a keytab; they stay as they are.
-
-        Args:
-            services: Services of the realm.
-            path: A file that does not exist.
+        """Write the services' keys, which stay as they are, to a file that does not exist.
 
         Raises:
             MissingProgramError: kadmin.local is not installed.

@@ -8,10 +8,7 @@ __all__ = ["MissingProgramError", "ProgramError", "RealmError"]
 
 
 class RealmError(LocalError):
-    """The development realm cannot do what was asked.
-
-    Args and attributes are those of AuthsrvError.
-    """
+    """The development realm cannot do what was asked."""
 
 
 class MissingProgramError(RealmError):

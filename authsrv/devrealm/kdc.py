@@ -1,4 +1,4 @@
-"""A running KDC: its port, its clock, its beginning and its end."""
+"""A running KDC: its port, its clock, its start and its end."""
 
 from __future__ import annotations
 

@@ -12,11 +12,7 @@ __all__ = ["Layout", "client_profile", "kdc_profile", "write_profiles"]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the files of a realm are.
-
-    Args:
-        folder: The folder of the realm.
-    """
+    """Where the files of a realm are."""
 
     folder: Path
 
@@ -32,7 +28,7 @@ class Layout:
 
     @property
     def additions(self) -> Path:
-        """What was put into krb5.conf besides; it stands before all else there, and so wins."""
+        """What was added to krb5.conf; it stands before all else there, and so wins."""
         return self.folder / "additions.conf"
 
     @property
@@ -41,28 +37,14 @@ class Layout:
         return self.folder / "replay"
 
     def credential_cache(self, user: str) -> Path:
-        """Name a user's credential cache.
-
-        Args:
-            user: The user's name without the realm.
-
-        Returns:
-            The file; it exists once the user has logged in.
-        """
+        """Name a user's credential cache, which exists once the user has logged in."""
         return self.folder / f"ccache.{user.replace('/', '+')}"
 
 
 def client_profile(name: str, port: int, hosts: Iterable[str], layout: Layout) -> str:
-    """Write the krb5.conf of a realm. Its clients and its acceptors ask neither DNS nor /etc.
+    """The text of a realm's krb5.conf. Its clients and its acceptors ask neither DNS nor /etc.
 
-    Args:
-        name: The realm.
-        port: Where its KDC listens on 127.0.0.1.
-        hosts: The hosts whose services belong to the realm.
-        layout: Where its files are.
-
-    Returns:
-        The text of the file.
+    The KDC listens on 127.0.0.1; `hosts` are those whose services belong to the realm.
     """
     belonging = "\n".join(f" {host} = {name}" for host in sorted({"localhost", *hosts}))
     additions = layout.additions.read_text(encoding="utf-8") if layout.additions.exists() else ""
@@ -89,16 +71,7 @@ def client_profile(name: str, port: int, hosts: Iterable[str], layout: Layout) -
 
 
 def kdc_profile(name: str, port: int, layout: Layout) -> str:
-    """Write the kdc.conf of a realm.
-
-    Args:
-        name: The realm.
-        port: Where the KDC is to listen on 127.0.0.1, UDP and TCP.
-        layout: Where the realm's files are.
-
-    Returns:
-        The text of the file.
-    """
+    """The text of a realm's kdc.conf; the KDC listens on 127.0.0.1, UDP and TCP."""
     return f"""\
 [realms]
  {name} = {{
@@ -120,10 +93,10 @@ def write_profiles(
 
     Args:
         layout: Where the realm's files are.
-        folder: Where the two files go; that of the realm, or one for another KDC.
-        name: The realm.
-        port: The KDC's port.
-        services: The realm's services, as "class/host".
+        folder: Where the two files go: that of the realm, or one for another KDC.
+        name: The realm's.
+        port: The KDC's, on 127.0.0.1.
+        services: The realm's, as "class/host".
 
     Returns:
         The variables that make MIT krb5 read these files.

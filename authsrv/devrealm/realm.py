@@ -35,7 +35,7 @@ class Realm:
     Args:
         name: The realm's name, in capital letters.
         services: Services as "class/host"; the keytab has their keys.
-        users: Names of users; each gets a random password (see `password`).
+        users: Names of users, without the realm; each gets a random password (see `password`).
         clock_offset_s: By how many seconds the KDC's clock is ahead of the machine's; negative for
             behind. What is not 0 needs libfaketime. Clients follow the KDC's clock.
         configuration: What else stands in krb5.conf, in its format; it wins over what is there.
@@ -113,12 +113,6 @@ class Realm:
     def password(self, user: str) -> str:
         """A user's password, for clients that want one.
 
-        Args:
-            user: A user of the realm.
-
-        Returns:
-            The password.
-
         Raises:
             RealmError: There is no such user.
         """
@@ -132,7 +126,7 @@ class Realm:
 
         Args:
             name: The user's name without the realm.
-            password: The password, without control characters; a random one if it is not given.
+            password: Without control characters; a random one if it is not given.
 
         Raises:
             ProgramError: There is such a user already.
@@ -143,10 +137,7 @@ class Realm:
         self._passwords[name] = chosen
 
     def add_service(self, name: str) -> None:
-        """Add a service. `keytab` stays as it is: `write_keytab` gives out the new keys.
-
-        Args:
-            name: The service as "class/host".
+        """Add a service, "class/host". `keytab` stays as it is: `write_keytab` writes the new keys.
 
         Raises:
             ProgramError: There is such a service already.
@@ -161,12 +152,8 @@ class Realm:
 
         Tickets that clients have already are encrypted with the old keys: `forget_tickets`.
 
-        Args:
-            service: A service of the realm.
-            enctypes: The types of the new keys; those that are usual if none is given.
-
         Returns:
-            The version of the new keys.
+            The version of the new keys, which are of the usual types if none is given.
 
         Raises:
             ProgramError: There is no such service.
@@ -184,16 +171,11 @@ class Realm:
     ) -> Path:
         """Write keys of services, old ones and new ones, to a keytab. The keys do not change.
 
-        A file that is there is replaced at once, by renaming.
-
-        Args:
-            path: The file.
-            services: Services of the realm.
-            enctypes: The types of the keys to write; all if none is given.
-            kvnos: The versions of the keys to write; all if none is given.
+        Without `enctypes` those of all types are written, without `kvnos` those of all versions. A
+        file that is there is replaced at once, by renaming.
 
         Returns:
-            The file.
+            The path.
 
         Raises:
             ProgramError: There is no such service, or the file cannot be written.
@@ -213,7 +195,7 @@ class Realm:
 
         Args:
             user: A user of the realm.
-            lifetime_s: How long the ticket is to live; a day if it is not given.
+            lifetime_s: How long the ticket lives; a day if it is not given.
             forwardable: Whether clients can delegate it to a service.
 
         Returns:
@@ -231,10 +213,6 @@ class Realm:
     def ticket(self, user: str, service: str) -> int:
         """Get a user who is logged in a ticket for a service, into the credential cache.
 
-        Args:
-            user: A user of the realm.
-            service: A service of the realm.
-
         Returns:
             The version of the key that the ticket is encrypted with.
 
@@ -246,7 +224,7 @@ class Realm:
         return fetch_ticket(self._running.clock, cache, check_principal(service))
 
     def anonymous_login(self) -> Path:
-        """Log in as nobody, as `kinit -n` does. The realm needs the user WELLKNOWN/ANONYMOUS.
+        """Log in anonymously, as `kinit -n` does. The realm needs the user WELLKNOWN/ANONYMOUS.
 
         Returns:
             A credential cache.
@@ -262,8 +240,7 @@ class Realm:
     def configure(self, configuration: str) -> None:
         """Put more into krb5.conf, in place of what was put there before; the KDC runs on as it is.
 
-        Args:
-            configuration: What to put there, in its format; it wins over what is there.
+        It wins over what else is there.
 
         Raises:
             RealmError: The realm is not running.
@@ -273,10 +250,8 @@ class Realm:
     def trust(self, other: Realm) -> None:
         """Let users of another realm get tickets for the services of this one.
 
-        Its clients learn where this realm's KDC is; what else was put into its krb5.conf is gone.
-
-        Args:
-            other: A realm that runs, too.
+        The clients of the other learn where this realm's KDC is; what else was put into the other's
+        krb5.conf is gone.
 
         Raises:
             ProgramError: It trusts that realm already.
@@ -290,9 +265,6 @@ class Realm:
 
     def forget_tickets(self, user: str) -> None:
         """Log a user out, if logged in.
-
-        Args:
-            user: A user of the realm.
 
         Raises:
             RealmError: The realm is not running, or there is no such user.
@@ -349,9 +321,6 @@ class Realm:
         follows that clock, so it uses them. MIT's acceptor looks at the ticket's times before it
         looks at the client's clock, so it answers KRB_AP_ERR_TKT_EXPIRED (32), not a clock skew.
 
-        Args:
-            user: A user of the realm.
-
         Returns:
             The user's credential cache.
 
@@ -367,9 +336,6 @@ class Realm:
 
         They come from a KDC whose clock is an hour ahead. MIT's acceptor answers
         KRB_AP_ERR_TKT_NYV (33).
-
-        Args:
-            user: A user of the realm.
 
         Returns:
             The user's credential cache.
