@@ -28,7 +28,7 @@ REACH = {
     "streams": _HANDSHAKE,
     "client": _SERVING,
     "aiohttp": _SERVING,
-    "devrealm": frozenset({"errors", "core"}),
+    "devrealm": _PURE,
     "testing": _HANDSHAKE | {"devrealm"},
     "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing"},
 }

@@ -16,6 +16,7 @@ from authsrv.devrealm.errors import RealmError
 
 __all__ = ["write_clock_offset"]
 
+# MIT krb5, "Credential cache file format": the header is there from version 4 on.
 _VERSION_4 = b"\x05\x04"
 _DELTA_TIME = 1
 _MAX_OFFSET_S = 2**31 - 1
@@ -26,12 +27,10 @@ def write_clock_offset(path: Path, seconds: int) -> None:
 
     Args:
         path: A FILE credential cache of version 4, our own.
-        seconds: What they are to add to the machine's time; negative to subtract.
+        seconds: What they add to the machine's time; negative to subtract.
 
     Raises:
         RealmError: It is no such file, or the offset has no room in it.
-
-    Source: MIT krb5, credential cache file format, header field DeltaTime.
     """
     if abs(seconds) > _MAX_OFFSET_S:
         raise RealmError("the clock offset is too large for a credential cache")

@@ -21,8 +21,6 @@ class Clock:
     Args:
         offset_s: By how many seconds its clock is ahead; negative for behind.
         environment: Variables that make clients ask it.
-
-    Source: authsrv design.
     """
 
     offset_s: int
@@ -38,21 +36,13 @@ def log_in(
     lifetime_s: int | None = None,
     forwardable: bool = False,
 ) -> None:
-    """Get a user a fresh ticket-granting ticket.
+    """Get a user, named without the realm, a fresh ticket-granting ticket.
 
-    Args:
-        clock: The KDC to ask.
-        cache: The credential cache; what is in it is lost.
-        user: The user's name without the realm.
-        password: The user's password.
-        lifetime_s: How long the ticket is to live; as long as the KDC allows if it is not given.
-        forwardable: Whether the ticket can be delegated.
+    What is in the cache is lost. Without `lifetime_s`, the ticket lives as long as the KDC allows.
 
     Raises:
         MissingProgramError: kinit is not installed.
         ProgramError: The KDC refused.
-
-    Source: MIT krb5, kinit(1).
     """
     options = ["-f" if forwardable else "-F", "-c", f"FILE:{cache}"]
     if lifetime_s is not None:
@@ -63,28 +53,17 @@ def log_in(
 
 
 def log_in_anonymously(clock: Clock, cache: Path) -> None:
-    """Get an anonymous ticket-granting ticket, by PKINIT.
-
-    Args:
-        clock: The KDC to ask.
-        cache: The credential cache; what is in it is lost.
+    """Get an anonymous ticket-granting ticket, by PKINIT (RFC 8062). What is in the cache is lost.
 
     Raises:
         MissingProgramError: kinit is not installed.
         ProgramError: The KDC refused, or PKINIT is not installed.
-
-    Source: RFC 8062 section 4.1; MIT krb5, kinit(1).
     """
     run_program("kinit", "-n", "-c", f"FILE:{cache}", environment=clock.environment)
 
 
 def fetch_ticket(clock: Clock, cache: Path, service: str) -> int:
-    """Get a ticket for a service.
-
-    Args:
-        clock: The KDC to ask.
-        cache: The credential cache of a user who is logged in.
-        service: The service as "class/host".
+    """Get a user who is logged in a ticket for a service.
 
     Returns:
         The version of the key that the ticket is encrypted with.
@@ -92,8 +71,6 @@ def fetch_ticket(clock: Clock, cache: Path, service: str) -> int:
     Raises:
         MissingProgramError: kvno is not installed.
         ProgramError: The user is not logged in, or there is no such service.
-
-    Source: MIT krb5, kvno(1).
     """
     done = run_program("kvno", "-c", f"FILE:{cache}", service, environment=clock.environment)
     return int(_KVNO.findall(done.stdout)[0])

@@ -20,7 +20,7 @@ from authsrv.devrealm.realm import Realm
 
 __all__ = ["run_in_realm"]
 
-# As env(1), timeout(1) and docker run do, so that ours cannot be taken for the program's.
+# As of env(1), timeout(1) and docker run, so that our codes are not taken for the program's.
 _OUR_FAILURE: Final = 125
 _NOT_EXECUTABLE: Final = 126
 _NOT_FOUND: Final = 127
@@ -42,7 +42,7 @@ def run_in_realm(
     Args:
         command: The program and its arguments.
         realm: The realm, not running.
-        prepare: Called before the program runs, when the realm does: logs users in.
+        prepare: Called when the realm runs and the program does not yet: logs users in.
 
     Returns:
         The program's exit code; 128 and the signal's number if a signal ended it; 125 if there is
@@ -50,8 +50,6 @@ def run_in_realm(
 
     Raises:
         SystemExit: A signal came before the program ran.
-
-    Source: authsrv design.
     """
     try:
         with _Relay() as relay, realm:

@@ -18,18 +18,13 @@ _KEY = re.compile(r"^Key: vno (\d+)", re.MULTILINE)
 
 
 def check_principal(name: str) -> str:
-    """Make sure that a name can stand in a command of kadmin.local and in krb5.conf.
-
-    Args:
-        name: A user ("alice") or a service ("HTTP/localhost"), without the realm.
+    """Make sure that a name, without realm, can stand in krb5.conf and in kadmin.local's commands.
 
     Returns:
         The name.
 
     Raises:
         RealmError: It cannot.
-
-    Source: MIT krb5, kadmin(1).
     """
     if not _PRINCIPAL.fullmatch(name):
         raise RealmError(f"{name!r} is no name for a user or a service of a development realm")
@@ -41,8 +36,6 @@ class Database:
 
     Args:
         environment: Variables that make the programs find the realm's configuration.
-
-    Source: MIT krb5, kadmin(1) and kdb5_util(8).
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -54,26 +47,18 @@ class Database:
         Raises:
             MissingProgramError: kdb5_util is not installed.
             ProgramError: It failed.
-
-        Source: MIT krb5, kdb5_util(8).
         """
         master = secrets.token_hex(16)
         typed = f"{master}\n{master}\n"
         run_program("kdb5_util", "create", "-s", environment=self._environment, typed=typed)
 
     def add(self, users: Mapping[str, str], services: Iterable[str]) -> None:
-        """Add users and services.
-
-        Args:
-            users: The users' names and passwords.
-            services: The services; they get random keys.
+        """Add users, by name and password, and services, which get random keys.
 
         Raises:
             MissingProgramError: kadmin.local is not installed.
             ProgramError: One of them exists already.
             RealmError: A name or a password is not of a form that can be passed on.
-
-        Source: MIT krb5, kadmin(1), add_principal.
         """
         add = "add_principal -clearpolicy"
         people = [f"{add} -pw {_quote(users[user])} {check_principal(user)}" for user in users]
@@ -83,16 +68,11 @@ class Database:
     def add_trust(self, service_realm: str, client_realm: str, password: str) -> None:
         """Add the principal by which users of one realm come to the services of another.
 
-        Args:
-            service_realm: The realm of the services.
-            client_realm: The realm of the users.
-            password: The same in both realms' databases.
+        The password has to be the same in both realms' databases.
 
         Raises:
             MissingProgramError: kadmin.local is not installed.
             ProgramError: There is such a trust already.
-
-        Source: RFC 4120 section 1.2; MIT krb5, kadmin(1), add_principal.
         """
         principal = f"krbtgt/{service_realm}@{client_realm}"
         self._execute(f"add_principal -clearpolicy -pw {_quote(password)} {principal}")
@@ -100,18 +80,12 @@ class Database:
     def rotate(self, service: str, enctypes: Collection[EncryptionType]) -> int:
         """Give a service new keys beside the old ones, as an administrator does.
 
-        Args:
-            service: A service of the realm.
-            enctypes: The types of the new keys; if there are none, the types that are usual.
-
         Returns:
-            The new keys' version.
+            The version of the new keys, which are of the usual types if none is given.
 
         Raises:
             MissingProgramError: kadmin.local is not installed.
             ProgramError: There is no such service.
-
-        Source: MIT krb5, kadmin(1), change_password.
         """
         types = f" -e {','.join(f'{enctype}:normal' for enctype in enctypes)}" if enctypes else ""
         principal = check_principal(service)
@@ -121,18 +95,12 @@ class Database:
         return max(int(number) for number in _KEY.findall(output))
 
     def export_keys(self, services: Iterable[str], path: Path) -> None:
-        """Write the services' keys to a keytab; they stay as they are.
-
-        Args:
-            services: Services of the realm.
-            path: A file that does not exist.
+        """Write the services' keys, which stay as they are, to a file that does not exist.
 
         Raises:
             MissingProgramError: kadmin.local is not installed.
             ProgramError: There is no such service, or the file cannot be written.
             RealmError: The path has a character that kadmin.local cannot read.
-
-        Source: MIT krb5, kadmin(1), ktadd.
         """
         names = " ".join(check_principal(service) for service in services)
         self._execute(f"ktadd -norandkey -k {_quote(str(path))} {names}")

@@ -8,12 +8,7 @@ __all__ = ["MissingProgramError", "ProgramError", "RealmError"]
 
 
 class RealmError(LocalError):
-    """The development realm cannot do what was asked.
-
-    Args and attributes are those of AuthsrvError.
-
-    Source: authsrv design.
-    """
+    """The development realm cannot do what was asked."""
 
 
 class MissingProgramError(RealmError):
@@ -22,8 +17,6 @@ class MissingProgramError(RealmError):
     Args:
         name: The program or library, such as "krb5kdc".
         package: The Debian package that has it, such as "krb5-kdc".
-
-    Source: authsrv design.
     """
 
     def __init__(self, name: str, package: str) -> None:
@@ -41,8 +34,6 @@ class ProgramError(RealmError):
     Args:
         name: The program, such as "kinit".
         reason: What it wrote about the failure; it holds no password.
-
-    Source: authsrv design.
     """
 
     def __init__(self, name: str, reason: str) -> None:

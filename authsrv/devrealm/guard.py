@@ -35,13 +35,9 @@ rm -rf -- "$1.gone"
 class Guard:
     """Removes a folder, and ends processes whose ids stand in it, at the end of a block.
 
-    A context manager. It does so as well when this process is gone before. The folder need not
-    exist yet: who makes it inside the block leaves nothing behind, wherever a signal strikes.
-
-    Args:
-        folder: The folder; it belongs to the realm alone.
-
-    Source: authsrv design.
+    A context manager. It does so as well when this process is gone before. The folder belongs to
+    the realm alone, and need not exist yet: made inside the block, it is removed wherever a signal
+    strikes.
     """
 
     def __init__(self, folder: Path) -> None:

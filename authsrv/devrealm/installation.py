@@ -27,13 +27,8 @@ class Installation:
     """A realm that runs.
 
     Args:
-        name: The realm's name.
-        layout: Where its files are.
-        database: Its principals.
-        port: Where its KDC listens.
+        port: Where its KDC listens, on 127.0.0.1.
         clock: Its KDC, as clients see it.
-
-    Source: authsrv design.
     """
 
     name: str
@@ -43,42 +38,22 @@ class Installation:
     clock: Clock
 
     def serve_hosts(self, services: Iterable[str]) -> None:
-        """Tell clients which hosts belong to the realm.
-
-        Args:
-            services: The services, as "class/host".
-
-        Source: MIT krb5, krb5.conf(5), domain_realm.
-        """
+        """Tell clients that the hosts of these services belong to the realm."""
         write_profiles(self.layout, self.layout.folder, self.name, self.port, services)
 
     def configure(self, configuration: str, services: Iterable[str]) -> None:
-        """Put more into krb5.conf, in place of what was put there before.
-
-        Args:
-            configuration: What to put there, in its format.
-            services: The services, as "class/host".
-
-        Source: MIT krb5, krb5.conf(5).
-        """
+        """Put more into krb5.conf, in place of what was put there before."""
         self.layout.additions.write_text(configuration, encoding="utf-8")
         self.serve_hosts(services)
 
     def write_keytab(
         self, path: Path, services: Iterable[str], wanted: Callable[[Key], bool]
     ) -> None:
-        """Write keys of services to a keytab; a file that is there is replaced, by renaming.
-
-        Args:
-            path: The file.
-            services: Services of the realm, as "class/host".
-            wanted: Tells which of their keys to write.
+        """Write those keys of services that are wanted; a file is replaced, by renaming.
 
         Raises:
             ProgramError: There is no such service, or the file cannot be written.
             RealmError: No key is wanted.
-
-        Source: MIT krb5, kadmin(1), ktadd.
         """
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".authsrv-") as folder:
             fresh = Path(folder, "keytab")
@@ -88,20 +63,13 @@ class Installation:
 
     @contextlib.contextmanager
     def run_clock(self, offset_s: int, services: Iterable[str]) -> Iterator[Clock]:
-        """Have a KDC with a certain clock: that of the realm if it is right, or one more.
+        """Have a KDC whose clock is ahead by some seconds, negative for behind.
 
-        Args:
-            offset_s: By how many seconds its clock is ahead; negative for behind.
-            services: The services, as "class/host".
-
-        Yields:
-            The KDC; one that was started for it ends with the block.
+        It is that of the realm where its clock is right, or one more, which ends with the block.
 
         Raises:
             MissingProgramError: libfaketime is needed, and not installed.
             ProgramError: The KDC does not start.
-
-        Source: MIT krb5, krb5kdc(8).
         """
         if offset_s == self.clock.offset_s:
             yield self.clock
@@ -120,26 +88,14 @@ def install(
     clock_offset_s: int,
     configuration: str = "",
 ) -> Iterator[Installation]:
-    """Run a realm as long as the block lasts.
-
-    Args:
-        name: The realm's name.
-        services: Its services, as "class/host".
-        passwords: Its users and their passwords.
-        clock_offset_s: By how many seconds the KDC's clock is ahead; negative for behind.
-        configuration: What else stands in krb5.conf, in its format.
-
-    Yields:
-        The realm.
+    """Run a realm as long as the block lasts; see Realm.
 
     Raises:
         MissingProgramError: Something is not installed.
         ProgramError: Something does not start.
         RealmError: The folder for temporary files has a colon in its name.
-
-    Source: MIT krb5, krb5kdc(8).
     """
-    # All that is missing is told before anything is made.
+    # What is missing is found out before anything is made.
     for program in PACKAGES:
         find_program(program)
     folder = _name_folder()

@@ -1,4 +1,4 @@
-"""A running KDC: its port, its clock, its beginning and its end."""
+"""A running KDC: its port, its clock, its start and its end."""
 
 from __future__ import annotations
 
@@ -61,8 +61,6 @@ def run_kdc(
     Raises:
         MissingProgramError: krb5kdc is not installed; or libfaketime, and the clock is to be wrong.
         ProgramError: krb5kdc does not start.
-
-    Source: MIT krb5, krb5kdc(8).
     """
     clock, log = _clock_variables(clock_offset_s), folder / _LOG
     for _ in range(_ATTEMPTS):

@@ -1,4 +1,4 @@
-"""What a realm needs for PKINIT, so that clients can log in as nobody (`kinit -n`).
+"""What a realm needs for PKINIT, so that clients can log in anonymously (`kinit -n`).
 
 MIT's plug-in has to be installed: Debian's package krb5-pkinit.
 """
@@ -16,15 +16,9 @@ _KEY_BITS = 2048
 
 
 def pkinit_configuration(folder: Path) -> str:
-    """Make a certificate for the KDC, and what krb5.conf has to say of it.
+    """Make a certificate for the KDC, and the configuration to give to Realm.
 
-    Args:
-        folder: Where the certificate goes; it has to stay as long as the realm runs.
-
-    Returns:
-        The configuration to give to Realm.
-
-    Source: RFC 4556; MIT krb5, krb5.conf(5), PKINIT options.
+    The certificate lies in the folder, which has to stay as long as the realm runs.
     """
     identity = folder / "kdc.pem"
     identity.write_bytes(_make_certificate())

@@ -12,75 +12,39 @@ __all__ = ["Layout", "client_profile", "kdc_profile", "write_profiles"]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the files of a realm are.
-
-    Args:
-        folder: The folder of the realm.
-
-    Source: authsrv design.
-    """
+    """Where the files of a realm are."""
 
     folder: Path
 
     @property
     def keytab(self) -> Path:
-        """The services' keytab.
-
-        Source: MIT krb5, kerberos(7), KRB5_KTNAME.
-        """
+        """The services' keytab."""
         return self.folder / "keytab"
 
     @property
     def nothing(self) -> Path:
-        """A file that never exists, for defaults that must not be those of the machine.
-
-        Source: authsrv design.
-        """
+        """A file that never exists, for defaults that must not be those of the machine."""
         return self.folder / "nothing"
 
     @property
     def additions(self) -> Path:
-        """What was put into krb5.conf besides; it stands before all else there, and so wins.
-
-        Source: MIT krb5, krb5.conf(5).
-        """
+        """What was added to krb5.conf; it stands before all else there, and so wins."""
         return self.folder / "additions.conf"
 
     @property
     def replay_caches(self) -> Path:
-        """The folder of the acceptors' replay caches.
-
-        Source: MIT krb5, replay cache type dfl, KRB5RCACHEDIR.
-        """
+        """The folder of the acceptors' replay caches."""
         return self.folder / "replay"
 
     def credential_cache(self, user: str) -> Path:
-        """Name a user's credential cache.
-
-        Args:
-            user: The user's name without the realm.
-
-        Returns:
-            The file; it exists once the user has logged in.
-
-        Source: MIT krb5, credential cache type FILE.
-        """
+        """Name a user's credential cache, which exists once the user has logged in."""
         return self.folder / f"ccache.{user.replace('/', '+')}"
 
 
 def client_profile(name: str, port: int, hosts: Iterable[str], layout: Layout) -> str:
-    """Write the krb5.conf of a realm. Its clients and its acceptors ask neither DNS nor /etc.
+    """The text of a realm's krb5.conf. Its clients and its acceptors ask neither DNS nor /etc.
 
-    Args:
-        name: The realm.
-        port: Where its KDC listens on 127.0.0.1.
-        hosts: The hosts whose services belong to the realm.
-        layout: Where its files are.
-
-    Returns:
-        The text of the file.
-
-    Source: MIT krb5, krb5.conf(5).
+    The KDC listens on 127.0.0.1; `hosts` are those whose services belong to the realm.
     """
     belonging = "\n".join(f" {host} = {name}" for host in sorted({"localhost", *hosts}))
     additions = layout.additions.read_text(encoding="utf-8") if layout.additions.exists() else ""
@@ -107,18 +71,7 @@ def client_profile(name: str, port: int, hosts: Iterable[str], layout: Layout) -
 
 
 def kdc_profile(name: str, port: int, layout: Layout) -> str:
-    """Write the kdc.conf of a realm.
-
-    Args:
-        name: The realm.
-        port: Where the KDC is to listen on 127.0.0.1, UDP and TCP.
-        layout: Where the realm's files are.
-
-    Returns:
-        The text of the file.
-
-    Source: MIT krb5, kdc.conf(5).
-    """
+    """The text of a realm's kdc.conf; the KDC listens on 127.0.0.1, UDP and TCP."""
     return f"""\
 [realms]
  {name} = {{
@@ -140,15 +93,13 @@ def write_profiles(
 
     Args:
         layout: Where the realm's files are.
-        folder: Where the two files go; that of the realm, or one for another KDC.
-        name: The realm.
-        port: The KDC's port.
-        services: The realm's services, as "class/host".
+        folder: Where the two files go: that of the realm, or one for another KDC.
+        name: The realm's.
+        port: The KDC's, on 127.0.0.1.
+        services: The realm's, as "class/host".
 
     Returns:
         The variables that make MIT krb5 read these files.
-
-    Source: MIT krb5, kerberos(7), KRB5_CONFIG and KRB5_KDC_PROFILE.
     """
     hosts = [service.partition("/")[2] for service in services]
     client, kdc = folder / "krb5.conf", folder / "kdc.conf"

@@ -39,18 +39,10 @@ _REASON_CHARACTERS = 500
 
 
 def find_program(name: str) -> Path:
-    """Find a program of MIT krb5.
-
-    Args:
-        name: One of the keys of `PACKAGES`.
-
-    Returns:
-        Its path.
+    """Find a program of MIT krb5, one of the keys of `PACKAGES`.
 
     Raises:
         MissingProgramError: It is not installed, or not where we look.
-
-    Source: Debian packages krb5-kdc, krb5-admin-server and krb5-user.
     """
     places = [*_HOMEBREW, os.environ.get("PATH", os.defpath), *_BESIDE_PATH]
     found = shutil.which(name, path=os.pathsep.join(places))
@@ -60,16 +52,7 @@ def find_program(name: str) -> Path:
 
 
 def program_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Compose the environment that a program of the realm runs in.
-
-    Args:
-        variables: What the program needs beside our own environment.
-
-    Returns:
-        The whole environment.
-
-    Source: MIT krb5, kerberos(7).
-    """
+    """Compose the environment of a program of the realm: our own, and these variables."""
     # Their output is read, so it must neither be translated nor hold a trace.
     ours = {name: value for name, value in os.environ.items() if name != "KRB5_TRACE"}
     return {**ours, **variables, "LC_ALL": "C"}
@@ -84,16 +67,11 @@ def run_program(
         name: One of the keys of `PACKAGES`.
         arguments: Its arguments; other users can see them, so no secrets.
         environment: Variables beside our own.
-        typed: What it reads from its standard input; here a secret may stand.
-
-    Returns:
-        What it wrote.
+        typed: What it reads from its standard input; may hold a secret.
 
     Raises:
         MissingProgramError: It is not installed.
-        ProgramError: It failed, or did not end in time.
-
-    Source: MIT krb5, kerberos(7).
+        ProgramError: It failed, or did not end within 30 seconds.
     """
     try:
         done = subprocess.run(

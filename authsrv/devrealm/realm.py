@@ -35,15 +35,13 @@ class Realm:
     Args:
         name: The realm's name, in capital letters.
         services: Services as "class/host"; the keytab has their keys.
-        users: Names of users; each gets a random password (see `password`).
+        users: Names of users, without the realm; each gets a random password (see `password`).
         clock_offset_s: By how many seconds the KDC's clock is ahead of the machine's; negative for
             behind. What is not 0 needs libfaketime. Clients follow the KDC's clock.
         configuration: What else stands in krb5.conf, in its format; it wins over what is there.
 
     Raises:
         RealmError: A name is not of the form that it must have.
-
-    Source: MIT krb5, krb5kdc(8).
     """
 
     def __init__(
@@ -83,8 +81,6 @@ class Realm:
 
         Raises:
             RealmError: The realm is not running.
-
-        Source: MIT krb5, keytab type FILE.
         """
         return self._running.layout.keytab
 
@@ -103,8 +99,6 @@ class Realm:
 
         Raises:
             RealmError: The realm is not running, or there is no such user.
-
-        Source: MIT krb5, kerberos(7).
         """
         cache = self._credential_cache(next(iter(self._passwords), "") if user is None else user)
         layout = self._running.layout
@@ -119,16 +113,8 @@ class Realm:
     def password(self, user: str) -> str:
         """A user's password, for clients that want one.
 
-        Args:
-            user: A user of the realm.
-
-        Returns:
-            The password.
-
         Raises:
             RealmError: There is no such user.
-
-        Source: MIT krb5, kinit(1).
         """
         try:
             return self._passwords[user]
@@ -140,29 +126,22 @@ class Realm:
 
         Args:
             name: The user's name without the realm.
-            password: The password, without control characters; a random one if it is not given.
+            password: Without control characters; a random one if it is not given.
 
         Raises:
             ProgramError: There is such a user already.
             RealmError: The realm is not running, or the name or the password is not usable.
-
-        Source: MIT krb5, kadmin(1), add_principal.
         """
         chosen = _new_password() if password is None else password
         self._running.database.add({name: chosen}, ())
         self._passwords[name] = chosen
 
     def add_service(self, name: str) -> None:
-        """Add a service. `keytab` stays as it is: `write_keytab` gives out the new keys.
-
-        Args:
-            name: The service as "class/host".
+        """Add a service, "class/host". `keytab` stays as it is: `write_keytab` writes the new keys.
 
         Raises:
             ProgramError: There is such a service already.
             RealmError: The realm is not running, or the name is not usable.
-
-        Source: MIT krb5, kadmin(1), add_principal.
         """
         self._running.database.add({}, [_check_service(name)])
         self._services.append(name)
@@ -173,18 +152,12 @@ class Realm:
 
         Tickets that clients have already are encrypted with the old keys: `forget_tickets`.
 
-        Args:
-            service: A service of the realm.
-            enctypes: The types of the new keys; those that are usual if none is given.
-
         Returns:
-            The version of the new keys.
+            The version of the new keys, which are of the usual types if none is given.
 
         Raises:
             ProgramError: There is no such service.
             RealmError: The realm is not running.
-
-        Source: MIT krb5, kadmin(1), change_password -keepold.
         """
         return self._running.database.rotate(service, enctypes)
 
@@ -198,22 +171,15 @@ class Realm:
     ) -> Path:
         """Write keys of services, old ones and new ones, to a keytab. The keys do not change.
 
-        A file that is there is replaced at once, by renaming.
-
-        Args:
-            path: The file.
-            services: Services of the realm.
-            enctypes: The types of the keys to write; all if none is given.
-            kvnos: The versions of the keys to write; all if none is given.
+        Without `enctypes` those of all types are written, without `kvnos` those of all versions. A
+        file that is there is replaced at once, by renaming.
 
         Returns:
-            The file.
+            The path.
 
         Raises:
             ProgramError: There is no such service, or the file cannot be written.
             RealmError: The realm is not running, or no key is of these types and versions.
-
-        Source: MIT krb5, kadmin(1), ktadd -norandkey.
         """
         numbers = {enctype.number for enctype in enctypes}
 
@@ -229,7 +195,7 @@ class Realm:
 
         Args:
             user: A user of the realm.
-            lifetime_s: How long the ticket is to live; a day if it is not given.
+            lifetime_s: How long the ticket lives; a day if it is not given.
             forwardable: Whether clients can delegate it to a service.
 
         Returns:
@@ -238,8 +204,6 @@ class Realm:
         Raises:
             ProgramError: The KDC refused.
             RealmError: The realm is not running, or there is no such user.
-
-        Source: MIT krb5, kinit(1).
         """
         cache, password = self._credential_cache(user), self.password(user)
         clock = self._running.clock
@@ -249,24 +213,18 @@ class Realm:
     def ticket(self, user: str, service: str) -> int:
         """Get a user who is logged in a ticket for a service, into the credential cache.
 
-        Args:
-            user: A user of the realm.
-            service: A service of the realm.
-
         Returns:
             The version of the key that the ticket is encrypted with.
 
         Raises:
             ProgramError: The user is not logged in, or there is no such service.
             RealmError: The realm is not running, or there is no such user.
-
-        Source: MIT krb5, kvno(1).
         """
         cache = self._credential_cache(user)
         return fetch_ticket(self._running.clock, cache, check_principal(service))
 
     def anonymous_login(self) -> Path:
-        """Log in as nobody, as `kinit -n` does. The realm needs the user WELLKNOWN/ANONYMOUS.
+        """Log in anonymously, as `kinit -n` does. The realm needs the user WELLKNOWN/ANONYMOUS.
 
         Returns:
             A credential cache.
@@ -274,8 +232,6 @@ class Realm:
         Raises:
             ProgramError: The KDC refused: see authsrv.devrealm.pkinit for what it needs.
             RealmError: The realm is not running.
-
-        Source: RFC 8062; MIT krb5, kinit(1).
         """
         cache = self._running.layout.credential_cache("nobody")
         log_in_anonymously(self._running.clock, cache)
@@ -284,29 +240,22 @@ class Realm:
     def configure(self, configuration: str) -> None:
         """Put more into krb5.conf, in place of what was put there before; the KDC runs on as it is.
 
-        Args:
-            configuration: What to put there, in its format; it wins over what is there.
+        It wins over what else is there.
 
         Raises:
             RealmError: The realm is not running.
-
-        Source: MIT krb5, krb5.conf(5).
         """
         self._running.configure(configuration, self._services)
 
     def trust(self, other: Realm) -> None:
         """Let users of another realm get tickets for the services of this one.
 
-        Its clients learn where this realm's KDC is; what else was put into its krb5.conf is gone.
-
-        Args:
-            other: A realm that runs, too.
+        The clients of the other learn where this realm's KDC is; what else was put into the other's
+        krb5.conf is gone.
 
         Raises:
             ProgramError: It trusts that realm already.
             RealmError: One of them is not running.
-
-        Source: RFC 4120 section 1.2; MIT krb5, krb5.conf(5), realms.
         """
         password = _new_password()
         for realm in (self, other):
@@ -317,13 +266,8 @@ class Realm:
     def forget_tickets(self, user: str) -> None:
         """Log a user out, if logged in.
 
-        Args:
-            user: A user of the realm.
-
         Raises:
             RealmError: The realm is not running, or there is no such user.
-
-        Source: MIT krb5, kdestroy(1).
         """
         self._credential_cache(user).unlink(missing_ok=True)
 
@@ -340,8 +284,6 @@ class Realm:
 
         Raises:
             RealmError: There is no such cache.
-
-        Source: MIT krb5, credential cache file format, header field DeltaTime.
         """
         write_clock_offset(cache, seconds)
 
@@ -363,8 +305,6 @@ class Realm:
             MissingProgramError: libfaketime is needed, and not installed.
             ProgramError: A KDC with that clock does not start, or refuses.
             RealmError: The realm is not running, there is no such user, or it is too much.
-
-        Source: RFC 4120 section 3.2.3.
         """
         if abs(seconds) > _MOST_SKEW_S:
             raise RealmError(f"a clock cannot be wrong by more than {_MOST_SKEW_S} seconds here")
@@ -381,9 +321,6 @@ class Realm:
         follows that clock, so it uses them. MIT's acceptor looks at the ticket's times before it
         looks at the client's clock, so it answers KRB_AP_ERR_TKT_EXPIRED (32), not a clock skew.
 
-        Args:
-            user: A user of the realm.
-
         Returns:
             The user's credential cache.
 
@@ -391,8 +328,6 @@ class Realm:
             MissingProgramError: libfaketime is not installed.
             ProgramError: A KDC with that clock does not start, or refuses.
             RealmError: The realm is not running, or there is no such user.
-
-        Source: RFC 4120 section 3.2.3.
         """
         return self._login_at(-_HOUR_S, user, _SHORT_LIFE_S)
 
@@ -402,9 +337,6 @@ class Realm:
         They come from a KDC whose clock is an hour ahead. MIT's acceptor answers
         KRB_AP_ERR_TKT_NYV (33).
 
-        Args:
-            user: A user of the realm.
-
         Returns:
             The user's credential cache.
 
@@ -412,8 +344,6 @@ class Realm:
             MissingProgramError: libfaketime is not installed.
             ProgramError: A KDC with that clock does not start, or refuses.
             RealmError: The realm is not running, or there is no such user.
-
-        Source: RFC 4120 section 3.2.3.
         """
         return self._login_at(_HOUR_S, user)
 

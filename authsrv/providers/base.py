@@ -1,7 +1,8 @@
-"""What a provider is: the interface that every one keeps, and where it is written down.
+"""The interface that every security support provider implements, and its contract.
 
-The contract is stated here once; the providers carry no second copy of it, and
-`authsrv.testing.conformance` checks it against each of them.
+The contract is stated here once, and `authsrv.testing.conformance` checks it against each provider.
+The calls are those of SSPI: AcceptSecurityContext and InitializeSecurityContext (`step`),
+CompleteAuthToken, QueryContextAttributes and DeleteSecurityContext.
 
 Rules of threads: the methods below may block, and are therefore never called on the event loop;
 but `delete` is, where the context says so (Deletion). One context is used by one thread at a time,
@@ -47,8 +48,6 @@ class ContextRequest:
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: SSPI AcceptSecurityContext, fContextReq, TargetDataRep and SECBUFFER_CHANNEL_BINDINGS.
     """
 
     bindings: ChannelBindings | None = None
@@ -75,8 +74,6 @@ class InitiatorRequest:
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: SSPI InitializeSecurityContext, pszTargetName, fContextReq and TargetDataRep.
     """
 
     target: str
@@ -103,11 +100,9 @@ def _normalise(request: ContextRequest | InitiatorRequest, kind: type[AscReq | I
 
 
 class Deletion(enum.Enum):
-    """What the deletion of a context is, and with that, where it is done.
+    """What it takes to delete a context, and so where it is deleted.
 
     A context may say it in an attribute `deletion`. One that says nothing is deleted on a thread.
-
-    Source: SSPI DeleteSecurityContext; authsrv design decision 4.
     """
 
     ON_A_THREAD = "on a thread"
@@ -122,8 +117,6 @@ class SecurityContext(Protocol):
 
     Of an acceptor, the peer is the client; of an initiator, the server, and the identity that
     establishes the context is the server's: its service principal name.
-
-    Source: SSPI AcceptSecurityContext and InitializeSecurityContext, phContext.
     """
 
     def step(self, token: bytes) -> Result:
@@ -136,8 +129,6 @@ class SecurityContext(Protocol):
         Returns:
             One of the six results. A cause that lies with the peer is a Refused, never an
             exception. Whatever is raised all the same is taken as a fault of the provider.
-
-        Source: SSPI AcceptSecurityContext, InitializeSecurityContext.
         """
         ...
 
@@ -147,60 +138,42 @@ class SecurityContext(Protocol):
         Returns:
             After CompleteNeeded: Established or Refused. After CompleteAndContinue: Continue
             with the token to send, or Refused.
-
-        Source: SSPI CompleteAuthToken.
         """
         ...
 
     def query(self, attribute: ContextAttribute) -> object:
         """Tell an attribute of the established context.
 
-        Args:
-            attribute: What to tell.
-
         Returns:
-            What ContextAttribute says of it.
+            A value of the type that ContextAttribute states.
 
         Raises:
             StateError: The context is not established, or deleted.
-            UnsupportedFunctionError: The provider cannot tell this.
-
-        Source: SSPI QueryContextAttributes.
+            UnsupportedFunctionError: The provider does not know this attribute.
         """
         ...
 
     def delete(self) -> None:
-        """Free all that the context holds; a second call does nothing. It does not raise.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Free all that the context holds; a second call does nothing. It does not raise."""
         ...
 
 
 class SecurityProvider(Protocol):
-    """A factory of acceptor contexts: Kerberos through MIT's GSS-API, a script, and so on.
-
-    Source: SSPI providers, AcquireCredentialsHandle.
-    """
+    """A factory of acceptor contexts: Kerberos through MIT's GSS-API, a script, and so on."""
 
     @property
     def name(self) -> str:
-        """The provider's name for logs, such as "gssapi".
-
-        Source: SSPI SecPkgInfo, Name.
-        """
+        """The provider's name for logs, such as "gssapi"."""
         ...
 
     def create_context(self, request: ContextRequest) -> SecurityContext:
         """Begin a context. It is cheap; what may block belongs into the first step.
 
-        Args:
-            request: What is asked of the context.
-
         Returns:
             A new context, to be deleted by the caller on every way out.
 
-        Source: SSPI AcceptSecurityContext, first call.
+        Raises:
+            ConfigError: The provider cannot keep what is asked of the context.
         """
         ...
 
@@ -210,35 +183,25 @@ class SecurityProvider(Protocol):
         Raises:
             UnavailableError: It could not answer now, and the cause; it may come right later.
             ConfigError: It will never work with these settings.
-
-        Source: authsrv design decision 7.
         """
         ...
 
 
 class InitiatorProvider(Protocol):
-    """A factory of initiator contexts: the client's side of a provider.
-
-    Source: SSPI providers, AcquireCredentialsHandle.
-    """
+    """A factory of initiator contexts: the client's side of a provider."""
 
     @property
     def name(self) -> str:
-        """The provider's name for logs, such as "gssapi".
-
-        Source: SSPI SecPkgInfo, Name.
-        """
+        """The provider's name for logs, such as "gssapi"."""
         ...
 
     def create_initiator(self, request: InitiatorRequest) -> SecurityContext:
         """Begin a context. It is cheap; what may block belongs into the first step.
 
-        Args:
-            request: What is asked of the context.
-
         Returns:
             A new context, to be deleted by the caller on every way out.
 
-        Source: SSPI InitializeSecurityContext, first call.
+        Raises:
+            ConfigError: The provider cannot keep what is asked of the context.
         """
         ...

@@ -76,10 +76,7 @@ _KNOWN_FLAGS = 0xFFFF
 
 
 class NTLMPolicy(enum.Enum):
-    """Whether NTLM is accepted.
-
-    Source: MS-NLMP section 5 (security considerations).
-    """
+    """Whether NTLM is accepted."""
 
     OFF = "off"
     """NTLM is refused, and the refusal says so."""
@@ -90,15 +87,10 @@ class NTLMPolicy(enum.Enum):
 class PyspnegoProvider:
     """Accepts SPNEGO and Kerberos, and NTLM where it is switched on, through pyspnego.
 
-    Args:
-        ntlm: Whether NTLM is accepted.
-
     Raises:
-        ConfigError: ntlm is no policy; NTLM is switched on, and the environment would let version 1
-            in; or the environment or krb5.conf switches MIT's replay cache off, which is looked at
-            for each context again.
-
-    Source: RFC 4178; pyspnego.
+        ConfigError: ntlm is no NTLMPolicy; NTLM is on, and the environment would let version 1 in;
+            or the environment or krb5.conf switches MIT's replay cache off, which is looked at for
+            each context again.
     """
 
     name = "pyspnego"
@@ -114,16 +106,11 @@ class PyspnegoProvider:
         return f"<PyspnegoProvider NTLM {self.ntlm.value}>"
 
     def create_context(self, request: ContextRequest) -> _Context:
-        """Begin a context; see SecurityProvider.
-
-        Args:
-            request: What is asked of the context.
+        """See SecurityProvider.create_context.
 
         Raises:
             ConfigError: Channel bindings are required: pyspnego does not tell whether a Kerberos
                 client sent them, so this could not be kept.
-
-        Source: RFC 4178.
         """
         bindings = request.bindings
         if bindings is not None and bindings.policy is BindingPolicy.REQUIRE:
@@ -133,20 +120,12 @@ class PyspnegoProvider:
         return _Context(self.ntlm, bindings)
 
     def check(self) -> None:
-        """Look whether there is anything to accept with; see SecurityProvider.
-
-        Raises:
-            KeytabError: NTLM_USER_FILE cannot be read where NTLM is on, or there is no credential
-                for Kerberos where it is off.
-            ReplayCacheError: NTLM is off, and libkrb5's replay cache cannot be written.
-
-        Source: authsrv design decision 7.
-        """
+        """See SecurityProvider.check: the file of users where NTLM is on, else keytab and cache."""
         if self.ntlm is NTLMPolicy.ON:
             _check_users()
             return
         _check_kerberos()
-        # It says in the log who else can read the keytab.
+        # Reading it logs who else can read the keytab.
         _default_keys()
         fault = find_cache_fault(process_replay_cache().encode())
         if fault is not None:
@@ -285,12 +264,12 @@ class _Context:
             return InvalidTokenError("the token is malformed")
         if self._ntlm is NTLMPolicy.ON:
             _check_users()
-        # One answer for an unknown user, a wrong password and a broken message: which of them it
-        # was is nobody's business.
+        # One answer for an unknown user, a wrong password and a broken message, so that nobody can
+        # find out which users there are.
         return LogonDeniedError("the credentials were refused")
 
     def _without_mechanism(self, seen: TokenPeek) -> AuthsrvError:
-        """Tell a client that offers nothing of use; it raises where it is us who have nothing."""
+        """The error for a client that offers nothing usable; raises where we have no credential."""
         names = {*seen.offered, seen.mechanism.label}
         if self._ntlm is NTLMPolicy.ON and "NTLM" in names:
             _check_users()
@@ -318,7 +297,7 @@ class _Context:
         return Identity(principal=str(principal), mechanism=str(protocol), attributes=attributes)
 
     def _lacks_mic(self) -> bool:
-        """Whether RFC 4178 section 5 demands a mechListMIC of the client, and it sent none."""
+        # RFC 4178 section 5: when the client must send a mechListMIC.
         if self._framing is Framing.RAW:
             return False
         demanded = getattr(self._context, "_mic_required", False)
@@ -352,10 +331,8 @@ def _go_on(answer: bytes | None) -> Continue:
 
 
 def _by_gss(native: Any, token: bytes, error_token: bytes) -> AuthsrvError:
-    from authsrv.providers.gssapi.diagnosis import (
-        Failure,
-        diagnose,
-    )  # needs the extra authsrv[kerberos]
+    # It needs the extra authsrv[kerberos].
+    from authsrv.providers.gssapi.diagnosis import Failure, diagnose
 
     failure = Failure(native.maj_code, native.min_code, token, error_token)
     return diagnose(failure, _default_keys(), ServiceNames())

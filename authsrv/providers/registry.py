@@ -1,7 +1,7 @@
-"""Security support providers by the names that Windows gives them, in any case.
+"""Security support providers by the names that Windows gives them.
 
-"Negotiate" and "Kerberos" are MIT's through GSS-API where a Unix system is, and Windows' own there;
-"NTLM" is that of the system's SSPI.
+"Negotiate" and "Kerberos" are MIT's through GSS-API on Unix, and the system's own on Windows;
+"NTLM" is always that of SSPI.
 """
 
 from __future__ import annotations
@@ -29,13 +29,8 @@ _SSPI_NAMES = {"negotiate": "Negotiate", "kerberos": "Kerberos", "ntlm": "NTLM"}
 class Keytab:
     """Keys in a file: those of a service to accept with, or those of a client.
 
-    Args:
-        path: The keytab file.
-
     Raises:
         ConfigError: The path is empty or no path.
-
-    Source: MIT krb5, keytab.
     """
 
     path: str | os.PathLike[str]
@@ -56,24 +51,18 @@ def make_acceptor_provider(
     Args:
         name: "Negotiate", "Kerberos" or "NTLM", in any case.
         principal: The service principal name to accept tickets for, or None for any.
-        auth_data: What it accepts with.
-
-    Returns:
-        The provider.
+        auth_data: A Keytab on Unix; on Windows a Password, or None for the system's credential.
 
     Raises:
         MechanismError: There is no provider of this name.
-        ConfigError: It cannot work with this; or an extra of authsrv is missing.
-
-    Source: SSPI AcquireCredentialsHandle, pszPackage.
+        ConfigError: It cannot work with these; or an extra of authsrv is missing.
     """
     if not _is_gssapi(name):
         return _make_system_provider(name, principal, auth_data)
     if not isinstance(auth_data, Keytab):
         raise ConfigError("a server of Kerberos needs a keytab")
-    from authsrv.providers.gssapi.acceptor import (
-        GssapiProvider,
-    )  # needs the extra authsrv[kerberos]
+    # It needs the extra authsrv[kerberos].
+    from authsrv.providers.gssapi.acceptor import GssapiProvider
 
     return GssapiProvider(auth_data.path, service=principal)
 
@@ -81,28 +70,21 @@ def make_acceptor_provider(
 def make_initiator_provider(
     name: str, principal: str | None, auth_data: AuthData | None
 ) -> InitiatorProvider:
-    """Make the provider that a client begins with.
+    """Make the provider that a client initiates with.
 
     Args:
         name: "Negotiate", "Kerberos" or "NTLM", in any case.
-        principal: The client's name, where it has a keytab.
-        auth_data: What it authenticates with.
-
-    Returns:
-        The provider.
+        principal: The client's principal, with a Keytab only.
+        auth_data: What it authenticates with; None for what the system holds ready.
 
     Raises:
         MechanismError: There is no provider of this name.
-        ConfigError: It cannot work with this; or an extra of authsrv is missing.
-
-    Source: SSPI AcquireCredentialsHandle, pszPackage.
+        ConfigError: It cannot work with these; or an extra of authsrv is missing.
     """
     if not _is_gssapi(name):
         return _make_system_provider(name, principal, auth_data)
-    from authsrv.providers.gssapi.initiator import (  # needs the extra authsrv[kerberos]
-        GssapiInitiatorProvider,
-        InitiatorMechanism,
-    )
+    # It needs the extra authsrv[kerberos].
+    from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider, InitiatorMechanism
 
     is_spnego = name.casefold() == "negotiate"
     mechanism = InitiatorMechanism.SPNEGO if is_spnego else InitiatorMechanism.KERBEROS

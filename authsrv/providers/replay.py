@@ -48,33 +48,23 @@ _MARGIN_S = 5.0
 
 
 class ReplayProtection(Protocol):
-    """Where it is remembered which authenticators were accepted.
-
-    Source: RFC 4120 section 3.2.3 (replay cache).
-    """
+    """Where it is remembered which authenticators were accepted."""
 
     @property
     def rcache_name(self) -> bytes:
-        """What MIT's acceptor is told of a replay cache in its credential store.
-
-        Source: MIT krb5, credential store extension, "rcache".
-        """
+        """What MIT's acceptor is told of a replay cache in its credential store."""
         ...
 
     def check_and_store(self, authenticator: bytes) -> None:
-        """Remember an authenticator that was accepted, once.
+        """Remember the ciphertext of an authenticator that was accepted, once.
 
         Called after the provider has verified it, so that nobody fills the memory with garbage.
         It may block; it is called by several threads at once.
 
-        Args:
-            authenticator: The ciphertext of the authenticator.
-
         Raises:
             ReplayError: It was claimed before.
             ReplayCacheError: It cannot be remembered, so it must not be accepted.
-
-        Source: RFC 4120 section 3.2.3.
+            ConfigError: The clock skew in krb5.conf is no number.
         """
         ...
 
@@ -90,8 +80,6 @@ class MITReplayCache:
 
     Raises:
         ConfigError: The name is none of these; "none:" above all.
-
-    Source: MIT krb5, "Replay cache" documentation.
     """
 
     name: str = "dfl:"
@@ -103,18 +91,14 @@ class MITReplayCache:
 
     @classmethod
     def in_memory(cls, label: str = "http") -> MITReplayCache:
-        """A cache file in memory-backed storage, in a folder that only this user can enter.
+        """A cache that all processes of this user share, in memory-backed storage.
 
         Args:
             label: Distinguishes several caches of one user; letters, digits, "-" and "_".
 
-        Returns:
-            A cache that all processes of this user share.
-
         Raises:
-            ConfigError: There is no memory-backed storage, or the folder belongs to another user.
-
-        Source: MIT krb5, "Replay cache" documentation, type file2.
+            ConfigError: The label has other characters, there is no memory-backed storage, or its
+                folder can be entered by another user.
         """
         as_instance(str, label, "the label of a replay cache")
         if not label or not label.replace("-", "").replace("_", "").isalnum():
@@ -123,33 +107,20 @@ class MITReplayCache:
 
     @property
     def rcache_name(self) -> bytes:
-        """What MIT's acceptor is told.
-
-        Source: MIT krb5, credential store extension, "rcache".
-        """
+        """See ReplayProtection.rcache_name."""
         return self.name.encode()
 
     def check_and_store(self, authenticator: bytes) -> None:
-        """Do nothing: MIT's acceptor has claimed it under its file lock.
-
-        Args:
-            authenticator: Not looked at.
-
-        Source: MIT krb5, krb5_rd_req.
-        """
+        """Do nothing: MIT's acceptor has claimed it under its file lock."""
 
 
 def find_cache_fault(rcache_name: bytes) -> str | None:
     """Open the file of MIT's replay cache as MIT does, and tell what is in the way. It blocks.
 
-    Args:
-        rcache_name: The cache as a credential store names it.
-
     Returns:
         Why it cannot be used, for the log; None where the file opens, or the cache is no file.
-
-    Source: MIT krb5, "Replay cache" documentation, types dfl and file2.
     """
+    # MIT krb5, "Replay cache": which types there are, and where the file of "dfl" is.
     kind, _, name = os.fsdecode(rcache_name).partition(":")
     if kind not in ("dfl", "file2"):
         return None
@@ -209,8 +180,6 @@ class ProcessReplayCache:
 
     Raises:
         ConfigError: max_entries is not greater than zero.
-
-    Source: RFC 4120 section 3.2.3.
     """
 
     def __init__(
@@ -237,25 +206,11 @@ class ProcessReplayCache:
 
     @property
     def rcache_name(self) -> bytes:
-        """What MIT's acceptor is told: that it keeps no cache of its own.
-
-        Source: MIT krb5, "Replay cache" documentation, type none.
-        """
+        """See ReplayProtection.rcache_name: MIT's acceptor keeps no cache of its own."""
         return b"none:"
 
     def check_and_store(self, authenticator: bytes) -> None:
-        """Remember an authenticator, once.
-
-        Args:
-            authenticator: The ciphertext of the authenticator.
-
-        Raises:
-            ReplayError: It was claimed before, within twice the clock skew.
-            ReplayCacheError: The cache is full.
-            ConfigError: The clock skew in krb5.conf is no number.
-
-        Source: RFC 4120 section 3.2.3.
-        """
+        """See ReplayProtection.check_and_store."""
         key = hashlib.sha256(authenticator).digest()
         now = self._clock()
         with self._guard:

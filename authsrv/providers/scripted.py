@@ -40,9 +40,8 @@ class Delay:
     """An act that blocks its thread before another act.
 
     Args:
-        seconds: How long. `release` of the provider ends all delays early.
+        seconds: How long; `ScriptedProvider.release` ends all delays early.
         act: What comes then.
-
     """
 
     seconds: float
@@ -60,7 +59,6 @@ class ScriptedProvider:
         script: The acts, one for each token. A further one for CompleteAuthToken follows every act
             that asks for it.
         fault: What `check` raises, to play a provider that cannot work.
-
     """
 
     name = "scripted"
@@ -80,39 +78,24 @@ class ScriptedProvider:
 
     @property
     def open_contexts(self) -> int:
-        """How many contexts were created and not deleted; what a test of leaks looks at.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """How many contexts were created and not deleted; what a test of leaks looks at."""
         with self._guard:
             return self.created - self.deleted
 
     def create_context(self, request: ContextRequest) -> ScriptedContext:
-        """Begin a context; see SecurityProvider.
-
-        Source: SSPI AcceptSecurityContext, first call.
-        """
+        """See SecurityProvider.create_context."""
         with self._guard:
             self.created += 1
         return ScriptedContext(self, self._script)
 
     def create_initiator(self, request: InitiatorRequest) -> ScriptedContext:
-        """Begin a context of a client; see InitiatorProvider.
-
-        Source: SSPI InitializeSecurityContext, first call.
-        """
+        """See InitiatorProvider.create_initiator."""
         with self._guard:
             self.created += 1
         return ScriptedContext(self, self._script, Role.INITIATOR)
 
     def check(self) -> None:
-        """Raise the fault that was given, if one was; see SecurityProvider.
-
-        Raises:
-            Exception: The fault.
-
-        Source: authsrv design decision 7.
-        """
+        """See SecurityProvider.check: raises the fault that was given, if one was."""
         if self._fault is not None:
             raise self._fault
 
@@ -121,19 +104,11 @@ class ScriptedProvider:
         self._released.set()
 
     def wait(self, seconds: float) -> None:
-        """Block the calling thread, until `release` at the latest.
-
-        Args:
-            seconds: How long.
-
-        """
+        """Block the calling thread, until `release` at the latest."""
         self._released.wait(seconds)
 
     def count_deletion(self) -> None:
-        """Note that a context was deleted; its context calls it.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Note that a context was deleted; its context calls it."""
         with self._guard:
             self.deleted += 1
 
@@ -142,10 +117,9 @@ class ScriptedContext:
     """One run of a script.
 
     Args:
-        provider: The provider.
-        script: Its acts.
+        provider: What counts its deletion and ends its delays.
+        script: The acts.
         role: Which side it plays; an initiator's first step has no token.
-
     """
 
     __slots__ = ("_asks_completion", "_deleted", "_identity", "_provider", "_script", "_speaks")
@@ -161,33 +135,20 @@ class ScriptedContext:
         self._identity: Identity | None = None
 
     def step(self, token: bytes) -> Result:
-        """Play the next act; see SecurityContext.
-
-        Source: SSPI AcceptSecurityContext.
-        """
+        """See SecurityContext.step: plays the next act."""
         if not token and not self._speaks:
             return Refused(InvalidTokenError("the token is empty"))
         self._speaks = False
         return self._play(token)
 
     def complete(self) -> Result:
-        """Play the act of CompleteAuthToken; see SecurityContext.
-
-        Source: SSPI CompleteAuthToken.
-        """
+        """See SecurityContext.complete: plays the next act, if the one before asked for it."""
         if not self._asks_completion:
             return Refused(StateError("nothing asked for CompleteAuthToken"))
         return self._play(b"")
 
     def query(self, attribute: ContextAttribute) -> object:
-        """Tell what the identity of the script knows; see SecurityContext.
-
-        Raises:
-            StateError: The context is not established, or deleted.
-            UnsupportedFunctionError: The script has no such attribute.
-
-        Source: SSPI QueryContextAttributes.
-        """
+        """See SecurityContext.query: tells what the identity of the script knows."""
         if self._identity is None or self._deleted:
             raise StateError("only an established context has attributes")
         if attribute is ContextAttribute.NEGOTIATION_INFO:
@@ -195,10 +156,7 @@ class ScriptedContext:
         return attribute_of(self._identity, attribute)
 
     def delete(self) -> None:
-        """Count the deletion, once; see SecurityContext.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """See SecurityContext.delete: counts the deletion, once."""
         if not self._deleted:
             self._deleted = True
             self._provider.count_deletion()

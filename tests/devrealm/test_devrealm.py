@@ -16,6 +16,7 @@ from pathlib import Path
 import gssapi.raw
 import pytest
 from gssapi.raw.named_tuples import AcceptSecContextResult
+from keytabs import VERSION_1, VERSION_2, hole, record
 from waiting import wait_until
 
 from authsrv.codecs.kerberos.messages import parse_ap_req, parse_krb_error
@@ -31,7 +32,7 @@ from authsrv.devrealm import kdc as kdc_module
 from authsrv.devrealm import programs as programs_module
 from authsrv.devrealm.guard import PROCESS_FILE, Guard
 from authsrv.devrealm.kdc import run_kdc
-from authsrv.devrealm.keytab import Key, select_keys
+from authsrv.devrealm.keytab import select_keys
 from authsrv.devrealm.profiles import Layout, write_profiles
 from authsrv.errors import LocalError
 
@@ -686,40 +687,25 @@ class TestGuard:
         assert not tmp_path.exists()
 
 
-class TestKeytabRecords:
-    @staticmethod
-    def record(kvno: int, enctype: int, *, whole: bool = True) -> bytes:
-        name = struct.pack(">HH1sH4sH9s", 2, 1, b"R", 4, b"HTTP", 9, b"localhost")
-        body = name + struct.pack(">IIBHH2s", 1, 0, kvno & 0xFF, enctype, 2, b"kk")
-        body += struct.pack(">I", kvno) if whole else b""
-        return struct.pack(">i", len(body)) + body
+class TestSelectKeys:
+    def test_only_the_keys_that_are_wanted_stay(self) -> None:
+        first, second = record("one.test", 300), record("one.test", 44)
+        content = VERSION_2 + hole(5) + first + second
+        assert select_keys(content, lambda key: key.kvno == 300) == VERSION_2 + first
+        assert select_keys(content, lambda _: True) == VERSION_2 + first + second
 
-    def selected(self, content: bytes, wanted: Callable[[Key], bool]) -> bytes:
-        return select_keys(b"\x05\x02" + content, wanted)[2:]
-
-    def test_versions_above_255_are_read_whole(self) -> None:
-        first, second = self.record(300, 18), self.record(44, 18)
-        assert self.selected(first + second, lambda key: key.kvno == 300) == first
-        assert self.selected(first + second, lambda key: key.kvno == 44) == second
-
-    def test_a_version_of_one_byte_is_read(self) -> None:
-        record = self.record(44, 17, whole=False)
-        assert self.selected(record, lambda key: key.kvno == 44) == record
-
-    def test_holes_are_left_out(self) -> None:
-        hole, record = struct.pack(">i", -5) + b"\xff" * 5, self.record(1, 17)
-        assert self.selected(hole + record, lambda _: True) == record
-
-    def test_a_key_is_not_shown(self) -> None:
-        seen: list[Key] = []
-
-        def keep(key: Key) -> bool:
-            seen.append(key)
-            return True
-
-        self.selected(self.record(1, 17), keep)
-        assert "kk" not in repr(seen)
-
-    def test_what_is_no_keytab_is_refused(self) -> None:
-        with pytest.raises(RealmError, match="version 2"):
-            select_keys(b"\x05\x01", lambda _: True)
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            (VERSION_1, "the keytab is not of version 2"),
+            (VERSION_2, "the services have no such key"),
+            (VERSION_2 + record("one.test")[:-1], "the keytab of kadmin.local is truncated"),
+        ],
+        ids=["another version", "no key", "truncated"],
+    )
+    def test_a_keytab_of_which_nothing_can_be_taken_is_refused(
+        self, content: bytes, told: str
+    ) -> None:
+        with pytest.raises(RealmError) as caught:
+            select_keys(content, lambda _: True)
+        assert caught.value.detail == told

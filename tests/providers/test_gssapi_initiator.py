@@ -841,5 +841,5 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == (
-        "a client of Kerberos needs the extra authsrv[kerberos]: gssapi.raw is not installed\n"
+        "Kerberos needs the extra authsrv[kerberos]: gssapi.raw is not installed\n"
     )

@@ -56,7 +56,7 @@ LEFT_OUT = {
     "providers/test_diagnosis.py": _MIT,
     "providers/test_gssapi.py": _MIT,
     "providers/test_gssapi_initiator.py": _MIT,
-    "providers/test_keytab.py": _MIT,
+    "providers/test_keytab_file.py": _MIT,
     "providers/test_pac_signature.py": _MIT,
     "providers/test_pyspnego.py": _MIT,
     "providers/test_replay.py": _MIT,

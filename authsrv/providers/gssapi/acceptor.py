@@ -23,6 +23,8 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import gssapi.raw as gss
+
 from authsrv.codecs.inspect import Mechanism, peek
 from authsrv.codecs.kerberos.messages import parse_ap_req, parse_asked_service
 from authsrv.codecs.spnego import is_spnego
@@ -44,34 +46,24 @@ from authsrv.errors import (
     UnexpectedTokenError,
 )
 from authsrv.providers.base import ContextRequest, Deletion
+from authsrv.providers.gssapi.attributes import query_context
+from authsrv.providers.gssapi.diagnosis import Failure, diagnose
+from authsrv.providers.gssapi.identity import (
+    client_name,
+    delegated_credential,
+    end_of_ticket,
+    read_name_attributes,
+)
+from authsrv.providers.gssapi.mechanisms import KERBEROS, SPNEGO
+from authsrv.providers.gssapi.spnego import Leg, read_first, read_next
+from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
+from authsrv.providers.kerberos.pac_signature import is_signed_for_us
 from authsrv.providers.kerberos.profile import clock_skew
 from authsrv.providers.kerberos.service_names import ServiceNames
-
-try:
-    import gssapi.raw as gss
-
-    from authsrv.providers.gssapi.attributes import query_context
-    from authsrv.providers.gssapi.diagnosis import Failure, diagnose
-    from authsrv.providers.gssapi.identity import (
-        client_name,
-        delegated_credential,
-        end_of_ticket,
-        read_name_attributes,
-    )
-    from authsrv.providers.gssapi.spnego import Leg, read_first, read_next
-    from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
-    from authsrv.providers.kerberos.pac_signature import is_signed_for_us
-except ImportError as missing:
-    raise ConfigError(
-        f"the provider 'gssapi' needs the extra authsrv[kerberos]: {missing.name} is not installed"
-    ) from missing
-
 from authsrv.providers.replay import MITReplayCache, ReplayProtection, find_cache_fault
 
 __all__ = ["GssapiProvider"]
 
-_KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
-_SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 
 # How often the keytab file is looked at, unless a change of it settles even sooner.
 _LOOK_EVERY_S = 0.1
@@ -92,12 +84,10 @@ class GssapiProvider:
         replay: Where used authenticators are remembered.
         name_attributes: The name attributes to read into the identity (RFC 6680), such as
             "urn:mspac:logon-info"; none by default. Those of a PAC are read only where it is signed
-            with the service's key, which libkrb5 1.21 to 1.22 do not tell.
+            with the service's key, which is checked here: libkrb5 1.21 to 1.22 do not.
 
     Raises:
         ConfigError: A service is not of the form "HTTP/host", or a setting is of a wrong type.
-
-    Source: RFC 2744 section 5.1; RFC 4178; MIT krb5, credential store extension.
     """
 
     name = "gssapi"
@@ -112,7 +102,7 @@ class GssapiProvider:
     ) -> None:
         self.keytab = keytab if isinstance(keytab, KeytabFile) else KeytabFile(keytab)
         self.services = ServiceNames.of_setting(service)
-        # An empty cache is false, as everything with a length is.
+        # Not `replay or ...`: an empty cache has a length of 0, and so is false.
         self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
         if not callable(getattr(self.replay, "check_and_store", None)):
             raise ConfigError("replay must be a MITReplayCache or a ProcessReplayCache")
@@ -127,22 +117,11 @@ class GssapiProvider:
         return f"<GssapiProvider {self.services} in {self.keytab.path}>"
 
     def create_context(self, request: ContextRequest) -> _Context:
-        """Begin a context; see SecurityProvider.
-
-        Source: RFC 2744 section 5.1.
-        """
+        """See SecurityProvider.create_context."""
         return _Context(self, request.bindings)
 
     def check(self) -> None:
-        """Look whether the keytab gives a credential and the replay cache can be written.
-
-        Raises:
-            KeytabError: It cannot, and why.
-            ReplayCacheError: The file of MIT's replay cache cannot be written, and why.
-            ConfigError: The clock skew in krb5.conf is no number.
-
-        Source: RFC 2744 section 5.2.
-        """
+        """See SecurityProvider.check: keytab, file of MIT's replay cache, and clock skew."""
         clock_skew()
         self.credential()
         fault = find_cache_fault(self.replay.rcache_name)
@@ -150,15 +129,10 @@ class GssapiProvider:
             raise ReplayCacheError(fault)
 
     def credential(self) -> tuple[KeytabSnapshot, Any]:
-        """The shared credential, and the keys that it was made from. It may block.
-
-        Returns:
-            The snapshot of the keytab, and a gssapi.raw.Creds for accepting.
+        """The keys of the keytab, and the shared gssapi.raw.Creds made from them. It may block.
 
         Raises:
             KeytabError: The keytab cannot be read, or has no key for the service.
-
-        Source: RFC 2744 section 5.2 (GSS_Acquire_cred); MIT krb5, gss_acquire_cred_from.
         """
         held, now = self._credential, time.monotonic()
         if held is not None and now < self._look_at:
@@ -172,10 +146,7 @@ class GssapiProvider:
             return self._credential
 
     def realms(self) -> frozenset[str]:
-        """The realms of the keys; see KnowsRealms.
-
-        Source: MIT krb5, keytab file format.
-        """
+        """See KnowsRealms.realms."""
         return self.credential()[0].realms
 
     def _acquire(self, snapshot: KeytabSnapshot) -> tuple[KeytabSnapshot, Any]:
@@ -189,11 +160,11 @@ class GssapiProvider:
         try:
             # By itself first: together with SPNEGO it is enough if any mechanism has a credential,
             # that of a plug-in too.
-            gss.acquire_cred_from(store, None, mechs=[_KERBEROS], usage="accept")
+            gss.acquire_cred_from(store, None, mechs=[KERBEROS], usage="accept")
             credential = gss.acquire_cred_from(
-                store, None, mechs=[_KERBEROS, _SPNEGO], usage="accept"
+                store, None, mechs=[KERBEROS, SPNEGO], usage="accept"
             ).creds
-            gss.set_neg_mechs(credential, [_KERBEROS])
+            gss.set_neg_mechs(credential, [KERBEROS])
         except gss.GSSError:
             raise KeytabError(
                 f"libgssapi makes no credential of the keytab {self.keytab.path}"
@@ -204,7 +175,7 @@ class GssapiProvider:
 class _Context:
     """One security context of MIT's acceptor."""
 
-    # An acceptor's context is memory, in gssproxy's interposer too, whose daemon keeps none of it.
+    # An acceptor's context is memory, with gssproxy's interposer too, whose daemon keeps nothing.
     deletion = Deletion.AT_ONCE
 
     __slots__ = (
@@ -296,7 +267,7 @@ class _Context:
 
     def _identify(self, answer: Any, asked_at: float, skew: int) -> Identity:
         flags = int(answer.flags)
-        if answer.mech != _KERBEROS:
+        if answer.mech != KERBEROS:
             raise MechanismError("the handshake ended in a mechanism that is not accepted here")
         principal = client_name(answer)
         bound = bool(flags & _CHANNEL_BOUND)
@@ -345,5 +316,5 @@ def _go_on(answer: bytes | None, token: bytes) -> Continue:
     # MIT says "continue" to an AP-REP or a KRB-ERROR, and has nothing to continue with.
     seen = peek(token)
     if not answer or (seen.mechanism is Mechanism.KERBEROS and seen.ap_req is None):
-        raise InvalidTokenError("the token is none that a client begins with")
+        raise InvalidTokenError("the token is not an initial token")
     return Continue(answer)

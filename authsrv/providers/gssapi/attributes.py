@@ -30,20 +30,10 @@ KERBEROS_INFO = PackageInfo("Kerberos", "MIT Kerberos 5 through GSS-API", max_to
 
 
 def query_context(context: Any, identity: Identity, attribute: ContextAttribute) -> object:
-    """Tell an attribute of an established Kerberos context.
-
-    Args:
-        context: The gssapi.raw.SecurityContext.
-        identity: Whom it authenticated.
-        attribute: What to tell.
-
-    Returns:
-        What ContextAttribute says of it.
+    """Tell an attribute of an established gssapi.raw.SecurityContext; see SecurityContext.query.
 
     Raises:
         UnsupportedFunctionError: Kerberos has no such attribute, or the context does not tell it.
-
-    Source: SSPI QueryContextAttributes; RFC 2744 section 5.21 (GSS_Wrap_size_limit).
     """
     match attribute:
         case ContextAttribute.SIZES:
@@ -67,7 +57,8 @@ def _session_key(context: Any) -> SessionKey:
 
 def _sizes(context: Any) -> ContextSizes:
     try:
-        # A signature is what wrapping without encryption adds.
+        # RFC 2744 section 5.21: how large a message fits into a size. A signature is what wrapping
+        # without encryption adds.
         signed = _PROBE - gss.wrap_size_limit(context, _PROBE, confidential=False)
         sealed = _PROBE - gss.wrap_size_limit(context, _PROBE, confidential=True)
     except gss.GSSError:

@@ -40,14 +40,12 @@ class _Principal(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen.
+    """As whom to authenticate, and with which tickets.
 
     Args:
-        principal: As whom to authenticate.
+        principal: The name with its realm.
         cache: The full name of the cache with its tickets; empty where there is none, and the
             principal has to log in first.
-
-    Source: MIT krb5, krb5_cc_select.
     """
 
     principal: bytes
@@ -64,10 +62,8 @@ def choose_identity(target: str) -> Choice | None:
         The choice; None where nothing speaks for one, and the default cache is taken.
 
     Raises:
-        ConfigError: The choice failed: a cache or .k5identity cannot be read, or libkrb5 not be
-            loaded. Whoever has several identities is not to be taken for another of them.
-
-    Source: MIT krb5, krb5_cc_select; k5identity(5).
+        ConfigError: A cache or .k5identity cannot be read, or libkrb5 cannot be loaded. Nothing is
+            chosen then, lest a user with several identities appear as the wrong one.
     """
     service, _, realm = target.partition("@")
     with _open_context() as (library, context):

@@ -24,11 +24,10 @@ from authsrv.core.identity import DelegatedCredential
 from authsrv.errors import AuthsrvError, ConfigError, NoCredentialError
 from authsrv.providers.gssapi.cache_choice import choose_identity
 from authsrv.providers.gssapi.initiator_diagnosis import diagnose_beginning
+from authsrv.providers.gssapi.mechanisms import KERBEROS, SPNEGO
 
 __all__ = ["CredentialSource", "HeldCredential", "source_of"]
 
-_KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
-_SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 
 # python-gssapi takes bytes alone, whatever its types say.
 _Store = dict[bytes | str, bytes | str]
@@ -46,11 +45,9 @@ class HeldCredential:
     """A credential in use; whoever uses `native` keeps a reference to this.
 
     Args:
-        native: The gssapi.raw.Creds.
+        native: A gssapi.raw.Creds.
         lifetime: How long it is good, in seconds; None for ever.
         keeps: What has to live as long as it, such as the cache that its tickets lie in.
-
-    Source: RFC 2744 section 5.2 (GSS_Acquire_cred).
     """
 
     __slots__ = ("_keeps", "lifetime", "native")
@@ -62,52 +59,32 @@ class HeldCredential:
 
 
 class CredentialSource(Protocol):
-    """Where the credential comes from.
-
-    Source: RFC 2744 section 5.2 (GSS_Acquire_cred).
-    """
+    """Where a client's credential comes from."""
 
     @property
     def label(self) -> str:
-        """What it is in words, such as "the credential cache /tmp/krb5cc_1000".
-
-        Source: authsrv design decision 5.
-        """
+        """What it is in words, such as "the credential cache /tmp/krb5cc_1000"."""
         ...
 
     def credential(self, target: str) -> HeldCredential:
-        """The credential as it is now; it may be asked of the KDC, so it may block.
+        """The credential as it is now, for a service such as "HTTP/web.example.org".
 
-        Args:
-            target: The service that it is for, such as "HTTP/web.example.org".
-
-        Returns:
-            The credential.
+        It may block: a KDC may be asked.
 
         Raises:
             NoCredentialError: There is no ticket, and none to be had; or it has expired.
             AuthorityError: No KDC answers.
-            AuthsrvError: Another cause, see authsrv.providers.gssapi.initiator_diagnosis.
-
-        Source: RFC 2744 section 5.2; MIT krb5, gss_acquire_cred_from.
+            AuthsrvError: Another cause of authsrv.providers.gssapi.initiator_diagnosis.
         """
         ...
 
 
 def source_of(credential: ClientCredential | None) -> CredentialSource:
-    """Find the source for a description.
-
-    Args:
-        credential: What to authenticate with; None for what the environment holds.
-
-    Returns:
-        The source.
+    """Find the source for a description, or for what the environment holds.
 
     Raises:
-        ConfigError: It is of a type that is not known here, was delegated through another
-            provider, or names a principal that cannot be encoded.
-
-    Source: MIT krb5, credential store extension.
+        ConfigError: The credential is of a type that is not known here, was delegated through
+            another provider, or names a principal that cannot be encoded.
     """
     match credential:
         case None:
@@ -124,7 +101,7 @@ def source_of(credential: ClientCredential | None) -> CredentialSource:
 
 
 def _named(name: str | os.PathLike[str]) -> bytes:
-    """What libkrb5 is told; in the path of a file it would take a colon for the end of a type."""
+    # In a bare path libkrb5 would take a colon for the end of the type.
     shown = os.fspath(name)
     is_file = isinstance(name, os.PathLike) or shown.startswith("/")
     return os.fsencode(f"FILE:{shown}" if is_file else shown)
@@ -181,7 +158,7 @@ class _HandedOver:
         cache = _MemoryCache()
         try:
             gss.store_cred_into(
-                cache.store, self._native, usage="initiate", mech=_KERBEROS, overwrite=True
+                cache.store, self._native, usage="initiate", mech=KERBEROS, overwrite=True
             )
         except gss.GSSError as failed:
             raise _diagnosed(failed, self.label) from None
@@ -249,13 +226,13 @@ class _MemoryCache:
 
 
 def _acquire(label: str, store: _Store, name: Any = None, keeps: object = None) -> HeldCredential:
-    mechs = [_KERBEROS, _SPNEGO]
+    mechs = [KERBEROS, SPNEGO]
     try:
         if store:
             answer = gss.acquire_cred_from(store, name, mechs=mechs, usage="initiate")
         else:
             answer = gss.acquire_cred(name, mechs=mechs, usage="initiate")
-        gss.set_neg_mechs(answer.creds, [_KERBEROS])
+        gss.set_neg_mechs(answer.creds, [KERBEROS])
     except gss.GSSError as failed:
         raise _diagnosed(failed, label) from None
     if answer.lifetime == 0:

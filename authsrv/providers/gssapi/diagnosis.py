@@ -99,12 +99,10 @@ class Failure:
     """A failed call of gss_accept_sec_context.
 
     Args:
-        major: The major status.
+        major: The major status of RFC 2744.
         minor: The minor status, as the mechanism glue gave it.
         token: The token that was refused, from the client, untrusted.
         error_token: What the acceptor made for the client, or empty.
-
-    Source: RFC 2744 section 5.1.
     """
 
     major: int
@@ -114,18 +112,12 @@ class Failure:
 
     @property
     def routine(self) -> int:
-        """The routine error, 1 to 18.
-
-        Source: RFC 2744 section 3.9.1.
-        """
+        """The routine error, 1 to 18."""
         return self.major >> 16 & 0xFF
 
     @property
     def native(self) -> GSSCode:
-        """Both codes, for the log.
-
-        Source: RFC 2744 section 3.9.1.
-        """
+        """Both codes, for the log."""
         return GSSCode(self.major, self.minor)
 
 
@@ -149,15 +141,13 @@ def diagnose(
     """Name the cause of a refusal.
 
     Args:
-        failure: The codes and tokens of the failed call.
-        snapshot: The keytab that was used.
+        failure: The failed call.
+        snapshot: The keytab that it used.
         services: The services that tickets may be for.
         cache: The replay cache as the credential store named it; None for the process's own.
 
     Returns:
-        The error, with its cause in words. It holds no byte of a token and no text of a library.
-
-    Source: authsrv design decision 5.
+        The error, not raised. It holds no byte of a token and no text of a library.
     """
     failure = replace(failure, token=frame_bare_request(failure.token))
     seen = peek(failure.token)
@@ -177,8 +167,8 @@ def _by_major(failure: Failure, seen: TokenPeek, snapshot: KeytabSnapshot) -> Au
     if routine in (_NO_CRED, _DEFECTIVE_CREDENTIAL):
         if not snapshot.entries:
             return KeytabError("libgssapi finds no usable key in the keytab")
-        # The keytab has given a credential. So there is none for a mechanism that only the client
-        # has heard of, in its list or in the frame of its token.
+        # The keytab has given a credential, so what has none is a mechanism that only the client
+        # knows, in its list or in the frame of its token.
         return _refuse_mechanism(seen)
     if routine == _DEFECTIVE_TOKEN:
         if seen.mechanism in (Mechanism.NTLM, Mechanism.NEGOEX):

@@ -26,18 +26,10 @@ _PAC: Final = "urn:mspac:"
 
 
 def client_name(answer: Any) -> str:
-    """Tell the client's principal.
-
-    Args:
-        answer: What gss_accept_sec_context answered; the context is established.
-
-    Returns:
-        The principal, as MIT displays it.
+    """Tell the client's principal, as MIT displays it, from what gss_accept_sec_context answered.
 
     Raises:
         LogonDeniedError: The client is anonymous, or its name is not UTF-8.
-
-    Source: RFC 2744 sections 5.1 and 5.10; RFC 8062 section 3.
     """
     name = answer.initiator_name
     if name is None or int(answer.flags) & _ANONYMOUS_FLAG:
@@ -54,7 +46,7 @@ def client_name(answer: Any) -> str:
 
 
 def end_of_ticket(lifetime: int | None, asked_at: float, skew: int) -> datetime.datetime | None:
-    """Tell when the ticket ends.
+    """Tell when the ticket of an established context ends.
 
     Args:
         lifetime: What gss_accept_sec_context answered, in seconds; None for ever. MIT adds the
@@ -64,8 +56,6 @@ def end_of_ticket(lifetime: int | None, asked_at: float, skew: int) -> datetime.
 
     Returns:
         The end, to the second, and never later than the ticket's; None for never.
-
-    Source: RFC 2744 section 5.1 (time_rec); RFC 4120 section 5.3 (endtime).
     """
     if lifetime is None:
         return None
@@ -80,13 +70,11 @@ def read_name_attributes(
     Args:
         name: The client's name in the established context.
         wanted: The attributes to read.
-        is_signed: Tells whether a PAC is signed; it is asked where attributes of one are wanted,
-            for libkrb5 1.21 to 1.22 authenticate one that is not.
+        is_signed: Tells whether a PAC is signed, where attributes of one are wanted: libkrb5 1.21
+            to 1.22 authenticate one that is not.
 
     Returns:
         Those that are there and authenticated.
-
-    Source: RFC 6680 section 4; MS-PAC section 2.8.1.
     """
     values: dict[str, tuple[bytes, ...]] = {}
     wanted = tuple(wanted)
@@ -115,14 +103,5 @@ def _read_pac(name: Any) -> bytes:
 
 
 def delegated_credential(native: Any) -> DelegatedCredential | None:
-    """Wrap the credential that the client handed over.
-
-    Args:
-        native: A gssapi.raw.Creds, or None.
-
-    Returns:
-        The same for an identity.
-
-    Source: RFC 2744 section 5.1 (delegated_cred_handle).
-    """
+    """Wrap the gssapi.raw.Creds that the client delegated, if it did."""
     return None if native is None else DelegatedCredential("gssapi", native)

@@ -14,9 +14,11 @@ service is named: who asks for it has to trust that service with everything that
 
 from __future__ import annotations
 
-import datetime
 import enum
+import time
 from typing import Any
+
+import gssapi.raw as gss
 
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.credentials import ClientCredential
@@ -35,24 +37,15 @@ from authsrv.errors import (
     UnexpectedTokenError,
 )
 from authsrv.providers.base import InitiatorRequest
-
-try:
-    import gssapi.raw as gss
-
-    from authsrv.providers.gssapi.attributes import query_context
-    from authsrv.providers.gssapi.credentials import HeldCredential, source_of
-    from authsrv.providers.gssapi.spnego import read_next
-except ImportError as missing:
-    raise ConfigError(
-        f"a client of Kerberos needs the extra authsrv[kerberos]: {missing.name} is not installed"
-    ) from missing
-
+from authsrv.providers.gssapi.attributes import query_context
+from authsrv.providers.gssapi.credentials import HeldCredential, source_of
+from authsrv.providers.gssapi.identity import end_of_ticket
 from authsrv.providers.gssapi.initiator_diagnosis import diagnose_answer, diagnose_beginning
+from authsrv.providers.gssapi.mechanisms import KERBEROS, SPNEGO
+from authsrv.providers.gssapi.spnego import read_next
 
 __all__ = ["GssapiInitiatorProvider", "InitiatorMechanism"]
 
-_KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
-_SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 
 # RFC 2744 section 5.1 and MIT krb5's gssapi_ext.h.
 _TO_GSS = {
@@ -67,15 +60,12 @@ _TO_GSS = {
     IscReq.EXTENDED_ERROR: 0x4000,
 }
 _MUTUAL = 0x0002
-# It asks for nothing. python-gssapi takes "no flags" for "mutual authentication".
+# It asks for nothing, and must be there: python-gssapi takes no flags at all for MUTUAL_AUTH.
 _PROTECTION_READY = 0x0080
 
 
 class InitiatorMechanism(enum.Enum):
-    """What the tokens are wrapped in.
-
-    Source: RFC 4178; RFC 4121 section 4.1.
-    """
+    """What the tokens are wrapped in."""
 
     SPNEGO = "spnego"
     """Kerberos inside SPNEGO, as RFC 4559 has it."""
@@ -88,13 +78,11 @@ class GssapiInitiatorProvider:
 
     Args:
         credential: What to authenticate with; None for what the environment holds (KRB5CCNAME).
-        mechanism: What the tokens are wrapped in.
+        mechanism: Whether the tokens are wrapped in SPNEGO.
 
     Raises:
         ConfigError: The credential is of a kind that this provider cannot use, or there is no such
             mechanism.
-
-    Source: RFC 2744 section 5.19; RFC 4178; RFC 4559.
     """
 
     name = "gssapi"
@@ -112,12 +100,10 @@ class GssapiInitiatorProvider:
         return f"<GssapiInitiatorProvider {self.mechanism.value} with {self.source.label}>"
 
     def create_initiator(self, request: InitiatorRequest) -> _Context:
-        """Begin a context; see InitiatorProvider.
+        """See InitiatorProvider.create_initiator.
 
         Raises:
             ConfigError: The target is not of the form "HTTP/host" or "HTTP/host@REALM".
-
-        Source: RFC 2744 section 5.19.
         """
         return _Context(self, request)
 
@@ -171,7 +157,7 @@ class _Context:
                 self._identity = self._identify(answer)
                 return Established(self._identity, answer.token or b"")
             if not answer.token:
-                raise InvalidTokenError("the handshake goes on, and there is nothing to say")
+                raise InvalidTokenError("the handshake is not done, and there is no token to send")
         except AuthsrvError as error:
             return Refused(error)
         self._ended = False
@@ -198,17 +184,17 @@ class _Context:
         self._held = self._provider.source.credential(self._request.target)
         spnego = self._provider.mechanism is InitiatorMechanism.SPNEGO
         try:
-            return self._call(_SPNEGO if spnego else _KERBEROS)
+            return self._call(SPNEGO if spnego else KERBEROS)
         except gss.GSSError as failed:
             raise (self._ask_again() if spnego else self._diagnose(failed)) from None
 
     def _ask_again(self) -> AuthsrvError:
-        """SPNEGO's code is a number of no meaning: let Kerberos fail by itself, and read that."""
+        """Let Kerberos fail by itself, and read its code: that of SPNEGO means nothing."""
         try:
-            self._call(_KERBEROS)
+            self._call(KERBEROS)
         except gss.GSSError as failed:
             return self._diagnose(failed)
-        return MechanismError("libgssapi has Kerberos, and makes no SPNEGO of it")
+        return MechanismError("libgssapi makes a token of Kerberos, and none of SPNEGO")
 
     def _diagnose(self, failed: gss.GSSError) -> AuthsrvError:
         label, target = self._provider.source.label, self._request.target
@@ -217,9 +203,9 @@ class _Context:
     def _go_on(self, token: bytes) -> Any:
         try:
             if self._provider.mechanism is InitiatorMechanism.KERBEROS:
-                return self._call(_KERBEROS, token)
+                return self._call(KERBEROS, token)
             # Nothing malformed may reach libgssapi's parser of SPNEGO.
-            return self._call(_SPNEGO, read_next(token).token)
+            return self._call(SPNEGO, read_next(token).token)
         except (gss.GSSError, PeerError):
             raise diagnose_answer(token, target=self._request.target, mutual=self._mutual) from None
 
@@ -236,7 +222,7 @@ class _Context:
         )
 
     def _identify(self, answer: Any) -> Identity:
-        if answer.mech != _KERBEROS:
+        if answer.mech != KERBEROS:
             raise MechanismError("the handshake ended in a mechanism that is not spoken here")
         attributes = asc_ret_from_gss(int(answer.flags))
         if self._mutual and AscRet.MUTUAL_AUTH not in attributes:
@@ -248,7 +234,7 @@ class _Context:
             mechanism="kerberos",
             service=self._request.target,
             attributes=attributes,
-            expires_at=_expiry(answer.lifetime),
+            expires_at=end_of_ticket(answer.lifetime, time.time(), skew=0),
         )
 
 
@@ -263,9 +249,3 @@ def _service_name(target: str) -> Any:
         raise ConfigError("a target has the form HTTP/host or HTTP/host@REALM")
     # RFC 6806 section 8: with an empty realm the KDC is asked to refer us to the right one.
     return gss.import_name(f"{service}@{realm}".encode(), gss.NameType.kerberos_principal)
-
-
-def _expiry(lifetime: int | None) -> datetime.datetime | None:
-    if lifetime is None:
-        return None
-    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=lifetime)

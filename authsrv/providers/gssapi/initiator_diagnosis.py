@@ -123,18 +123,16 @@ _ANSWERS: Mapping[int, _Cause] = MappingProxyType(
 
 
 def diagnose_beginning(major: int, minor: int, *, credential: str, target: str) -> AuthsrvError:
-    """Name the cause why there is no first token.
+    """Name the cause why there is no initial token.
 
     Args:
         major: The major code.
-        minor: The minor code, of the mechanism Kerberos.
+        minor: The minor code, of the mechanism Kerberos: that of SPNEGO means nothing.
         credential: What we have in words, such as "the credential cache /tmp/krb5cc_1000".
         target: The service that we wanted to talk to.
 
     Returns:
-        The error, with its cause in words, and no text of a library.
-
-    Source: RFC 2744 section 5.19 (GSS_Init_sec_context); RFC 4120 section 7.5.9; krb5.h.
+        The error, not raised, with no text of a library.
     """
     code = (minor & 0xFFFFFFFF) - (1 << 32) - _BASE
     error = _of_table(_BEGINNINGS, code, credential=credential, target=target)
@@ -145,17 +143,10 @@ def diagnose_beginning(major: int, minor: int, *, credential: str, target: str) 
 
 
 def diagnose_answer(token: bytes, *, target: str, mutual: bool) -> AuthsrvError:
-    """Name the cause why a server's token was not taken.
+    """Name the cause why a server's token, untrusted, was not accepted.
 
-    Args:
-        token: The token, from the server, untrusted.
-        target: The service that we talk to.
-        mutual: Whether the server had to prove itself.
-
-    Returns:
-        The error, with its cause in words. It holds no byte of the token.
-
-    Source: RFC 4120 section 3.2.4 and 3.2.5; RFC 4178 section 4.2.2.
+    `mutual` says whether the server had to prove itself. The error is not raised, and holds no byte
+    of the token.
     """
     return _told(token, target) or (
         MutualAuthenticationError(f"the token does not prove that the server is {target}")
@@ -179,12 +170,12 @@ def _by_major(major: int, code: int, credential: str) -> AuthsrvError:
     if routine == _EXPIRED_CREDENTIALS:
         return NoCredentialError(f"the ticket in {credential} has expired")
     if routine == _NO_CRED:
-        return NoCredentialError(f"libgssapi can do nothing with {credential}")
+        return NoCredentialError(f"libgssapi cannot use {credential}")
     return UnavailableError("libgssapi made no token, and gives no cause that is known here")
 
 
 def _told(token: bytes, target: str) -> AuthsrvError | None:
-    """What the server says itself, if it does."""
+    """What the server itself says, if anything."""
     try:
         answer = parse_spnego(token) if is_spnego(token) else None
         inner = answer.response_token if isinstance(answer, NegTokenResp) else token

@@ -1,9 +1,9 @@
-"""SPNEGO on its way into libgssapi: read strictly by us first, and put so that it is understood.
+"""SPNEGO on its way into libgssapi: read strictly here first, and rewritten where it must be.
 
-libgssapi 1.21 to 1.22.1 looks for mechListMIC at field 4 of a NegTokenResp, where RFC 4178 has it
-at field 3; and what is malformed there ends the process (krb5 tickets 9183 and 9213). Acceptor and
-initiator share that parser. So nothing malformed, and nothing behind field 3, is ever handed on.
-And where libgssapi reads field 4, a mechListMIC is put there: libgssapi checks it all the same.
+libgssapi 1.21 to 1.22.1 looks for mechListMIC at field 4 of a NegTokenResp, where RFC 4178 section
+4.2.2 has it at field 3; and what is malformed there ends the process (krb5 tickets 9183 and 9213).
+Acceptor and initiator share that parser. So nothing malformed, and nothing behind field 3, is ever
+handed on. And where libgssapi reads field 4, a mechListMIC is put there, so that it is checked.
 
 Which field it reads is found by asking it once, not by its version: distributions mend without
 changing the number.
@@ -34,11 +34,10 @@ from authsrv.codecs.spnego import (
     parse_spnego,
 )
 from authsrv.errors import InvalidTokenError, KeytabError, UnexpectedTokenError
+from authsrv.providers.gssapi import mechanisms
 
 __all__ = ["Leg", "MICField", "mic_field", "read_first", "read_next"]
 
-_KERBEROS: Final = gss.OID.from_int_seq(KERBEROS)
-_SPNEGO: Final = gss.OID.from_int_seq("1.3.6.1.5.5.2")
 _AES256 = 18
 _KEY_BYTES = 32
 
@@ -47,10 +46,7 @@ _KNOWN: Final[Beginnings[bool]] = Beginnings()
 
 
 class MICField(enum.Enum):
-    """Where libgssapi looks for mechListMIC in a NegTokenResp.
-
-    Source: RFC 4178 section 4.2.2.
-    """
+    """Where libgssapi looks for mechListMIC in a NegTokenResp."""
 
     RFC_4178 = 3
     """Where it belongs."""
@@ -64,8 +60,6 @@ class Leg(NamedTuple):
     Args:
         token: What libgssapi is given.
         kerberos: The token of Kerberos in it that an acceptor looks at; None where there is none.
-
-    Source: RFC 4178 section 4.2.
     """
 
     token: bytes
@@ -77,19 +71,11 @@ class Leg(NamedTuple):
 
 
 def read_first(token: bytes) -> Leg:
-    """Read the first token of a handshake strictly.
-
-    Args:
-        token: From the client, untrusted; of any length, in SPNEGO or by itself.
-
-    Returns:
-        What libgssapi may see.
+    """Read the first token of a handshake strictly: the client's, untrusted, in SPNEGO or not.
 
     Raises:
         InvalidTokenError: It is empty, is malformed SPNEGO, has a malformed frame, or is a
-            NegTokenResp, which begins nothing.
-
-    Source: RFC 4178 section 4.2.1; RFC 2743 section 3.1.
+            NegTokenResp.
     """
     known = _KNOWN.find(token)
     if known is not None:
@@ -99,12 +85,12 @@ def read_first(token: bytes) -> Leg:
         raise InvalidTokenError("the token is empty")
     if not is_spnego(token):
         if token[0] == der.FRAME:
-            # Whether it is SPNEGO must not be a matter of how lengths are read.
+            # Another reading of the lengths must not make it SPNEGO after all.
             read_oid(der.open_frame(token))
         return Leg(token, token)
     message = parse_spnego(token)
     if not isinstance(message, NegTokenInit):
-        raise InvalidTokenError("the token goes on with a negotiation, and begins none")
+        raise InvalidTokenError("the token continues a negotiation, and is not an initial token")
     # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
     carried, is_kerberos = message.mech_token, message.mech_types[0] in (KERBEROS, MS_KERBEROS)
     if carried is not None and message.ends_in_mech_token:
@@ -115,22 +101,16 @@ def read_first(token: bytes) -> Leg:
 def read_next(token: bytes) -> Leg:
     """Read a later token of a negotiation strictly, and put its MIC where libgssapi looks for it.
 
-    Args:
-        token: From the peer, untrusted; of any length.
-
-    Returns:
-        What libgssapi may see.
+    The token is the peer's, untrusted.
 
     Raises:
         InvalidTokenError: It is malformed, or has a field behind mechListMIC.
-        UnexpectedTokenError: It is a NegTokenInit, which goes on with nothing.
+        UnexpectedTokenError: It is a NegTokenInit.
         KeytabError: libgssapi could not be asked where it looks for the MIC.
-
-    Source: RFC 4178 section 4.2.2.
     """
     message = parse_spnego(token)
     if not isinstance(message, NegTokenResp):
-        raise UnexpectedTokenError("the negotiation goes on with a NegTokenInit")
+        raise UnexpectedTokenError("a NegTokenInit came where a negotiation was to be continued")
     if message.mech_list_mic is not None and mic_field() is MICField.MISPLACED:
         token = build_neg_token_resp(
             message.neg_state,
@@ -149,20 +129,15 @@ def mic_field() -> MICField:
     Its acceptor is led to the second leg of a negotiation, and given nothing but a MIC: if it sees
     one, it waits for the mechanism's token; if it sees none, the token is empty and so refused.
 
-    Returns:
-        The field.
-
     Raises:
         KeytabError: libgssapi makes no credential of a key in memory, so it cannot be asked.
-
-    Source: RFC 4178 section 4.2.2; RFC 2744 section 5.1.
     """
     sent = build_neg_token_resp(mech_list_mic=b"MIC")
     try:
         credential = _throw_away_credential()
         first = gss.accept_sec_context(build_neg_token_init([NTLM, KERBEROS]), credential)
     except (gss.GSSError, krb5.Krb5Error):
-        raise KeytabError("libgssapi accepts nothing, not even with a key of our own") from None
+        raise KeytabError("libgssapi makes no credential of a key in memory") from None
     try:
         gss.accept_sec_context(sent, credential, first.context)
     except gss.GSSError:
@@ -179,7 +154,7 @@ def _throw_away_credential() -> Any:
     key = krb5.init_keyblock(context, _AES256, os.urandom(_KEY_BYTES))
     krb5.kt_add_entry(context, memory, principal, 1, 0, key)
     store: dict[bytes | str, bytes | str] = {b"keytab": name, b"rcache": b"none:"}
-    mechs = [_KERBEROS, _SPNEGO]
+    mechs = [mechanisms.KERBEROS, mechanisms.SPNEGO]
     credential = gss.acquire_cred_from(store, None, mechs=mechs, usage="accept").creds
-    gss.set_neg_mechs(credential, [_KERBEROS])
+    gss.set_neg_mechs(credential, [mechanisms.KERBEROS])
     return credential

@@ -71,15 +71,13 @@ class TicketTimes:
 
     Args:
         client_time: The client's clock when it made the authenticator, UTC; None if unreadable.
-        start_time: When the ticket's life begins, UTC.
+        start_time: When the ticket's life begins, UTC; None if unknown.
         end_time: When the ticket's life ends, UTC.
         client: The principal that the ticket was issued to.
         session_enctype: The encryption type of the session key.
-        pac: What a KDC with Active Directory's ways says of the client; empty if it says nothing.
+        pac: The ticket's privilege attribute certificate; empty where there is none.
         subkey_enctype: The encryption type of the key in the authenticator, if there is one.
         checksum_bytes: The length of the authenticator's checksum; None if unreadable.
-
-    Source: RFC 4120 sections 5.3 and 5.5.1.
     """
 
     client_time: datetime.datetime | None
@@ -100,8 +98,6 @@ class OpenTicket:
         plain: Its encrypted part, decrypted: a secret.
         enctype: The encryption type of the key.
         key: The key: a secret.
-
-    Source: RFC 4120 section 5.3.
     """
 
     plain: bytes = field(repr=False)
@@ -112,17 +108,11 @@ class OpenTicket:
 def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
     """Read the times of a ticket with the key from a keytab, whatever service it is there for.
 
-    As libkrb5 does: the name in the ticket is not looked at, for an account in Active Directory has
-    many names and one key.
-
-    Args:
-        ap_req: The AP-REQ, from the client, untrusted.
-        snapshot: The keys to try.
+    The AP-REQ is the client's, untrusted. As in libkrb5, the name in the ticket is not looked at:
+    an account in Active Directory has many names and one key.
 
     Returns:
         The times, or None where the ticket cannot be decrypted or read, for whatever reason.
-
-    Source: RFC 4120 section 3.2.3; MIT krb5, krb5_c_decrypt.
     """
     try:
         ticket = parse_enc_ticket_part(open_ticket(ap_req, snapshot).plain)
@@ -154,24 +144,15 @@ def read_times(ap_req: ApReq, snapshot: KeytabSnapshot) -> TicketTimes | None:
 
 
 def open_ticket(ap_req: ApReq, snapshot: KeytabSnapshot) -> OpenTicket:
-    """Open a ticket with whichever key of a keytab opens it.
-
-    Args:
-        ap_req: The AP-REQ, from the client, untrusted.
-        snapshot: The keys to try.
-
-    Returns:
-        The ticket, and the key.
+    """Open a ticket, untrusted, with whichever key of a keytab opens it.
 
     Raises:
         LookupError: No key opens it, or libkrb5 cannot be used.
         OSError: libkrb5 is not there.
         krb5.Krb5Error: There is no such keytab.
-
-    Source: MIT krb5, krb5_rd_req, krb5_c_decrypt.
     """
     enctype = ap_req.ticket_enctype
-    # The keytab as the snapshot holds it belongs to a context that other threads use.
+    # The keytab object of the snapshot belongs to a context of libkrb5 that other threads use.
     for entry in krb5.kt_resolve(krb5.init_context(), snapshot.name.encode()):
         if entry.key.enctype == enctype:
             with suppress(LookupError):
@@ -187,20 +168,15 @@ def verify_checksum(
     """Verify a checksum that was made with the key of a ticket.
 
     Args:
-        ticket: The ticket.
-        usage: The key usage number.
+        ticket: A ticket that was opened.
+        usage: The key usage number of RFC 3961.
         data: What the checksum is over.
         kind: The type of the checksum.
         checksum: The checksum; of the length that its type has.
 
-    Returns:
-        Whether libkrb5 finds it right.
-
     Raises:
         LookupError: libkrb5 cannot be used.
-        OSError: It is not there.
-
-    Source: MIT krb5, krb5_c_verify_checksum; RFC 3961 section 4.
+        OSError: libkrb5 is not there.
     """
     library, context = _library()
     buffers = [

@@ -15,7 +15,6 @@ import itertools
 import logging
 import os
 import stat
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from typing import Any
 
 import krb5
 
+from authsrv.codecs.keytab import MAX_KEYTAB_BYTES, parse_keytab
 from authsrv.core.identity import split_principal
 from authsrv.core.settings import as_instance, as_number, as_path
 from authsrv.errors import ConfigError, KeytabError
@@ -36,9 +36,6 @@ __all__ = ["KeytabEntry", "KeytabFile", "KeytabSnapshot"]
 _LOG = logging.getLogger("authsrv.keytab")
 
 _NUMBERS = itertools.count(1)
-_MAX_BYTES = 16 * 1024 * 1024
-_VERSION_2 = b"\x05\x02"
-_VERSIONS = (b"\x05\x01", _VERSION_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +44,7 @@ class KeytabEntry:
 
     Args:
         principal: The principal with its realm, such as "HTTP/web.example.org@EXAMPLE.ORG".
-        kvno: The key's version number.
-        enctype: The key's encryption type, RFC 3961 number.
-
-    Source: MIT krb5, keytab file format.
+        enctype: The number of the key's encryption type (RFC 3961).
     """
 
     principal: str
@@ -64,10 +58,7 @@ class KeytabSnapshot:
 
     Args:
         name: The MEMORY keytab that holds them, for a credential store.
-        entries: What is in it.
         keytab: Keeps the MEMORY keytab alive.
-
-    Source: MIT krb5, keytab type MEMORY.
     """
 
     name: str
@@ -76,22 +67,14 @@ class KeytabSnapshot:
 
     @functools.cached_property
     def realms(self) -> frozenset[str]:
-        """The realms that the keys belong to.
-
-        Source: MIT krb5, keytab file format.
-        """
+        """The realms that the keys belong to."""
         return frozenset(split_principal(name)[1] or "" for name in self.principals)
 
     def restricted_to(self, services: ServiceNames) -> KeytabSnapshot:
         """Leave out the keys of other services.
 
-        Args:
-            services: The services whose keys may be used.
-
         Returns:
             A snapshot in a MEMORY keytab of its own; this one where any service will do.
-
-        Source: MIT krb5, keytab type MEMORY.
         """
         if not services.names:
             return self
@@ -107,10 +90,7 @@ class KeytabSnapshot:
 
     @property
     def principals(self) -> tuple[str, ...]:
-        """The principals that have keys, each once, in the order of the file.
-
-        Source: MIT krb5, keytab file format.
-        """
+        """The principals that have keys, each once, in the order of the file."""
         return tuple(dict.fromkeys(entry.principal for entry in self.entries))
 
 
@@ -142,8 +122,6 @@ class KeytabFile:
 
     Raises:
         ConfigError: It names a keytab that is no file.
-
-    Source: MIT krb5, keytab type FILE.
     """
 
     def __init__(
@@ -174,12 +152,10 @@ class KeytabFile:
         """The newest good keys of the file. It may block: it looks at the file.
 
         Returns:
-            The snapshot; the same object as long as nothing changed.
+            The same object as long as nothing changed.
 
         Raises:
             KeytabError: There never was a good one, and why.
-
-        Source: MIT krb5, keytab type FILE.
         """
         try:
             found = _look_at(self.path)
@@ -267,7 +243,10 @@ def _look_at(path: Path) -> os.stat_result:
 
 
 def _load(path: Path, content: bytes) -> KeytabSnapshot:
-    records = _count_records(path, content)
+    try:
+        records = len(parse_keytab(content, str(path)))
+    except ConfigError as error:
+        raise KeytabError(error.detail) from None
     if not records:
         raise KeytabError(f"the keytab {path} is empty")
     context = krb5.init_context()
@@ -280,7 +259,7 @@ def _load(path: Path, content: bytes) -> KeytabSnapshot:
     except krb5.Krb5Error:
         raise KeytabError(f"the keytab {path} cannot be read by libkrb5") from None
     if len(entries) != records:
-        # libkrb5 takes a broken record for the end of the file.
+        # libkrb5 takes a record that it does not understand for the end of the file.
         raise KeytabError(f"the keytab {path} is broken: {len(entries)} of {records} keys readable")
     return KeytabSnapshot(name, tuple(entries), memory)
 
@@ -304,55 +283,12 @@ def _copy_entry(context: Any, entry: Any, memory: Any) -> None:
 def _read(path: Path) -> bytes:
     try:
         with contextlib.closing(open(path, "rb", buffering=0)) as file:
-            content: bytes = file.read(_MAX_BYTES + 1)
+            # One byte more than is allowed shows that the file is too large.
+            content: bytes = file.read(MAX_KEYTAB_BYTES + 1)
     except OSError as error:
         raise KeytabError(f"the keytab {path} cannot be read: {_reason(error)}") from None
-    if len(content) > _MAX_BYTES:
-        raise KeytabError(f"the keytab {path} is larger than {_MAX_BYTES} bytes")
     return content
 
 
 def _reason(error: OSError) -> str:
     return os.strerror(error.errno or 0)
-
-
-def _count_records(path: Path, content: bytes) -> int:
-    """Count the records that are in use, and refuse a file that ends inside one."""
-    if not content:
-        return 0
-    if content[:2] not in _VERSIONS:
-        raise KeytabError(f"{path} is not a keytab")
-    order = ">" if content[:2] == _VERSION_2 else "="
-    position, records = 2, 0
-    while position < len(content):
-        if position + 4 > len(content):
-            raise KeytabError(f"the keytab {path} is truncated")
-        (size,) = struct.unpack_from(f"{order}i", content, position)
-        if size == 0:
-            break
-        position += 4
-        end = position + abs(size)
-        if end > len(content):
-            raise KeytabError(f"the keytab {path} is truncated")
-        if size > 0:
-            records += 1
-            _check_record(path, content[position:end], order)
-        position = end
-    return records
-
-
-def _check_record(path: Path, record: bytes, order: str) -> None:
-    """Refuse a record whose parts are longer than it is: libkrb5 reads over its end."""
-    try:
-        (components,) = struct.unpack_from(f"{order}H", record)
-        # Version 1 counts the realm among the components, and has no type of the name.
-        is_new = order == ">"
-        position = 2
-        for _ in range(components + is_new):
-            position += 2 + struct.unpack_from(f"{order}H", record, position)[0]
-        position += 9 if is_new else 5
-        _, length = struct.unpack_from(f"{order}HH", record, position)
-    except struct.error:
-        raise KeytabError(f"the keytab {path} is broken") from None
-    if position + 4 + length > len(record):
-        raise KeytabError(f"the keytab {path} is broken")

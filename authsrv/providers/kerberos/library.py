@@ -12,17 +12,11 @@ __all__ = ["load_libkrb5"]
 
 @functools.cache
 def load_libkrb5() -> Any:
-    """Load MIT's libkrb5 by its own name.
-
-    A search for "krb5" would find Heimdal's where that is installed, too: a library with the same
-    functions and other structures, which ends the process at the first call.
-
-    Returns:
-        A ctypes.CDLL; no function of it has its types declared.
+    """Load MIT's libkrb5; a ctypes.CDLL, no function of which has its types declared.
 
     Raises:
         OSError: It is not there.
-
-    Source: MIT krb5, the soname of libkrb5.
     """
+    # By its own name: a search for "krb5" would also find Heimdal's, a library with the same
+    # functions and other structures, which ends the process at the first call.
     return ctypes.CDLL("libkrb5.dylib" if sys.platform == "darwin" else "libkrb5.so.3")

@@ -16,7 +16,7 @@ from authsrv.providers.kerberos.request_probe import frame_bare_request
 
 __all__ = ["is_signed_for_us"]
 
-# MS-PAC sections 2.3, 2.4 and 2.8.
+# MS-PAC sections 2.3, 2.4 and 2.8, for the whole module.
 _HEADER: Final = struct.Struct("<II")
 _BUFFER: Final = struct.Struct("<IIQ")
 _KIND: Final = struct.Struct("<i")
@@ -38,9 +38,7 @@ def is_signed_for_us(pac: bytes, token: bytes, snapshot: KeytabSnapshot) -> bool
         snapshot: The keys that it was accepted with.
 
     Returns:
-        Whether it is; False where that cannot be found out, for whatever reason.
-
-    Source: MS-PAC section 2.8.1.
+        False where that cannot be found out, for whatever reason, too.
     """
     try:
         places = _read_places(pac)

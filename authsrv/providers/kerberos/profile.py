@@ -49,13 +49,8 @@ _CACHED: Final = _Cached()
 def clock_skew() -> int:
     """How many seconds two clocks may differ, as read at most a second ago. It may block.
 
-    Returns:
-        The seconds, 0 or more.
-
     Raises:
-        ConfigError: As of read_clock_skew.
-
-    Source: MIT krb5, krb5.conf(5), clockskew.
+        ConfigError: See read_clock_skew.
     """
     return _CACHED.get()
 
@@ -67,10 +62,8 @@ def read_clock_skew() -> int:
         The seconds, 0 or more; 300 where the configuration says nothing.
 
     Raises:
-        ConfigError: The value is no number of seconds ("10m" is none), or libkrb5 cannot read its
+        ConfigError: The value is not a number of seconds ("10m" is not), or libkrb5 cannot read its
             configuration.
-
-    Source: MIT krb5, krb5.conf(5), clockskew.
     """
     found = ctypes.c_int()
     with _open_profile() as (library, profile):
@@ -90,8 +83,6 @@ def read_replay_cache_name() -> str:
 
     Raises:
         ConfigError: libkrb5 cannot read its configuration.
-
-    Source: MIT krb5, krb5.conf(5), default_rcache_name.
     """
     found = ctypes.c_char_p()
     with _open_profile() as (library, profile):
@@ -113,8 +104,6 @@ def process_replay_cache() -> str:
 
     Raises:
         ConfigError: libkrb5 cannot read its configuration.
-
-    Source: MIT krb5, "Replay cache" documentation.
     """
     name = os.environ.get("KRB5RCACHENAME") or os.environ.get("KRB5RCACHETYPE")
     return name or read_replay_cache_name() or "dfl:"

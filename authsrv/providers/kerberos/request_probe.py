@@ -1,4 +1,4 @@
-"""Asking again why a request was refused; nothing that is asked here ever lets anybody in.
+"""Asking libkrb5 again why a request was refused; nothing that is asked here lets anybody in.
 
 libgssapi hides libkrb5's code, and shows a client no more of it than RFC 4120 has numbers for. So
 the request is given to krb5_rd_req once more, without any replay cache. And whether a replay cache
@@ -49,10 +49,7 @@ _KERBEROS = gss.OID.from_int_seq(KERBEROS)
 
 
 class CacheVerdict(enum.Enum):
-    """What a request that was refused meets with and without the replay cache.
-
-    Source: RFC 4120 section 3.2.3.
-    """
+    """What becomes of a request that was refused, with the replay cache and without it."""
 
     REPLAY = "replay"
     """Accepted without it; with it, it was seen before."""
@@ -82,10 +79,9 @@ def ask_libkrb5(token: bytes, keytab: str) -> int | None:
         keytab: The name of the keytab that it was refused with.
 
     Returns:
-        libkrb5's code, counted from that of RFC 4120's error 0, so that errors of the protocol have
-        its numbers and others larger ones; 0 if it finds no fault; None where it cannot be asked.
-
-    Source: MIT krb5, krb5_rd_req; RFC 4120 section 7.5.9.
+        libkrb5's code, counted from that of RFC 4120's error 0: errors of the protocol have the
+        numbers of RFC 4120, libkrb5's own have larger ones. 0 if it finds no fault; None where it
+        cannot be asked.
     """
     if not keytab:
         return None
@@ -130,26 +126,19 @@ def _context() -> Iterator[tuple[Any, ctypes.c_void_p]]:
 def frame_bare_request(token: bytes) -> bytes:
     """Put GSS-API's frame around a request that has none, as those of DCE.
 
-    Args:
-        token: From the client, untrusted; of any length.
-
-    Returns:
-        The request in its frame, or the token as it is where it is no bare request.
-
-    Source: RFC 4121 section 4.1; MS-KILE section 3.1.1.2 (DCE style).
+    The token is the client's, untrusted; it comes back as it is where it is no bare request.
     """
+    # MS-KILE section 3.1.1.2: DCE style leaves out the frame of RFC 4121 section 4.1.
     if token[:1] != bytes((_AP_REQ,)):
         return token
     return build_frame(KERBEROS, _AP_REQ_ID + token)
 
 
 def permitted_enctypes() -> frozenset[int] | None:
-    """Tell the encryption types that krb5.conf permits, as libkrb5 reads it.
+    """Tell the encryption types that krb5.conf permits.
 
     Returns:
         Their numbers; None where libkrb5 cannot be asked.
-
-    Source: MIT krb5, krb5_get_permitted_enctypes; krb5.conf(5), permitted_enctypes.
     """
     with suppress(OSError), _context() as (library, context):
         found = ctypes.POINTER(ctypes.c_int32)()
@@ -164,14 +153,9 @@ def permitted_enctypes() -> frozenset[int] | None:
 def can_read_pac(pac: bytes) -> bool:
     """Tell whether libkrb5 can read a PAC; it refuses a ticket whose PAC it cannot.
 
-    Args:
-        pac: The PAC of a ticket that opens with our key.
-
     Returns:
-        Whether it can, and True where libkrb5 cannot be asked. Signatures are not looked at, as
-        libkrb5 refuses no ticket for them.
-
-    Source: MIT krb5, krb5_pac_parse; MS-PAC section 2.3.
+        True where libkrb5 cannot be asked, too. Signatures are not looked at, as libkrb5 refuses no
+        ticket for them.
     """
     with suppress(OSError), _context() as (library, context):
         parsed = ctypes.c_void_p()
@@ -188,11 +172,6 @@ def compare_caches(token: bytes, keytab: str, cache: bytes | None) -> CacheVerdi
         token: The request in GSS-API's frame, not in SPNEGO; from the client, untrusted.
         keytab: The name of the keytab that it was refused with.
         cache: The replay cache as a credential store names it; None for the process's own.
-
-    Returns:
-        What the two attempts show together.
-
-    Source: MIT krb5, credential store extension, "rcache"; RFC 4120 section 3.2.3.
     """
     if _attempt(token, keytab, _NO_CACHE) is not _ACCEPTED:
         return CacheVerdict.REFUSED

@@ -1,7 +1,7 @@
-"""The service principal names that tickets may be for, as somebody wrote them into a setting.
+"""The service principal names that tickets may be for, as a setting gives them.
 
-What a ticket says in the clear is compared with them by us: never handed to libgssapi as a name,
-which it would look up in DNS, and whose alias it would then accept for.
+They are compared with what the ticket says in the clear, here, and never handed to libgssapi, which
+would look up the name in DNS and then accept tickets for its alias.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ class ServiceNames:
 
     Raises:
         ConfigError: A name is not of the form "HTTP/host".
-
-    Source: RFC 4120 section 6.2.1; MS-KILE section 3.3.5.1.1 (names compare without case).
     """
 
     names: tuple[str, ...] = ()
@@ -48,16 +46,8 @@ class ServiceNames:
     def of_setting(cls, setting: object) -> ServiceNames:
         """Take a setting: one name, several, or None for any.
 
-        Args:
-            setting: What was given.
-
-        Returns:
-            The names.
-
         Raises:
             ConfigError: It is none of these; an empty collection would mean any, and is refused.
-
-        Source: RFC 4120 section 6.2.1.
         """
         if setting is None:
             return cls()
@@ -67,34 +57,25 @@ class ServiceNames:
         return cls(names)
 
     def covers(self, principal: str) -> bool:
-        """Tell whether a principal is one of the services.
+        """Tell whether a principal is one of the services; any is where no service was named.
 
-        Args:
-            principal: With or without its realm, which is not compared.
-
-        Returns:
-            True for any where no service was named.
-
-        Source: MS-KILE section 3.3.5.1.1.
+        The principal may have a realm, which is not compared.
         """
         if not self.names:
             return True
+        # MS-KILE section 3.3.5.1.1: names compare without case.
         service = split_principal(principal)[0].casefold()
         return any(service == name.casefold() for name in self.names)
 
     def check_claim(self, principal: str) -> None:
         """Refuse a ticket that says that it is for another service.
 
-        Nothing proves what it says: all services of an account share one key. It keeps out honest
-        clients of another service, and tells them why.
-
-        Args:
-            principal: What the ticket's clear text says, with its realm.
+        `principal` is what the ticket says in the clear, with its realm; nothing proves it, since
+        all services of an account share one key. This keeps out honest clients of another service,
+        and tells them why.
 
         Raises:
             WrongServiceError: It is another service; the cause names both.
-
-        Source: RFC 4120 section 3.2.3.
         """
         if not self.covers(principal):
             raise WrongServiceError(
@@ -102,14 +83,5 @@ class ServiceNames:
             )
 
     def of(self, principals: Iterable[str]) -> tuple[str, ...]:
-        """Choose those principals that are one of the services.
-
-        Args:
-            principals: With their realms.
-
-        Returns:
-            Those that are, in their order.
-
-        Source: MS-KILE section 3.3.5.1.1.
-        """
+        """Choose those principals, with their realms, that are one of the services."""
         return tuple(filter(self.covers, principals))
