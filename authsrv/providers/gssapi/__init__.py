@@ -3,11 +3,14 @@
 from authsrv.errors import ConfigError
 
 try:
-    from authsrv.providers.gssapi.acceptor import GssapiProvider
-    from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider, InitiatorMechanism
+    import gssapi.raw  # noqa: F401
+    import krb5  # noqa: F401
 except ImportError as missing:
     raise ConfigError(
         f"Kerberos needs the extra authsrv[kerberos]: {missing.name} is not installed"
     ) from missing
+
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider, InitiatorMechanism
 
 __all__ = ["GssapiInitiatorProvider", "GssapiProvider", "InitiatorMechanism"]
