@@ -23,8 +23,6 @@ def is_repeatable(request: ClientRequest) -> bool:
         True if it has no body, or one of bytes in memory. Streams and generators are read once; a
         file could be read again, and may be large. One that waits for "100 Continue" may have been
         given up before it was sent.
-
-    Source: RFC 9110 sections 9.2.2 and 10.1.1.
     """
     if hdrs.EXPECT in request.headers:
         return False
@@ -41,8 +39,6 @@ async def put_away(request: ClientRequest, response: ClientResponse) -> None:
 
     Raises:
         asyncio.CancelledError: The task was cancelled; the connection is closed.
-
-    Source: RFC 9112 section 9.3.
     """
     try:
         async with asyncio.timeout(_PATIENCE_S):

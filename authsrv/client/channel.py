@@ -34,8 +34,6 @@ async def find_bindings(request: ClientRequest, pool: WorkerPool) -> ChannelBind
         aiohttp.ClientConnectionError: There is no connection to be had.
         ConfigError: The certificate cannot be read, or its signature algorithm is not known.
         UnavailableError: The pool is busy.
-
-    Source: RFC 5929 section 4.1.
     """
     if request.url.scheme not in ("https", "wss"):
         return None

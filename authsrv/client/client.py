@@ -55,8 +55,6 @@ class NegotiateClient(Negotiation):
     Raises:
         ConfigError: There is no host, or a name of another form; the credential cannot be used;
             or the extra authsrv[kerberos] is not installed.
-
-    Source: RFC 4559; aiohttp, client middlewares.
     """
 
     def __init__(
@@ -89,10 +87,7 @@ class NegotiateClient(Negotiation):
         self.close()
 
     def close(self) -> None:
-        """End all handshakes and let the threads go; close the sessions before.
-
-        Source: SSPI FreeCredentialsHandle.
-        """
+        """End all handshakes and let the threads go; close the sessions before."""
         self.initiator.close()
 
     def acting_as(self, delegated: DelegatedCredential) -> Negotiation:
@@ -115,8 +110,6 @@ class NegotiateClient(Negotiation):
         Raises:
             ConfigError: The credential is None, which the user did not delegate, or of a security
                 provider that cannot do this. Nobody acts as this process by mistake.
-
-        Source: RFC 2743 section 1.2.1.1 (delegation).
         """
         # None would be the credential of this process, which may do what the user may not.
         delegated = as_instance(DelegatedCredential, delegated, "delegated")

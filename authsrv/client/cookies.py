@@ -20,8 +20,6 @@ def take_cookies(request: ClientRequest, response: ClientResponse) -> None:
         request: The request that is sent again.
         response: What it was answered with, from the server, untrusted; the jar decides which
             cookies of it are taken, and for whom.
-
-    Source: RFC 6265 sections 5.3 and 5.4.
     """
     fields = response.headers.getall(hdrs.SET_COOKIE, ())
     if not fields:

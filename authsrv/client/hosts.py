@@ -48,8 +48,6 @@ class HostList:
 
     Raises:
         ConfigError: There is no entry, or one is of another form.
-
-    Source: RFC 4559 section 6; RFC 9110 section 4.3.
     """
 
     __slots__ = ("_entries", "_texts")
@@ -73,8 +71,6 @@ class HostList:
 
         Returns:
             True if an entry covers its scheme, host and port.
-
-        Source: RFC 4559 section 6.
         """
         scheme, host = _SCHEMES.get(url.scheme), _host_of(url)
         return scheme is not None and any(
@@ -91,8 +87,6 @@ def service_of(url: URL, services: Mapping[str, str]) -> str:
 
     Returns:
         "HTTP/" and the host, or what `services` says of it.
-
-    Source: RFC 4559 section 4.1.
     """
     host = _host_of(url)
     return services.get(host) or f"HTTP/{host}"
@@ -110,8 +104,6 @@ def read_services(services: object) -> Mapping[str, str]:
 
     Raises:
         ConfigError: It is no mapping, a host is none, or a name is of another form.
-
-    Source: RFC 4559 section 4.1.
     """
     given = as_instance(Mapping, services, "services")
     read = {}

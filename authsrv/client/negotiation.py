@@ -47,8 +47,6 @@ class Negotiation:
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: RFC 4559.
     """
 
     def __init__(self, initiator: Initiator, policy: ClientPolicy) -> None:
@@ -77,8 +75,6 @@ class Negotiation:
             AuthsrvError: There is no token to be had, and why: NoCredentialError,
                 TargetUnknownError, AuthorityError, DeadlineError, and so on.
             aiohttp.ClientError: As without the middleware.
-
-        Source: RFC 4559 section 4.
         """
         if not self.policy.hosts.covers(request.url, request.proxy):
             return await handler(request)

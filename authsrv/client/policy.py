@@ -16,8 +16,6 @@ class ServerProof(enum.Enum):
     """Which responses need the proof that they come from the server that was meant.
 
     A wrong proof ends a request always.
-
-    Source: RFC 4559 section 4.1; RFC 4120 section 3.2.5.
     """
 
     REQUIRED = "required"
@@ -30,10 +28,7 @@ class ServerProof(enum.Enum):
 
 
 class Timing(enum.Enum):
-    """When the first token is sent.
-
-    Source: RFC 4559 section 4.2.
-    """
+    """When the first token is sent."""
 
     WHEN_ASKED = "when asked"
     """In the second request, after the server asked. A request whose body is no more than bytes in
@@ -43,10 +38,7 @@ class Timing(enum.Enum):
 
 
 class BindingsSent(enum.Enum):
-    """Whether channel bindings are sent over TLS.
-
-    Source: RFC 5929 section 4.
-    """
+    """Whether channel bindings are sent over TLS."""
 
     SENT = "sent"
     """The token is good for this server's certificate alone."""
@@ -55,10 +47,7 @@ class BindingsSent(enum.Enum):
 
 
 class ConnectionUse(enum.Enum):
-    """Whether a connection that had our token may serve other requests of the session.
-
-    Source: RFC 4559 section 6 (servers that take a connection for authenticated).
-    """
+    """Whether a connection that had our token may serve other requests of the session."""
 
     SHARED = "shared"
     """It may."""
@@ -81,8 +70,6 @@ class ClientPolicy:
 
     Raises:
         ConfigError: A setting is of a wrong type.
-
-    Source: authsrv README, Client.
     """
 
     hosts: HostList

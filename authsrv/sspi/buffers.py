@@ -39,8 +39,6 @@ def pack_channel_bindings(bindings: ChannelBindings) -> SecBuffer:
 
     Returns:
         A buffer of type SECBUFFER_CHANNEL_BINDINGS with a SEC_CHANNEL_BINDINGS structure.
-
-    Source: sspi.h, SEC_CHANNEL_BINDINGS.
     """
     data = bindings.application_data
     header = _HEADER.pack(0, 0, 0, 0, 0, 0, len(data), _HEADER.size)
@@ -61,8 +59,6 @@ def unpack_channel_bindings(
 
     Raises:
         BadBindingsError: The structure is malformed, is no bytes, or holds no application data.
-
-    Source: sspi.h, SEC_CHANNEL_BINDINGS.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
         raise BadBindingsError("the channel bindings are no bytes")
@@ -90,8 +86,6 @@ def read_token(buffers: SecBufferDesc | None) -> bytes:
 
     Raises:
         InvalidTokenError: There is no buffer, or the first one is no SECBUFFER_TOKEN.
-
-    Source: SspiAcceptSecurityContextAsync, pInput.
     """
     if not isinstance(buffers, SecBufferDesc) or not buffers.buffers:
         raise InvalidTokenError("the call has no input buffer")
@@ -119,8 +113,6 @@ def read_channel_bindings(
 
     Raises:
         BadBindingsError: As of unpack_channel_bindings.
-
-    Source: SspiAcceptSecurityContextAsync, pInput.
     """
     bound = None if buffers is None else buffers.first(_CHANNEL_BINDINGS)
     return None if bound is None else unpack_channel_bindings(bound.data, policy=policy)
@@ -136,8 +128,6 @@ def check_description(buffers: SecBufferDesc | None) -> SecurityStatus:
     Returns:
         SEC_E_INVALID_PARAMETER for another version than SECBUFFER_VERSION, and for a description
         of something else than buffers; else SEC_E_OK.
-
-    Source: sspi.h, SecBufferDesc, ulVersion and pBuffers.
     """
     if not isinstance(buffers, SecBufferDesc):
         return SecurityStatus.SEC_E_OK
@@ -160,8 +150,6 @@ def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
     Returns:
         SEC_E_OK; SEC_E_BUFFER_TOO_SMALL where no buffer is a TOKEN that may be changed; as of
         check_description.
-
-    Source: SSPI AcceptSecurityContext, pOutput.
     """
     if buffers is None:
         return SecurityStatus.SEC_E_OK
@@ -183,8 +171,6 @@ def write_output(buffers: SecBufferDesc | None, token: bytes, rest: bytes = b"")
 
     Returns:
         The buffers.
-
-    Source: SspiAcceptSecurityContextAsync, pOutput.
     """
     if buffers is None:
         extra = (SecBuffer(BufferType.EXTRA, rest),) if rest else ()
@@ -204,8 +190,6 @@ def write_rest(buffers: SecBufferDesc | None, result: Result, rest: bytes) -> No
         buffers: The input buffers.
         result: The provider's answer.
         rest: What was not used of the token; it comes back as SECBUFFER_EXTRA.
-
-    Source: SSPI AcceptSecurityContext, pInput; SECBUFFER_MISSING.
     """
     if buffers is None:
         return
@@ -229,8 +213,6 @@ def rest_of(token: bytes, kept: bytes) -> bytes:
 
     Returns:
         What is to be appended to it.
-
-    Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE.
     """
     is_whole = bool(kept) and len(token) > len(kept) and token.startswith(kept)
     return token[len(kept) :] if is_whole else token
@@ -245,8 +227,6 @@ def unused(result: Result, token: bytes) -> bytes:
 
     Returns:
         Its last bytes, or nothing.
-
-    Source: sspi.h, SECBUFFER_EXTRA.
     """
     count = getattr(result, "unused", 0)
     return token[-count:] if count else b""

@@ -69,8 +69,6 @@ class AsyncContext:
     the loop, its security context is deleted, and the call ends with
     SEC_E_UNFINISHED_CONTEXT_DELETED. Where several tasks await one call, the operation is that of
     the first of them; the others may come and go.
-
-    Source: sspi.h, SspiAsyncContext.
     """
 
     __slots__ = (
@@ -113,10 +111,7 @@ class AsyncContext:
 
     @property
     def status(self) -> SecurityStatus:
-        """What get_async_call_status answers.
-
-        Source: SspiGetAsyncCallStatus.
-        """
+        """What get_async_call_status answers."""
         if self._phase is _PENDING:
             return _S.SEC_I_ASYNC_CALL_PENDING
         if self._result is not None:
@@ -131,8 +126,6 @@ class AsyncContext:
 
         It is there as soon as the status is not SEC_I_ASYNC_CALL_PENDING any more, with the cause
         of a failure in its `error`, and until the call is used again or freed; None otherwise.
-
-        Source: SspiGetAsyncCallStatus; SSPI AcceptSecurityContext, output parameters.
         """
         if self._result is not None:
             self._is_told = True
@@ -190,8 +183,6 @@ def queue(
 
     Raises:
         RuntimeError: No event loop is running; nothing has changed.
-
-    Source: SspiAcceptSecurityContextAsync, return value.
     """
     asyncio.get_running_loop()  # without one nothing may be changed
     call._phase, call._operation = _PENDING, operation
@@ -210,8 +201,6 @@ def check_idle(call: AsyncContext) -> SecurityStatus:
 
     Returns:
         SEC_E_OK, or why not.
-
-    Source: SspiReinitAsyncContext, remarks.
     """
     if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE
@@ -223,8 +212,6 @@ def create_async_context() -> AsyncContext:
 
     Returns:
         An idle one.
-
-    Source: SspiCreateAsyncContext.
     """
     return AsyncContext()
 
@@ -243,8 +230,6 @@ def set_async_notify_callback(
     Returns:
         SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if the call is not idle; SEC_E_INVALID_HANDLE;
         SEC_E_INVALID_PARAMETER for a callback that cannot be called.
-
-    Source: SspiSetAsyncNotifyCallback.
     """
     status = check_idle(call)
     if status is _OK and not (callback is None or callable(callback)):
@@ -262,8 +247,6 @@ def async_context_requires_notify(call: AsyncContext) -> bool:
 
     Returns:
         True if completion calls somebody.
-
-    Source: SspiAsyncContextRequiresNotify.
     """
     return isinstance(call, AsyncContext) and call._callback is not None
 
@@ -278,8 +261,6 @@ def get_async_call_status(call: AsyncContext) -> SecurityStatus:
         SEC_I_ASYNC_CALL_PENDING until it is complete, and then its own status. If nothing was
         queued SEC_E_OUT_OF_SEQUENCE; SEC_E_INVALID_HANDLE if it is no call any more. What the
         operation led to, or why it failed, is in `call.result`.
-
-    Source: SspiGetAsyncCallStatus.
     """
     if not isinstance(call, AsyncContext):
         return _S.SEC_E_INVALID_HANDLE  # type: ignore[unreachable]  # not typed by all
@@ -295,8 +276,6 @@ def reinit_async_context(call: AsyncContext) -> SecurityStatus:
     Returns:
         SEC_E_OK; SEC_E_OUT_OF_SEQUENCE while it is pending or its callback was not called yet;
         SEC_E_INVALID_HANDLE.
-
-    Source: SspiReinitAsyncContext.
     """
     if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE
@@ -316,8 +295,6 @@ def free_async_context(call: AsyncContext) -> SecurityStatus:
     Returns:
         SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if it is too early; SEC_E_INVALID_HANDLE if it was freed
         before.
-
-    Source: SspiFreeAsyncContext; SspiSetAsyncNotifyCallback, remarks.
     """
     if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE

@@ -43,8 +43,6 @@ def attributes_of(identity: Identity, role: Role) -> AscRet | IscRet:
 
     Returns:
         AscRet of a server, IscRet of a client.
-
-    Source: SSPI AcceptSecurityContext and InitializeSecurityContext, pfContextAttr.
     """
     if role is _INITIATOR:
         return isc_ret_from_asc(identity.attributes)
@@ -69,8 +67,6 @@ async def complete_auth_token(
 
     Raises:
         asyncio.CancelledError: The task was cancelled; the context is deleted.
-
-    Source: SSPI CompleteAuthToken.
     """
     return (await complete(context, token)).status
 
@@ -88,8 +84,6 @@ async def complete(context: ContextHandle, token: SecBufferDesc | None = None) -
 
     Raises:
         asyncio.CancelledError: As of complete_auth_token.
-
-    Source: SSPI CompleteAuthToken.
     """
     for status in (check_context(context), check_output(token)):
         if status is not _OK:
@@ -120,8 +114,6 @@ class QueryResult:
     Args:
         status: SEC_E_OK, or why it cannot be told.
         value: The answer; its type is that which ContextAttribute names.
-
-    Source: SSPI QueryContextAttributes.
     """
 
     status: SecurityStatus
@@ -140,8 +132,6 @@ async def query_context_attributes(
     Returns:
         The attribute. SEC_E_INVALID_HANDLE if the context is none or not established yet;
         SEC_E_UNSUPPORTED_FUNCTION if the package cannot tell.
-
-    Source: SSPI QueryContextAttributes.
     """
     handshake = context.handshake if isinstance(context, ContextHandle) else None
     if handshake is None:
@@ -171,8 +161,6 @@ def delete_security_context_async(call: AsyncContext, context: ContextHandle) ->
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiDeleteSecurityContextAsync; SSPI DeleteSecurityContext.
     """
     if not isinstance(context, ContextHandle) or not context.was_used:
         return _S.SEC_E_INVALID_HANDLE

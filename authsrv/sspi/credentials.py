@@ -83,8 +83,6 @@ def acquire_credentials_handle_async(
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiAcquireCredentialsHandleAsync.
     """
     if not isinstance(credential, CredentialHandle) or credential.is_valid:
         return _S.SEC_E_INVALID_HANDLE
@@ -115,8 +113,6 @@ def free_credentials_handle_async(
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiFreeCredentialsHandleAsync.
     """
     if not isinstance(credential, CredentialHandle) or not credential.is_valid:
         return _S.SEC_E_INVALID_HANDLE
@@ -153,8 +149,6 @@ async def acquire_credentials(
     Raises:
         ConfigError: A setting is wrong, or both a keytab and a password are given.
         AuthsrvError: There is no such credential; its status is that of the call.
-
-    Source: SspiAcquireCredentialsHandleAsync, SspiFreeCredentialsHandleAsync.
     """
     as_instance(Limits, limits, "limits")
     if keytab is not None and password is not None:

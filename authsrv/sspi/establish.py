@@ -109,8 +109,6 @@ def accept_security_context_async(
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiAcceptSecurityContextAsync.
     """
     party = None if credential is None else _party(credential, _acceptor_of)
     status = _check(call, party, context, new_context, (input, output), _ACCEPTOR)
@@ -171,8 +169,6 @@ def initialize_security_context_async(
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiInitializeSecurityContextAsync.
     """
     party = None if credential is None else _party(credential, _initiator_of)
     status = _check(call, party, context, new_context, (input, output), _INITIATOR)

@@ -26,10 +26,7 @@ __all__ = ["ContextHandle", "CredentialHandle", "check_context"]
 
 
 class CredentialHandle:
-    """What a server accepts with, or a client begins with. acquire_credentials fills it.
-
-    Source: sspi.h, CredHandle.
-    """
+    """What a server accepts with, or a client begins with. acquire_credentials fills it."""
 
     __slots__ = ("_acceptor", "_initiator")
 
@@ -54,10 +51,7 @@ class CredentialHandle:
 
     @property
     def is_valid(self) -> bool:
-        """Whether it refers to a credential.
-
-        Source: sspi.h, SecIsValidHandle.
-        """
+        """Whether it refers to a credential."""
         return self._acceptor is not None or self._initiator is not None
 
     def fill(self, acceptor: Acceptor | None, initiator: Initiator | None) -> None:
@@ -69,8 +63,6 @@ class CredentialHandle:
 
         Raises:
             StateError: It refers to another one already; the new one is closed.
-
-        Source: SSPI AcquireCredentialsHandle, phCredential.
         """
         if self.is_valid:
             # Two acquisitions were queued for it, and the other one was faster.
@@ -79,10 +71,7 @@ class CredentialHandle:
         self._acceptor, self._initiator = acceptor, initiator
 
     def free(self) -> None:
-        """Free the credential, and end the contexts that are being established with it.
-
-        Source: SSPI FreeCredentialsHandle.
-        """
+        """Free the credential, and end the contexts that are being established with it."""
         parties = self._acceptor, self._initiator
         self._acceptor = self._initiator = None
         _close_all(*parties)
@@ -92,8 +81,6 @@ class CredentialHandle:
 
         Returns:
             The acceptor, or None if it is none.
-
-        Source: sspi.h, SECPKG_CRED_INBOUND.
         """
         return self._acceptor
 
@@ -102,8 +89,6 @@ class CredentialHandle:
 
         Returns:
             The initiator, or None if it is none.
-
-        Source: sspi.h, SECPKG_CRED_OUTBOUND.
         """
         return self._initiator
 
@@ -121,8 +106,6 @@ class ContextHandle:
 
     Attributes:
         is_busy: Whether an operation works on it; no other one may be queued then.
-
-    Source: sspi.h, CtxtHandle.
     """
 
     __slots__ = ("__weakref__", "_handshake", "_loop", "_party", "is_busy")
@@ -150,43 +133,28 @@ class ContextHandle:
 
     @property
     def is_valid(self) -> bool:
-        """Whether it refers to a context.
-
-        Source: sspi.h, SecIsValidHandle.
-        """
+        """Whether it refers to a context."""
         return self._handshake is not None and self._handshake.state is not State.FAILED
 
     @property
     def was_used(self) -> bool:
-        """Whether it ever referred to a context; DeleteSecurityContext forgives to delete twice.
-
-        Source: SSPI DeleteSecurityContext, return value.
-        """
+        """Whether it ever referred to a context; DeleteSecurityContext forgives to delete twice."""
         # Who began it is known even after it was released.
         return self._party is not None
 
     @property
     def role(self) -> Role:
-        """Which side of the handshake it is.
-
-        Source: RFC 2743 section 1.1.
-        """
+        """Which side of the handshake it is."""
         return _INITIATOR if isinstance(self._party, Initiator) else _ACCEPTOR
 
     @property
     def handshake(self) -> Handshake | None:
-        """The handshake that it refers to.
-
-        Source: authsrv design decision 3.
-        """
+        """The handshake that it refers to."""
         return self._handshake
 
     @property
     def party(self) -> Acceptor | Initiator | None:
-        """The credential that the context was begun with.
-
-        Source: sspi.h, SEC_E_WRONG_CREDENTIAL_HANDLE.
-        """
+        """The credential that the context was begun with."""
         return self._party
 
     def fill(self, handshake: Handshake, party: Acceptor | Initiator) -> None:
@@ -195,8 +163,6 @@ class ContextHandle:
         Args:
             handshake: The context's handshake.
             party: Who began it.
-
-        Source: SSPI AcceptSecurityContext, phNewContext.
         """
         self._handshake, self._party = handshake, party
         self._loop = asyncio.get_running_loop()
@@ -206,18 +172,13 @@ class ContextHandle:
 
         Args:
             old: The other handle; this one, too, and then nothing happens.
-
-        Source: SSPI AcceptSecurityContext, phContext and phNewContext.
         """
         party, handshake = old.party, old.release()
         if handshake is not None and party is not None:
             self.fill(handshake, party)
 
     def drop_failed(self) -> None:
-        """Refer to nothing any more if the handshake has failed; its context is deleted then.
-
-        Source: SspiAcceptSecurityContextAsync, remarks.
-        """
+        """Refer to nothing any more if the handshake has failed; its context is deleted then."""
         if self._handshake is not None and self._handshake.state is State.FAILED:
             self._handshake = None
 
@@ -226,17 +187,12 @@ class ContextHandle:
 
         Returns:
             What it referred to.
-
-        Source: SSPI DeleteSecurityContext.
         """
         handshake, self._handshake = self._handshake, None
         return handshake
 
     def discard(self) -> None:
-        """Refer to nothing any more, and delete the context.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Refer to nothing any more, and delete the context."""
         handshake = self.release()
         if handshake is not None:
             handshake.close()
@@ -261,8 +217,6 @@ def check_context(context: ContextHandle) -> SecurityStatus:
     Returns:
         SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if an operation works on it; SEC_E_INVALID_HANDLE if it
         refers to nothing.
-
-    Source: SSPI AcceptSecurityContext, remarks on concurrent calls.
     """
     if not isinstance(context, ContextHandle):
         return SecurityStatus.SEC_E_INVALID_HANDLE  # type: ignore[unreachable]  # not typed by all

@@ -61,8 +61,6 @@ class Step:
         missing: How many bytes of the input are missing, if that is known.
         context_attr: What the established context has.
         expiry: When it ends, in UTC, or None for never.
-
-    Source: SSPI AcceptSecurityContext.
     """
 
     status: SecurityStatus
@@ -99,10 +97,7 @@ class _Context:
 
     @property
     def is_established(self) -> bool:
-        """Whether the peer is known.
-
-        Source: SSPI AcceptSecurityContext, SEC_E_OK.
-        """
+        """Whether the peer is known."""
         handshake = self._handle.handshake
         return handshake is not None and handshake.state is State.ESTABLISHED
 
@@ -118,8 +113,6 @@ class _Context:
         Raises:
             StateError: The context is not established, or deleted.
             UnsupportedFunctionError: The package cannot tell.
-
-        Source: SSPI QueryContextAttributes.
         """
         result = await query_context_attributes(self._handle, attribute)
         if result.status is _S.SEC_E_UNSUPPORTED_FUNCTION:
@@ -129,10 +122,7 @@ class _Context:
         return result.value
 
     async def delete(self) -> None:
-        """Delete the context; a second call does nothing. A step that is under way fails.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Delete the context; a second call does nothing. A step that is under way fails."""
         self._is_deleted = True
         if self._handle.is_busy:
             # In another task, or in this one and cancelled just now: the step's end deletes it.
@@ -215,8 +205,6 @@ class ServerContext(_Context):
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: SspiAcceptSecurityContextAsync.
     """
 
     def __init__(
@@ -247,8 +235,6 @@ class ServerContext(_Context):
 
         Raises:
             AuthsrvError: The client is refused, and why; the context is deleted.
-
-        Source: SspiAcceptSecurityContextAsync, CompleteAuthToken.
         """
         return await self._take(
             token,
@@ -279,8 +265,6 @@ class ClientContext(_Context):
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: SspiInitializeSecurityContextAsync.
     """
 
     def __init__(
@@ -310,8 +294,6 @@ class ClientContext(_Context):
 
         Raises:
             AuthsrvError: The handshake failed, and why; the context is deleted.
-
-        Source: SspiInitializeSecurityContextAsync.
         """
         return await self._take(
             token,

@@ -37,8 +37,6 @@ class CallResult:
         expiry: When the context ends, in UTC, or None for never; None until the status is
             SEC_E_OK.
         error: The cause of a failure, with the native code if there is one.
-
-    Source: SSPI AcceptSecurityContext, phNewContext, pOutput, pfContextAttr and ptsExpiry.
     """
 
     status: SecurityStatus
@@ -62,8 +60,6 @@ def failed(error: AuthsrvError, output: SecBufferDesc = _NO_BUFFERS) -> CallResu
 
     Returns:
         A result whose status is a failure even where a package refused with a code of success.
-
-    Source: SSPI AcceptSecurityContext, return values.
     """
     status = error.status if error.status.is_failure else _S.SEC_E_INTERNAL_ERROR
     return CallResult(status, output=output, error=error)
@@ -77,8 +73,6 @@ class Operation(ABC, Generic[_T]):
 
     Attributes:
         result: How it ended, or None while it has not.
-
-    Source: SspiAcceptSecurityContextAsync; authsrv design decision 4.
     """
 
     __slots__ = ("_tell", "_waiters", "result")
@@ -90,10 +84,7 @@ class Operation(ABC, Generic[_T]):
 
     @abstractmethod
     def begin(self) -> None:
-        """Ask for the answer. Whatever is raised ends the operation.
-
-        Source: SspiAcceptSecurityContextAsync.
-        """
+        """Ask for the answer. Whatever is raised ends the operation."""
 
     @abstractmethod
     def conclude(self, answer: _T, /) -> CallResult:
@@ -104,24 +95,17 @@ class Operation(ABC, Generic[_T]):
 
         Returns:
             The result of the call.
-
-        Source: SspiGetAsyncCallStatus.
         """
 
     @abstractmethod
     def abandon(self) -> None:
-        """Let go of everything: it was cancelled, or failed on the way.
-
-        Source: SSPI DeleteSecurityContext, remarks on partial contexts.
-        """
+        """Let go of everything: it was cancelled, or failed on the way."""
 
     def done(self) -> bool:
         """Tell whether it has ended.
 
         Returns:
             True if it wants no answer any more.
-
-        Source: authsrv design decision 4.
         """
         return self.result is not None
 
@@ -130,8 +114,6 @@ class Operation(ABC, Generic[_T]):
 
         Args:
             answer: What `begin` has asked for.
-
-        Source: authsrv design decision 4.
         """
         try:
             result = self.conclude(answer)
@@ -148,8 +130,6 @@ class Operation(ABC, Generic[_T]):
 
         Args:
             error: What went wrong.
-
-        Source: authsrv design decision 4.
         """
         self.abandon()
         if not isinstance(error, AuthsrvError):
@@ -157,10 +137,7 @@ class Operation(ABC, Generic[_T]):
         self._end(failed(error))
 
     def cancel(self) -> None:
-        """End it before its time, if it has not ended.
-
-        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
-        """
+        """End it before its time, if it has not ended."""
         if self.result is None:
             self.abandon()
             self._end(UNFINISHED)
@@ -170,8 +147,6 @@ class Operation(ABC, Generic[_T]):
 
         Args:
             tell: Who is told the result, before those who wait; perhaps before this returns.
-
-        Source: SspiAcceptSecurityContextAsync.
         """
         self.result, self._tell, self._waiters = None, tell, []
         try:
@@ -187,8 +162,6 @@ class Operation(ABC, Generic[_T]):
 
         Returns:
             The future.
-
-        Source: SspiGetAsyncCallStatus.
         """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -202,8 +175,6 @@ class Operation(ABC, Generic[_T]):
 
         Returns:
             True if nobody is left who waits, or has waited for it.
-
-        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
         """
         was_first = waiter is self._waiters[0]
         self._waiters.remove(waiter)
@@ -214,10 +185,7 @@ class Operation(ABC, Generic[_T]):
         return not self._waiters
 
     def end_with_loop(self) -> None:
-        """End it, unless a task waits for it, and ends it when it is cancelled.
-
-        Source: authsrv design decision 4.
-        """
+        """End it, unless a task waits for it, and ends it when it is cancelled."""
         if all(waiter.done() for waiter in self._waiters):
             self.cancel()
 
@@ -226,8 +194,6 @@ class Operation(ABC, Generic[_T]):
 
         Returns:
             The result that it has now, or None if there is nothing to undo.
-
-        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
         """
         return None
 

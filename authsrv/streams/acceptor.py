@@ -54,8 +54,6 @@ async def accept(
         OverloadedError: max_pending handshakes wait for their clients already.
         ConnectionAbortedError: The client closed the connection before the handshake was done.
         OSError: The connection broke.
-
-    Source: MS-NNS section 3.2.5; SSPI AcceptSecurityContext.
     """
     channel = MessageChannel(reader, writer, acceptor.limits, Role.ACCEPTOR)
     try:

@@ -35,8 +35,6 @@ class MessageChannel:
         writer: Of the connection; it is not closed here.
         limits: Its max_token_bytes bounds a payload.
         role: Which side we are.
-
-    Source: MS-NNS sections 3.1.1.1 and 3.1.1.9.
     """
 
     __slots__ = ("_max_payload_bytes", "_reader", "_role", "_unheard", "_writer")
@@ -66,8 +64,6 @@ class MessageChannel:
             TokenTooLargeError: Its token is over the limit; the header alone was read.
             ConnectionAbortedError: The peer closed the connection, within a message or before.
             OSError: The connection broke.
-
-        Source: MS-NNS sections 3.1.5.2, 3.1.7, 3.2.5.1 and 3.2.7.
         """
         message = await self._read_message()
         if not isinstance(message, HandshakeError):
@@ -84,8 +80,6 @@ class MessageChannel:
         Raises:
             ProviderFaultError: Its token is larger than a message can hold.
             OSError: The connection broke.
-
-        Source: MS-NNS section 2.2.1.
         """
         self._writer.write(build_message(message))
         await self._writer.drain()
@@ -97,8 +91,6 @@ class MessageChannel:
 
         Args:
             error: Why; its status is what the peer learns.
-
-        Source: MS-NNS sections 3.1.5.1, 3.2.5.1 and 3.2.5.2.
         """
         if not self._unheard and not self._writer.is_closing():
             self._writer.write(build_message(HandshakeError(code_of(error))))
@@ -131,8 +123,6 @@ async def deadline(limits: Limits) -> AsyncIterator[None]:
 
     Raises:
         HandshakeExpiredError: It took longer.
-
-    Source: authsrv design decision 4.
     """
     try:
         async with asyncio.timeout(limits.handshake_seconds) as scope:

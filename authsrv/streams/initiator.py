@@ -61,8 +61,6 @@ async def initiate(
         OverloadedError: max_pending handshakes wait already.
         ConnectionAbortedError: The server closed the connection before the handshake was done.
         OSError: The connection broke.
-
-    Source: MS-NNS section 3.1.5; SSPI InitializeSecurityContext.
     """
     # MS-NNS section 3.1.4.1: where nothing can be begun, nothing is sent.
     handshake = initiator.create_handshake(request)

@@ -68,8 +68,6 @@ def code_of(error: AuthsrvError) -> int:
     Returns:
         Its SSPI status as an HRESULT, SEC_E_INTERNAL_ERROR where that is none of a failure;
         ERROR_TRUST_FAILURE for an AttributesError.
-
-    Source: MS-NNS sections 3.1.5.1 and 3.2.5.2.
     """
     if isinstance(error, AttributesError):
         return ERROR_TRUST_FAILURE
@@ -92,8 +90,6 @@ def refusal_of(code: int, role: Role) -> AuthsrvError:
 
     Raises:
         ValueError: The code does not fit in 32 bits.
-
-    Source: MS-NNS sections 3.1.5.2 and 3.2.5.1.
     """
     report = _report(code)
     status = report.status
