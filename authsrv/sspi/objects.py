@@ -192,7 +192,7 @@ class ServerContext(_Context):
         credential: A credential for SECPKG_CRED_INBOUND.
         context_req: What is asked for.
         required_attributes: What the context must have once it is established.
-        bindings: The channel bindings that the client must send, or None to not look at them.
+        bindings: The channel bindings to compare the client's with, or None to ignore them.
         target_data_rep: The byte order of the client.
 
     Raises:
