@@ -36,6 +36,7 @@ from authsrv.providers.pyspnego import PyspnegoProvider
 from authsrv.providers.registry import Keytab
 from authsrv.providers.replay import ProcessReplayCache
 from authsrv.providers.scripted import ScriptedProvider
+from authsrv.providers.sspi.provider import SspiProvider
 
 PACKAGE = ScriptedProvider()
 HANDLE = sspi.CredentialHandle()
@@ -58,6 +59,7 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "NegotiateAuth": (NegotiateAuth, {"acceptor": Acceptor(PACKAGE), "rules": AccessRules()}),
     "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
     "PyspnegoProvider": (PyspnegoProvider, {}),
+    "SspiProvider": (SspiProvider, {}),
     "ServerContext": (sspi.ServerContext, {"credential": HANDLE}),
     "server_settings": (server_settings, {"app": web.Application()}),
     "setup": (lambda **given: setup(web.Application(), **given), {"provider": PACKAGE}),

@@ -1,4 +1,4 @@
-"""Sending a request a second time: which ones can be, and what has to be put away before."""
+"""Sending a request a second time: which ones can be, and what has to be read before."""
 
 from __future__ import annotations
 
@@ -16,16 +16,10 @@ _PATIENCE_S = 5.0
 def is_repeatable(request: ClientRequest) -> bool:
     """Tell whether a request can be sent a second time, whatever became of the first.
 
-    Args:
-        request: The request.
-
-    Returns:
-        True if it has no body, or one of bytes in memory. Streams and generators are read once; a
-        file could be read again, and may be large. One that waits for "100 Continue" may have been
-        given up before it was sent.
-
-    Source: RFC 9110 sections 9.2.2 and 10.1.1.
+    It can if it has no body, or one of bytes in memory. Streams and generators are read once; a
+    file could be read again, and may be large.
     """
+    # RFC 9110 section 10.1.1: one that waits for "100 Continue" may not have been sent at all.
     if hdrs.EXPECT in request.headers:
         return False
     return request.body == b"" or isinstance(request.body, BytesPayload | BytesIOPayload)
@@ -36,13 +30,11 @@ async def put_away(request: ClientRequest, response: ClientResponse) -> None:
 
     Args:
         request: The request that it answers; it can be sent again afterwards.
-        response: The response, from the server, untrusted. Where its body is larger than 65,536
-            bytes, or takes longer than 5 seconds, the connection is closed instead.
+        response: From the server, untrusted. Where its body is larger than 65,536 bytes, or takes
+            longer than 5 seconds, the connection is closed instead.
 
     Raises:
         asyncio.CancelledError: The task was cancelled; the connection is closed.
-
-    Source: RFC 9112 section 9.3.
     """
     try:
         async with asyncio.timeout(_PATIENCE_S):
@@ -53,7 +45,7 @@ async def put_away(request: ClientRequest, response: ClientResponse) -> None:
         response.close()
         raise
     response.release()
-    # What still writes the body was cancelled by that; it must have ended before the next attempt.
+    # That cancels a writer of the body; it must have ended before the next attempt.
     await request.close()
 
 

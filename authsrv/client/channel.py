@@ -1,10 +1,10 @@
 """The TLS channel that a request will take, and the bindings that name it.
 
-A response does not tell what it came over: aiohttp lets its connection go as soon as the body is
-read, before anybody can look. So a connection is taken from the pool, or made, looked at, and put
+A response does not tell what it came over: aiohttp releases its connection as soon as the body is
+read, before anything here runs. So a connection is taken from the pool, or made, looked at, and put
 back for the request to take. The request may get another one of the pool. Where a name has servers
 with different certificates, that one may show another certificate; then the server refuses the
-token, which is safe, and the next request may have more luck.
+token, which is safe, and the next request may succeed.
 """
 
 from __future__ import annotations
@@ -25,17 +25,15 @@ async def find_bindings(request: ClientRequest, pool: WorkerPool) -> ChannelBind
 
     Args:
         request: The request.
-        pool: Where the certificate is read.
+        pool: Reads the certificate on a thread.
 
     Returns:
         Bindings of the type tls-server-end-point; None without TLS.
 
     Raises:
-        aiohttp.ClientConnectionError: There is no connection to be had.
+        aiohttp.ClientConnectionError: No connection can be made.
         ConfigError: The certificate cannot be read, or its signature algorithm is not known.
         UnavailableError: The pool is busy.
-
-    Source: RFC 5929 section 4.1.
     """
     if request.url.scheme not in ("https", "wss"):
         return None

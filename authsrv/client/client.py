@@ -18,7 +18,7 @@ from authsrv.errors import ConfigError
 from authsrv.handshake.initiator import Initiator
 from authsrv.providers.base import InitiatorProvider
 
-# Not imported when it is needed: that is on the event loop, and takes a while.
+# Imported here and not at its use, which is on the event loop: it takes a while.
 _MISSING: ConfigError | None = None
 try:
     from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
@@ -29,7 +29,7 @@ __all__ = ["CLIENT_LIMITS", "NegotiateClient"]
 
 CLIENT_LIMITS = Limits(handshake_seconds=3_600.0)
 """The bounds of a client where none are given: a handshake lasts as long as the server takes to
-answer the request that carries its token, and there the session's own timeout rules."""
+answer the request that carries its token, which the session's own timeout bounds."""
 
 _NO_SERVICES: Mapping[str, str] = MappingProxyType({})
 
@@ -40,23 +40,21 @@ class NegotiateClient(Negotiation):
     It may be used by any number of sessions of one event loop.
 
     Args:
-        hosts: Who may have a token: names of hosts, see HostList.
+        hosts: The hosts that may have a token; see HostList.
         credential: What to authenticate with: a TicketCache, a ClientKeytab, a
-            DelegatedCredential; None for what the environment holds. Or a provider, which
-            has its own.
+            DelegatedCredential; None for what the environment holds. Or a provider, which has its
+            own credential.
         proof: Which responses need the server's proof.
         timing: When the first token is sent.
         bindings: Whether channel bindings are sent over TLS.
-        delegates: Who may act as the user towards other services: names of hosts, as `hosts`. The
-            user's ticket-granting ticket goes there, if it is forwardable.
+        delegates: The hosts that may act as the user towards other services, in the form of
+            `hosts`. The user's ticket-granting ticket goes there, if it is forwardable.
         services: Service principal names by host, for hosts whose service is not "HTTP/host".
         limits: The bounds of the handshakes.
 
     Raises:
-        ConfigError: There is no host, or a name of another form; the credential cannot be used;
+        ConfigError: There is no host, or a name has another form; the credential cannot be used;
             or the extra authsrv[kerberos] is not installed.
-
-    Source: RFC 4559; aiohttp, client middlewares.
     """
 
     def __init__(
@@ -89,10 +87,7 @@ class NegotiateClient(Negotiation):
         self.close()
 
     def close(self) -> None:
-        """End all handshakes and let the threads go; close the sessions before.
-
-        Source: SSPI FreeCredentialsHandle.
-        """
+        """End all handshakes and release the threads; close the sessions before."""
         self.initiator.close()
 
     def acting_as(self, delegated: DelegatedCredential) -> Negotiation:
@@ -113,12 +108,10 @@ class NegotiateClient(Negotiation):
             The middleware. It needs no closing, and works until this client is closed.
 
         Raises:
-            ConfigError: The credential is None, which the user did not delegate, or of a security
-                provider that cannot do this. Nobody acts as this process by mistake.
-
-        Source: RFC 2743 section 1.2.1.1 (delegation).
+            ConfigError: The credential is None, as the user delegated none, or of a provider that
+                cannot do this. So nothing acts as this process by mistake.
         """
-        # None would be the credential of this process, which may do what the user may not.
+        # None would mean the credential of this process, which may do what the user may not.
         delegated = as_instance(DelegatedCredential, delegated, "delegated")
         ours = self.initiator
         initiator = Initiator(_package_of(delegated), limits=ours.limits, pool=ours.pool)

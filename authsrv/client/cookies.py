@@ -1,4 +1,4 @@
-"""Cookies that a 401 sets: aiohttp takes those of the last response alone, and we come before it.
+"""Cookies that a 401 sets: aiohttp takes those of the last response alone, which a 401 is not here.
 
 A server that keeps a handshake, or spreads its clients over several machines, knows its client by
 such a cookie.
@@ -14,14 +14,12 @@ __all__ = ["take_cookies"]
 def take_cookies(request: ClientRequest, response: ClientResponse) -> None:
     """Put a response's cookies into the session's jar, and into the request that is repeated.
 
-    What the request had besides, such as cookies that were given to it alone, stays.
+    Cookies that were given to the request alone stay.
 
     Args:
         request: The request that is sent again.
-        response: What it was answered with, from the server, untrusted; the jar decides which
-            cookies of it are taken, and for whom.
-
-    Source: RFC 6265 sections 5.3 and 5.4.
+        response: From the server, untrusted; the jar decides which of its cookies are taken, and
+            for whom.
     """
     fields = response.headers.getall(hdrs.SET_COOKIE, ())
     if not fields:

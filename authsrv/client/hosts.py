@@ -1,4 +1,4 @@
-"""Which servers may have a token: a list of hosts, and nothing that a server says changes it."""
+"""Which servers may have a token: a list of hosts, which nothing that a server says changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One entry; what is None is free, which only an entry of this machine itself can be."""
+    """One entry. None means any, which only an entry of this machine itself may have."""
 
     host: str
     subdomains: bool
@@ -39,17 +39,15 @@ class HostList:
     An entry is a host's name: "web.example.org" is that host over https, at the default port.
     Another port has to be named ("web.example.org:8443"), for somebody else may serve it. "*." in
     front of a name means every name below it, at any depth, and not the name itself. Without
-    encryption a token can be taken on its way, so http has to be asked for:
-    "http://web.example.org". "localhost" and loopback addresses need no scheme and no port; but
-    over http they get no token through a proxy then.
+    encryption a token can be stolen on its way, so http has to be named: "http://web.example.org".
+    "localhost" and loopback addresses need no scheme and no port; but without them they get no
+    token over http through a proxy.
 
     Args:
-        entries: The entries; at least one, trusted.
+        entries: Trusted. Without any, no server may have a token.
 
     Raises:
-        ConfigError: There is no entry, or one is of another form.
-
-    Source: RFC 4559 section 6; RFC 9110 section 4.3.
+        ConfigError: An entry has another form.
     """
 
     __slots__ = ("_entries", "_texts")
@@ -65,16 +63,11 @@ class HostList:
         return bool(self._entries)
 
     def covers(self, url: URL, proxy: URL | None = None) -> bool:
-        """Tell whether a server may have a token.
+        """Tell whether an entry covers the scheme, host and port of a server.
 
         Args:
-            url: Where the request goes; untrusted, for a server can redirect it.
+            url: Where the request goes; untrusted, as a server can redirect it.
             proxy: The HTTP proxy that it goes through, if it does.
-
-        Returns:
-            True if an entry covers its scheme, host and port.
-
-        Source: RFC 4559 section 6.
         """
         scheme, host = _SCHEMES.get(url.scheme), _host_of(url)
         return scheme is not None and any(
@@ -83,42 +76,33 @@ class HostList:
 
 
 def service_of(url: URL, services: Mapping[str, str]) -> str:
-    """Name the service to ask a ticket for. No DNS is asked, so an alias stays an alias.
+    """The service principal name of a host: what `services` says, or "HTTP/" and the host.
 
-    Args:
-        url: Where the request goes.
-        services: Names of services by host, for hosts whose service is called otherwise.
-
-    Returns:
-        "HTTP/" and the host, or what `services` says of it.
-
-    Source: RFC 4559 section 4.1.
+    No DNS is asked, so an alias stays an alias.
     """
+    # RFC 4559 section 4.1: the service is HTTP@host.
     host = _host_of(url)
     return services.get(host) or f"HTTP/{host}"
 
 
 def read_services(services: object) -> Mapping[str, str]:
-    """Read names of services by host.
+    """Read service principal names by host.
 
     Args:
-        services: What was given: hosts, read as on the list, to names such as "HTTP/web" or
-            "HTTP/web@EXAMPLE.ORG".
+        services: A mapping of hosts to names such as "HTTP/web" or "HTTP/web@EXAMPLE.ORG".
 
     Returns:
-        The same, with the hosts as they are compared.
+        The same, with the hosts in the form in which they are compared.
 
     Raises:
-        ConfigError: It is no mapping, a host is none, or a name is of another form.
-
-    Source: RFC 4559 section 4.1.
+        ConfigError: It is not a mapping, or a host or a name has another form.
     """
     given = as_instance(Mapping, services, "services")
     read = {}
     for host, name in given.items():
         url = _read_authority(as_instance(str, host, "a host in services"))
         if url is None or url.explicit_port is not None:
-            raise ConfigError(f"{host!r} in services is no host: write it like web.example.org")
+            raise ConfigError(f"{host!r} in services is not a host: write it like web.example.org")
         read[_host_of(url)] = _check_service(as_instance(str, name, "a name in services"))
     return read
 
@@ -132,7 +116,7 @@ def _check_service(name: str) -> str:
 
 
 def _host_of(url: URL) -> str:
-    # One dot at the end only says that the name is whole.
+    # A dot at the end only says that the name is fully qualified.
     return (url.raw_host or "").lower().removesuffix(".")
 
 
@@ -142,7 +126,7 @@ def _read_entry(text: str) -> _Entry:
     name = rest[2:] if subdomains else rest
     url = _read_authority(name)
     if url is None or scheme not in ("", "http", "https"):
-        raise ConfigError(f"{text!r} is no host: write it like web.example.org or *.example.org")
+        raise ConfigError(f"{text!r} is not a host: write it like web.example.org or *.example.org")
     host = _host_of(url)
     if not scheme and not subdomains and _is_loopback(host):
         return _Entry(host, subdomains, None, url.explicit_port)

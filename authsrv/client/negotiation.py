@@ -1,8 +1,8 @@
-"""The middleware: a request goes out, a challenge comes back, and who answers it?
+"""The middleware, which answers the challenge of a server (RFC 4559).
 
 One handshake belongs to one request, and requests share nothing but the threads. The token is in
-the request's header while the request is sent, and not a moment longer: what aiohttp keeps of a
-request, and what its errors show, has no token in it, and a redirect carries none along.
+the request's header only while the request is sent: what aiohttp keeps of a request, and what its
+errors show, has no token in it, and a redirect carries none along.
 """
 
 from __future__ import annotations
@@ -41,14 +41,8 @@ _LOG = logging.getLogger("authsrv")
 class Negotiation:
     """A middleware for aiohttp's ClientSession. `NegotiateClient` makes it.
 
-    Args:
-        initiator: What begins the handshakes.
-        policy: What is asked of the servers.
-
     Raises:
-        ConfigError: One of these is of a wrong type.
-
-    Source: RFC 4559.
+        ConfigError: An argument is of a wrong type.
     """
 
     def __init__(self, initiator: Initiator, policy: ClientPolicy) -> None:
@@ -64,28 +58,27 @@ class Negotiation:
         A request to a host that is not on the list, and one that has an Authorization field
         already, are sent as they are.
 
-        Args:
-            request: The request.
-            handler: What sends it.
-
         Returns:
-            The response. A 401 is one that we have no answer to, or the server's last word.
+            The response. After a 401 nothing more can be done: there is no answer to it, or the
+            server has refused.
 
         Raises:
             MutualAuthenticationError: The server's proof is wrong, or is missing where it is
                 required; the response is closed.
-            AuthsrvError: There is no token to be had, and why: NoCredentialError,
-                TargetUnknownError, AuthorityError, DeadlineError, and so on.
+            StateError: Every response needs a proof, and the request has an Authorization field
+                already.
+            AuthsrvError: No token can be made, and why: NoCredentialError, TargetUnknownError,
+                AuthorityError, DeadlineError, and so on.
             aiohttp.ClientError: As without the middleware.
-
-        Source: RFC 4559 section 4.
         """
         if not self.policy.hosts.covers(request.url, request.proxy):
             return await handler(request)
         at_once = self.policy.timing is Timing.AT_ONCE
         if self.policy.proof is ServerProof.ALWAYS:
             if hdrs.AUTHORIZATION in request.headers:
-                raise StateError("a request with a token of its own gets no proof of the server")
+                raise StateError(
+                    "a request with an Authorization field of its own gets no proof of the server"
+                )
             at_once = True
         if hdrs.AUTHORIZATION in request.headers:
             return await handler(request)
@@ -108,7 +101,7 @@ class Negotiation:
             handshake.close()
 
     def _is_asked(self, response: ClientResponse) -> bool:
-        """Whether a 401 asks for Negotiate; why it is given up, if not, is in the log."""
+        """Whether a 401 asks for Negotiate; if not, the log says why."""
         target = service_of(response.url, self.policy.services)
         try:
             token = _offered_token(response, self.initiator.limits)
@@ -151,7 +144,7 @@ class _Exchange:
         self._target = target
 
     async def converse(self) -> ClientResponse:
-        """Send the request with one token after the other, until the server is content or not."""
+        """Send the request with one token after the other, until the handshake has ended."""
         result = await self._begin()
         while True:
             response = await self._send(_token_of(result))
@@ -174,7 +167,7 @@ class _Exchange:
         if isinstance(result, Refused):
             raise result.error
         if not _token_of(result):
-            raise ProviderFaultError("the provider begins without a token")
+            raise ProviderFaultError("the provider makes no first token")
         return result
 
     async def _advance(self, token: bytes) -> Result:
@@ -191,7 +184,7 @@ class _Exchange:
             headers.popall(hdrs.AUTHORIZATION, None)
 
     async def _answer(self, response: ClientResponse) -> Result | None:
-        """What to send to a server that is not content yet; None if it will not be."""
+        """What to answer to a 401; None if nothing can be, and the log says why."""
         result, cause = await self._go_on(response)
         cause = cause or self._unrepeatable()
         if cause is None:
@@ -207,16 +200,16 @@ class _Exchange:
             return None, error.detail
         if not token:
             told = "gives no cause" if token is not None else "does not offer Negotiate any more"
-            return None, f"the server refuses our token, and {told}"
+            return None, f"the server refuses the token, and {told}"
         if not self._handshake.is_open:
-            return None, "the server goes on with a handshake that has ended"
+            return None, "the server continues a handshake that has ended"
         result = await self._advance(token)
         return result, _end_of(result)
 
     def _unrepeatable(self) -> str | None:
         if is_repeatable(self._request):
             return None
-        return "the handshake goes on, and the request cannot be sent again"
+        return "the handshake needs another request, and this one cannot be sent again"
 
     async def _check(self, response: ClientResponse, result: Result) -> None:
         """Demand the proof that the response comes from the server that was meant."""
@@ -231,11 +224,11 @@ class _Exchange:
                 raise result.error
             raise self._distrust(response, result.error.detail)
         if self._policy.proof is not ServerProof.OPTIONAL and not _proves(result):
-            raise self._distrust(response, "it does not prove who sent it")
+            raise self._distrust(response, "it does not prove which server sent it")
 
     def _distrust(self, response: ClientResponse, cause: str) -> MutualAuthenticationError:
         return MutualAuthenticationError(
-            f"the response {response.status} of {self._target} is not believed: {cause}"
+            f"the response {response.status} of {self._target} is not trusted: {cause}"
         )
 
 
@@ -258,7 +251,9 @@ def _end_of(result: Result) -> str | None:
         return result.error.detail
     if _token_of(result):
         return None
-    return "we are known, and not allowed in" if _proves(result) else "there is nothing to say"
+    if _proves(result):
+        return "the server has authenticated this client and denies it access"
+    return "the provider makes no further token"
 
 
 def _token_of(result: Result) -> bytes:

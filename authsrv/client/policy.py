@@ -1,4 +1,4 @@
-"""What a client asks of its servers, and when it says who it is."""
+"""What a client asks of its servers, and when it authenticates."""
 
 from __future__ import annotations
 
@@ -13,57 +13,49 @@ __all__ = ["BindingsSent", "ClientPolicy", "ConnectionUse", "ServerProof", "Timi
 
 
 class ServerProof(enum.Enum):
-    """Which responses need the proof that they come from the server that was meant.
+    """Which responses need the proof that they come from the intended server.
 
-    A wrong proof ends a request always.
-
-    Source: RFC 4559 section 4.1; RFC 4120 section 3.2.5.
+    A wrong proof always ends a request.
     """
 
     REQUIRED = "required"
-    """Every response to a request with our token, except for 401; a server that asks for no
-    authentication is believed as its connection is."""
+    """Every response to a request with a token, except for 401; a server that asks for no
+    authentication is trusted as far as its connection is."""
     ALWAYS = "always"
     """Every response of the servers on the list, except for 401; so every request has a token."""
     OPTIONAL = "optional"
-    """None; for servers that do not send the proof, behind TLS."""
+    """No response; for servers that do not send the proof, behind TLS."""
 
 
 class Timing(enum.Enum):
-    """When the first token is sent.
-
-    Source: RFC 4559 section 4.2.
-    """
+    """When the first token is sent."""
 
     WHEN_ASKED = "when asked"
-    """In the second request, after the server asked. A request whose body is no more than bytes in
-    memory is repeated; any other one has its token at once, for its body can be sent only once."""
+    """In the second request, after the server asked. A request whose body is bytes in memory is
+    repeated; any other one has its token at once, as its body can be sent only once."""
     AT_ONCE = "at once"
     """In each request."""
 
 
 class BindingsSent(enum.Enum):
-    """Whether channel bindings are sent over TLS.
-
-    Source: RFC 5929 section 4.
-    """
+    """Whether channel bindings are sent over TLS."""
 
     SENT = "sent"
-    """The token is good for this server's certificate alone."""
+    """The token is valid for this server's certificate alone."""
     OMITTED = "omitted"
-    """For a way on which somebody else ends TLS and the server insists on its own certificate."""
+    """For servers behind a proxy that ends TLS, if they insist on their own certificate."""
 
 
 class ConnectionUse(enum.Enum):
-    """Whether a connection that had our token may serve other requests of the session.
+    """Whether a connection that carried a token may serve other requests of the session.
 
-    Source: RFC 4559 section 6 (servers that take a connection for authenticated).
+    Some servers take a connection for authenticated once a token came over it.
     """
 
     SHARED = "shared"
     """It may."""
     SINGLE = "single"
-    """It is closed after the response, so that no request of somebody else is taken for ours."""
+    """It is closed after the response, so that no request is taken for another user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +63,12 @@ class ClientPolicy:
     """All that is settled before the first request.
 
     Args:
-        hosts: Who may have a token.
-        delegates: Who may have the user's own ticket, too.
-        services: Names of services by host.
-        proof: Which responses need a proof.
-        timing: When the first token is sent.
-        bindings: Whether channel bindings are sent.
-        connections: Whether a connection that had our token may serve other requests.
+        hosts: The servers that may have a token.
+        delegates: Those that may also have the user's ticket-granting ticket.
+        services: Service principal names by host, where they are not "HTTP/host".
 
     Raises:
         ConfigError: A setting is of a wrong type.
-
-    Source: authsrv README, Client.
     """
 
     hosts: HostList

@@ -61,7 +61,7 @@ class ClientKeytab:
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """A name and a password, for SSPI: a client's, or the one user that a server of sspi-rs knows.
+    """A name and a password, for SSPI: a client's, or the one user that sspi-rs, in tests, lets in.
 
     Args:
         user: The user's name.

@@ -17,7 +17,7 @@ from authsrv.errors import ConfigError, MechanismError
 from authsrv.providers.base import InitiatorProvider, SecurityProvider
 
 if TYPE_CHECKING:
-    from authsrv.providers.sspi.provider import SspiProvider
+    from authsrv.providers.sspi.provider import SspiInitiatorProvider, SspiProvider
 
 __all__ = ["AuthData", "Keytab", "make_acceptor_provider", "make_initiator_provider"]
 
@@ -58,7 +58,7 @@ def make_acceptor_provider(
         ConfigError: It cannot work with these; or an extra of authsrv is missing.
     """
     if not _is_gssapi(name):
-        return _make_system_provider(name, principal, auth_data)
+        return _make_system_acceptor(name, principal, auth_data)
     if not isinstance(auth_data, Keytab):
         raise ConfigError("a server of Kerberos needs a keytab")
     # It needs the extra authsrv[kerberos].
@@ -82,7 +82,7 @@ def make_initiator_provider(
         ConfigError: It cannot work with these; or an extra of authsrv is missing.
     """
     if not _is_gssapi(name):
-        return _make_system_provider(name, principal, auth_data)
+        return _make_system_initiator(name, principal, auth_data)
     # It needs the extra authsrv[kerberos].
     from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider, InitiatorMechanism
 
@@ -112,13 +112,29 @@ def _client_credential(
     return ClientKeytab(auth_data.path, principal)
 
 
-def _make_system_provider(
+def _make_system_acceptor(
     name: str, principal: str | None, auth_data: AuthData | None
 ) -> SspiProvider:
     from authsrv.providers.sspi.provider import SspiProvider  # needs the extra authsrv[sspi]
 
+    credential = _password_of(principal, auth_data)
+    return SspiProvider(_SSPI_NAMES[name.casefold()], credential=credential)
+
+
+def _make_system_initiator(
+    name: str, principal: str | None, auth_data: AuthData | None
+) -> SspiInitiatorProvider:
+    from authsrv.providers.sspi.provider import (  # needs the extra authsrv[sspi]
+        SspiInitiatorProvider,
+    )
+
+    credential = _password_of(principal, auth_data)
+    return SspiInitiatorProvider(_SSPI_NAMES[name.casefold()], credential=credential)
+
+
+def _password_of(principal: str | None, auth_data: AuthData | None) -> Password | None:
     if principal is not None:
         raise ConfigError("SSPI takes no principal: it is that of the credential")
     if auth_data is not None and not isinstance(auth_data, Password):
         raise ConfigError("SSPI takes a password, or what the system holds ready")
-    return SspiProvider(_SSPI_NAMES[name.casefold()], credential=auth_data)
+    return auth_data

@@ -2,8 +2,8 @@
 
 The names are those of sspi.h in Python's spelling, and so are the rules: a call is queued at once
 and answers later, through `get_async_call_status` or a callback, or to whoever awaits it. Windows
-has these functions for drivers only; here they are mirrored over whatever provider there
-is. `ServerContext` and `ClientContext` are the short form of the same.
+has these functions for drivers only; here they are mirrored over every provider. `ServerContext`
+and `ClientContext` are the short form of the same.
 """
 
 from authsrv.core.attributes import (

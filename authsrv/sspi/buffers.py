@@ -23,7 +23,7 @@ __all__ = [
     "write_rest",
 ]
 
-# The enum looks a member up by a function of Python's, each time.
+# An attribute of an enum is looked up by a function in Python, each time.
 _TOKEN, _CHANNEL_BINDINGS = BufferType.TOKEN, BufferType.CHANNEL_BINDINGS
 
 # sspi.h, SEC_CHANNEL_BINDINGS: type, length and offset of the initiator's address and of the
@@ -32,16 +32,7 @@ _HEADER = struct.Struct("<8L")
 
 
 def pack_channel_bindings(bindings: ChannelBindings) -> SecBuffer:
-    """Make the buffer that a call takes channel bindings in.
-
-    Args:
-        bindings: The bindings.
-
-    Returns:
-        A buffer of type SECBUFFER_CHANNEL_BINDINGS with a SEC_CHANNEL_BINDINGS structure.
-
-    Source: sspi.h, SEC_CHANNEL_BINDINGS.
-    """
+    """Make a SECBUFFER_CHANNEL_BINDINGS with a SEC_CHANNEL_BINDINGS structure."""
     data = bindings.application_data
     header = _HEADER.pack(0, 0, 0, 0, 0, 0, len(data), _HEADER.size)
     return SecBuffer(BufferType.CHANNEL_BINDINGS, header + data)
@@ -56,16 +47,11 @@ def unpack_channel_bindings(
         data: The structure, from the caller.
         policy: Whether a client that sends no bindings is accepted.
 
-    Returns:
-        The bindings.
-
     Raises:
-        BadBindingsError: The structure is malformed, is no bytes, or holds no application data.
-
-    Source: sspi.h, SEC_CHANNEL_BINDINGS.
+        BadBindingsError: The structure is malformed, is not bytes, or holds no application data.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise BadBindingsError("the channel bindings are no bytes")
+        raise BadBindingsError("the channel bindings are not bytes")
     data = bytes(data)
     if len(data) < _HEADER.size:
         raise BadBindingsError("the channel bindings are shorter than their header")
@@ -79,29 +65,24 @@ def unpack_channel_bindings(
 
 
 def read_token(buffers: SecBufferDesc | None) -> bytes:
-    """Read the peer's token from the input buffers of a call.
-
-    Args:
-        buffers: The buffers, from the caller; the token in the first of them is the peer's,
-            untrusted.
+    """Read the peer's token, untrusted, from the input buffers of a call.
 
     Returns:
         The token; a copy, where the caller could still change it.
 
     Raises:
-        InvalidTokenError: There is no buffer, or the first one is no SECBUFFER_TOKEN.
-
-    Source: SspiAcceptSecurityContextAsync, pInput.
+        InvalidTokenError: There is no buffer, or the first one is not a SECBUFFER_TOKEN with bytes.
     """
     if not isinstance(buffers, SecBufferDesc) or not buffers.buffers:
         raise InvalidTokenError("the call has no input buffer")
+    # SspiAcceptSecurityContextAsync, pInput: the first buffer is the token.
     first = buffers.buffers[0]
     kind = first.kind
     if kind is not _TOKEN:
         name = "buffer of an unknown type" if kind is None else kind.name
         raise InvalidTokenError(f"the first input buffer is a {name}, not a TOKEN")
     if not isinstance(first.data, bytes | bytearray | memoryview):
-        raise InvalidTokenError("the first input buffer holds no bytes")
+        raise InvalidTokenError("the first input buffer does not hold bytes")
     return bytes(first.data)
 
 
@@ -110,17 +91,11 @@ def read_channel_bindings(
 ) -> ChannelBindings | None:
     """Read the channel bindings from the input buffers of a call.
 
-    Args:
-        buffers: The buffers, from the caller.
-        policy: As of unpack_channel_bindings.
-
     Returns:
-        The bindings, or None if no buffer is of type SECBUFFER_CHANNEL_BINDINGS.
+        The bindings, or None if no buffer is a SECBUFFER_CHANNEL_BINDINGS.
 
     Raises:
         BadBindingsError: As of unpack_channel_bindings.
-
-    Source: SspiAcceptSecurityContextAsync, pInput.
     """
     bound = None if buffers is None else buffers.first(_CHANNEL_BINDINGS)
     return None if bound is None else unpack_channel_bindings(bound.data, policy=policy)
@@ -129,15 +104,10 @@ def read_channel_bindings(
 def check_description(buffers: SecBufferDesc | None) -> SecurityStatus:
     """Tell whether a description is of the version that is known here, and holds buffers.
 
-    Args:
-        buffers: The description, or whatever the caller took for one; whoever reads or writes it
-            judges what is none.
-
     Returns:
         SEC_E_INVALID_PARAMETER for another version than SECBUFFER_VERSION, and for a description
-        of something else than buffers; else SEC_E_OK.
-
-    Source: sspi.h, SecBufferDesc, ulVersion and pBuffers.
+        of something else than buffers; else SEC_E_OK, even for what is not a SecBufferDesc, which
+        read_token and check_output judge.
     """
     if not isinstance(buffers, SecBufferDesc):
         return SecurityStatus.SEC_E_OK
@@ -154,14 +124,10 @@ def check_description(buffers: SecBufferDesc | None) -> SecurityStatus:
 def check_output(buffers: SecBufferDesc | None) -> SecurityStatus:
     """Tell whether the output buffers have a place for a token.
 
-    Args:
-        buffers: The buffers, or None where the caller takes the token from the result.
-
     Returns:
-        SEC_E_OK; SEC_E_BUFFER_TOO_SMALL where no buffer is a TOKEN that may be changed; as of
-        check_description.
-
-    Source: SSPI AcceptSecurityContext, pOutput.
+        SEC_E_OK, for None too, where the caller takes the token from the result;
+        SEC_E_BUFFER_TOO_SMALL where no buffer is a TOKEN that may be changed;
+        SEC_E_INVALID_PARAMETER as of check_description.
     """
     if buffers is None:
         return SecurityStatus.SEC_E_OK
@@ -177,14 +143,9 @@ def write_output(buffers: SecBufferDesc | None, token: bytes, rest: bytes = b"")
     """Put the token, and what was left over of the input, into the output buffers.
 
     Args:
-        buffers: Where to, or None for new ones.
+        buffers: The buffers to change and return, or None for new ones.
         token: The token for the peer; may be empty.
         rest: What was not used; it goes into an EMPTY buffer, which becomes EXTRA.
-
-    Returns:
-        The buffers.
-
-    Source: SspiAcceptSecurityContextAsync, pOutput.
     """
     if buffers is None:
         extra = (SecBuffer(BufferType.EXTRA, rest),) if rest else ()
@@ -198,19 +159,15 @@ def write_output(buffers: SecBufferDesc | None, token: bytes, rest: bytes = b"")
 
 
 def write_rest(buffers: SecBufferDesc | None, result: Result, rest: bytes) -> None:
-    """Say in the second input buffer, which is EMPTY, what was left over or is missing.
+    """Tell the caller in an EMPTY input buffer what was left over or is missing.
 
-    Args:
-        buffers: The input buffers.
-        result: The provider's answer.
-        rest: What was not used of the token; it comes back as SECBUFFER_EXTRA.
-
-    Source: SSPI AcceptSecurityContext, pInput; SECBUFFER_MISSING.
+    What was left over (`rest`) comes back as SECBUFFER_EXTRA; after an Incomplete, the buffer
+    becomes SECBUFFER_MISSING, and as long as what is missing.
     """
     if buffers is None:
         return
     if isinstance(result, Incomplete):
-        # The length of the buffer is the message, as it is in C, where it points to nothing.
+        # In C the length of the buffer is the message, too, and it points to nothing.
         _fill_empty(buffers, BufferType.MISSING, bytes(result.missing or 0))
     elif rest:
         _fill_empty(buffers, BufferType.EXTRA, rest)
@@ -219,41 +176,28 @@ def write_rest(buffers: SecBufferDesc | None, result: Result, rest: bytes) -> No
 def rest_of(token: bytes, kept: bytes) -> bytes:
     """Tell what is new in the input of a call that comes after SEC_E_INCOMPLETE_MESSAGE.
 
-    The caller's idiom in C is the whole buffer again, with what was read meanwhile behind it; the
+    The idiom of callers in C is the whole buffer again, with what was read meanwhile behind it; the
     rest alone is taken, too. They are told apart by their beginning: what begins with all that is
     kept, and is longer, is the whole.
 
     Args:
         token: The input.
-        kept: What is kept of the calls before; nothing where the token before was whole.
+        kept: What is kept of the calls before; empty where the token before was whole.
 
     Returns:
-        What is to be appended to it.
-
-    Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE.
+        What is to be appended to `kept`.
     """
     is_whole = bool(kept) and len(token) > len(kept) and token.startswith(kept)
     return token[len(kept) :] if is_whole else token
 
 
 def unused(result: Result, token: bytes) -> bytes:
-    """Tell what the package did not use of a token.
-
-    Args:
-        result: The provider's answer.
-        token: The token.
-
-    Returns:
-        Its last bytes, or nothing.
-
-    Source: sspi.h, SECBUFFER_EXTRA.
-    """
+    """Tell what the provider did not use of a token: its last bytes, or none."""
     count = getattr(result, "unused", 0)
     return token[-count:] if count else b""
 
 
 def _place(buffers: SecBufferDesc, kind: BufferType) -> SecBuffer | None:
-    """Find the first buffer of a type that may be changed."""
     for buffer in buffers.buffers:
         if buffer.kind is kind and not buffer.is_read_only:
             return buffer

@@ -47,7 +47,7 @@ class _Phase(enum.Enum):
     FREED = "freed"
 
 
-# The enum looks a member up by a function of Python's, each time.
+# An attribute of an enum is looked up by a function in Python, each time.
 _OK = _S.SEC_E_OK
 _IDLE, _PENDING, _COMPLETE, _FREED = _Phase
 
@@ -69,8 +69,6 @@ class AsyncContext:
     the loop, its security context is deleted, and the call ends with
     SEC_E_UNFINISHED_CONTEXT_DELETED. Where several tasks await one call, the operation is that of
     the first of them; the others may come and go.
-
-    Source: sspi.h, SspiAsyncContext.
     """
 
     __slots__ = (
@@ -98,7 +96,7 @@ class AsyncContext:
         return f"<AsyncContext {self._phase.value}>"
 
     def __await__(self) -> Generator[Any, None, CallResult]:
-        # The call may be used again before whoever waits here runs on: then it has another one.
+        # The call may be used again before the waiter runs: then it has another operation.
         operation = self._operation
         if operation is None:
             raise StateError("nothing was queued on this call")
@@ -113,10 +111,7 @@ class AsyncContext:
 
     @property
     def status(self) -> SecurityStatus:
-        """What get_async_call_status answers.
-
-        Source: SspiGetAsyncCallStatus.
-        """
+        """What get_async_call_status answers."""
         if self._phase is _PENDING:
             return _S.SEC_I_ASYNC_CALL_PENDING
         if self._result is not None:
@@ -127,12 +122,10 @@ class AsyncContext:
 
     @property
     def result(self) -> CallResult | None:
-        """What `await call` gives, for callbacks and for whoever asks from time to time.
+        """What `await call` gives, for callbacks and for those who poll.
 
         It is there as soon as the status is not SEC_I_ASYNC_CALL_PENDING any more, with the cause
         of a failure in its `error`, and until the call is used again or freed; None otherwise.
-
-        Source: SspiGetAsyncCallStatus; SSPI AcceptSecurityContext, output parameters.
         """
         if self._result is not None:
             self._is_told = True
@@ -142,7 +135,7 @@ class AsyncContext:
         nobody_waits = operation.detach(waiter)
         unheard = nobody_waits and not self._is_told and self._callback is None
         if unheard and self._operation is operation:
-            # It may be complete, in this turn of the loop.
+            # It may have completed in this same turn of the loop.
             self._result = operation.rollback() or self._result
 
     def _complete(self, result: CallResult) -> None:
@@ -153,23 +146,23 @@ class AsyncContext:
             self._call_back_soon(self._notify_in)
 
     def _call_back_soon(self, context: contextvars.Context) -> None:
-        # Before those who wait: they may free the call, which has to be called back first.
+        # Before the waiters: they may free the call, whose callback has to come first.
         try:
             asyncio.get_running_loop().call_soon(self._notify, context=context)
         except RuntimeError:
-            # The loop is closed: nobody will ever be called back.
+            # The loop is closed: no callback will ever run.
             self._notify_in = None
 
     def _notify(self) -> None:
         self._notify_in = None
         if self._callback is not None:
-            # What it raises goes to the loop's exception handler, as of every callback.
+            # What it raises goes to the loop's exception handler, as with every callback.
             self._callback(self, self._data)
 
 
 NotifyCallback = Callable[[AsyncContext, object], object]
-"""Is called on the event loop, once, when a call is complete: with the call, whose `result` is
-there then, and the data that was registered with it."""
+"""Called on the event loop, once, when a call is complete: with the call, whose `result` is there
+then, and the data that was registered with it."""
 
 
 def queue(
@@ -181,19 +174,14 @@ def queue(
     """Queue an operation on a call; the `...Async` functions end with it.
 
     Args:
-        call: A call that is idle, as check_idle has said.
-        operation: What to do. It has its end in any case, perhaps before this returns.
+        call: An idle call; check_idle has to be asked before.
+        operation: What to do. It ends in any case, perhaps before this returns.
         free_while_pending: Whether the call may be freed before that.
-
-    Returns:
-        SEC_E_OK.
 
     Raises:
         RuntimeError: No event loop is running; nothing has changed.
-
-    Source: SspiAcceptSecurityContextAsync, return value.
     """
-    asyncio.get_running_loop()  # without one nothing may be changed
+    asyncio.get_running_loop()  # raises before anything is changed
     call._phase, call._operation = _PENDING, operation
     call._free_while_pending, call._is_told = free_while_pending, False
     if call._callback is not None:
@@ -205,13 +193,8 @@ def queue(
 def check_idle(call: AsyncContext) -> SecurityStatus:
     """Tell whether something can be queued on a call.
 
-    Args:
-        call: The call.
-
     Returns:
-        SEC_E_OK, or why not.
-
-    Source: SspiReinitAsyncContext, remarks.
+        SEC_E_OK; SEC_E_OUT_OF_SEQUENCE for a call in use; SEC_E_INVALID_HANDLE.
     """
     if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE
@@ -219,13 +202,7 @@ def check_idle(call: AsyncContext) -> SecurityStatus:
 
 
 def create_async_context() -> AsyncContext:
-    """Make a call.
-
-    Returns:
-        An idle one.
-
-    Source: SspiCreateAsyncContext.
-    """
+    """Make an idle call."""
     return AsyncContext()
 
 
@@ -243,8 +220,6 @@ def set_async_notify_callback(
     Returns:
         SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if the call is not idle; SEC_E_INVALID_HANDLE;
         SEC_E_INVALID_PARAMETER for a callback that cannot be called.
-
-    Source: SspiSetAsyncNotifyCallback.
     """
     status = check_idle(call)
     if status is _OK and not (callback is None or callable(callback)):
@@ -255,31 +230,16 @@ def set_async_notify_callback(
 
 
 def async_context_requires_notify(call: AsyncContext) -> bool:
-    """Tell whether a callback is registered.
-
-    Args:
-        call: The call.
-
-    Returns:
-        True if completion calls somebody.
-
-    Source: SspiAsyncContextRequiresNotify.
-    """
+    """Tell whether a callback is registered."""
     return isinstance(call, AsyncContext) and call._callback is not None
 
 
 def get_async_call_status(call: AsyncContext) -> SecurityStatus:
-    """Tell how far the operation is.
-
-    Args:
-        call: The call.
+    """Tell how far the operation is. What it led to, or why it failed, is in `call.result`.
 
     Returns:
-        SEC_I_ASYNC_CALL_PENDING until it is complete, and then its own status. If nothing was
-        queued SEC_E_OUT_OF_SEQUENCE; SEC_E_INVALID_HANDLE if it is no call any more. What the
-        operation led to, or why it failed, is in `call.result`.
-
-    Source: SspiGetAsyncCallStatus.
+        SEC_I_ASYNC_CALL_PENDING until it is complete, and then its own status.
+        SEC_E_OUT_OF_SEQUENCE if nothing was queued; SEC_E_INVALID_HANDLE if it was freed.
     """
     if not isinstance(call, AsyncContext):
         return _S.SEC_E_INVALID_HANDLE  # type: ignore[unreachable]  # not typed by all
@@ -289,14 +249,9 @@ def get_async_call_status(call: AsyncContext) -> SecurityStatus:
 def reinit_async_context(call: AsyncContext) -> SecurityStatus:
     """Make a complete call idle again. The callback and its data stay.
 
-    Args:
-        call: The call.
-
     Returns:
         SEC_E_OK; SEC_E_OUT_OF_SEQUENCE while it is pending or its callback was not called yet;
         SEC_E_INVALID_HANDLE.
-
-    Source: SspiReinitAsyncContext.
     """
     if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE
@@ -316,11 +271,10 @@ def free_async_context(call: AsyncContext) -> SecurityStatus:
     Returns:
         SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if it is too early; SEC_E_INVALID_HANDLE if it was freed
         before.
-
-    Source: SspiFreeAsyncContext; SspiSetAsyncNotifyCallback, remarks.
     """
     if not isinstance(call, AsyncContext) or call._phase is _FREED:
         return _S.SEC_E_INVALID_HANDLE
+    # SspiSetAsyncNotifyCallback, remarks: a deletion without a callback may be forgotten.
     forgettable = call._free_while_pending is ALLOWED and call._callback is None
     pending = call._phase is _PENDING
     if call._notify_in is not None or (pending and not forgettable):

@@ -1,4 +1,4 @@
-"""What is done with a security context beside its steps: completing, querying, deleting."""
+"""Completing, querying and deleting a security context."""
 
 from __future__ import annotations
 
@@ -35,17 +35,7 @@ _DELETED = CallResult(_OK)
 
 
 def attributes_of(identity: Identity, role: Role) -> AscRet | IscRet:
-    """Tell what an established context has, with the flags of its side.
-
-    Args:
-        identity: Of the context.
-        role: Which side it is.
-
-    Returns:
-        AscRet of a server, IscRet of a client.
-
-    Source: SSPI AcceptSecurityContext and InitializeSecurityContext, pfContextAttr.
-    """
+    """Tell what an established context has: AscRet for an acceptor, IscRet for an initiator."""
     if role is _INITIATOR:
         return isc_ret_from_asc(identity.attributes)
     return identity.attributes
@@ -63,33 +53,25 @@ async def complete_auth_token(
         token: The output buffers of the call before; the completed token replaces theirs.
 
     Returns:
-        SEC_E_OK, or why not: then the context is deleted. SEC_E_OUT_OF_SEQUENCE, which changes
-        nothing, if nothing asked for it or the context is in use, nor does SEC_E_BUFFER_TOO_SMALL,
-        if there is no place for the token; SEC_E_INVALID_HANDLE.
+        SEC_E_OK, or why not: then the context is deleted. These change nothing:
+        SEC_E_OUT_OF_SEQUENCE if it was not asked for or the context is in use,
+        SEC_E_BUFFER_TOO_SMALL if there is no place for the token, and SEC_E_INVALID_HANDLE.
 
     Raises:
         asyncio.CancelledError: The task was cancelled; the context is deleted.
-
-    Source: SSPI CompleteAuthToken.
     """
     return (await complete(context, token)).status
 
 
 async def complete(context: ContextHandle, token: SecBufferDesc | None = None) -> CallResult:
-    """Complete a token, and tell more than complete_auth_token does.
-
-    Args:
-        context: As of complete_auth_token.
-        token: As of complete_auth_token.
+    """Complete a token as complete_auth_token does, and tell more.
 
     Returns:
-        The status that complete_auth_token answers, with the cause of a failure, or with the
-        attributes and the expiry of a context that is established now.
+        The status of complete_auth_token, with the cause of a failure, or with the attributes and
+        the expiry of a context that is established now.
 
     Raises:
         asyncio.CancelledError: As of complete_auth_token.
-
-    Source: SSPI CompleteAuthToken.
     """
     for status in (check_context(context), check_output(token)):
         if status is not _OK:
@@ -115,13 +97,11 @@ async def complete(context: ContextHandle, token: SecBufferDesc | None = None) -
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What an attribute is.
+    """The answer to query_context_attributes.
 
     Args:
         status: SEC_E_OK, or why it cannot be told.
-        value: The answer; its type is that which ContextAttribute names.
-
-    Source: SSPI QueryContextAttributes.
+        value: Of the type that ContextAttribute names.
     """
 
     status: SecurityStatus
@@ -133,15 +113,9 @@ async def query_context_attributes(
 ) -> QueryResult:
     """Ask an attribute of an established context.
 
-    Args:
-        context: The context.
-        attribute: What to ask.
-
     Returns:
-        The attribute. SEC_E_INVALID_HANDLE if the context is none or not established yet;
-        SEC_E_UNSUPPORTED_FUNCTION if the package cannot tell.
-
-    Source: SSPI QueryContextAttributes.
+        The attribute. SEC_E_INVALID_HANDLE if the handle refers to no context, or to one that is
+        not established; SEC_E_UNSUPPORTED_FUNCTION if the provider cannot tell.
     """
     handshake = context.handshake if isinstance(context, ContextHandle) else None
     if handshake is None:
@@ -149,7 +123,7 @@ async def query_context_attributes(
     try:
         value = await handshake.query(ContextAttribute(attribute))
     except ValueError:
-        # It is none that sspi.h knows.
+        # sspi.h knows no such attribute.
         return QueryResult(_S.SEC_E_UNSUPPORTED_FUNCTION)
     except AuthsrvError as error:
         return QueryResult(failed(error).status)
@@ -163,7 +137,7 @@ def delete_security_context_async(call: AsyncContext, context: ContextHandle) ->
 
     Args:
         call: An idle call.
-        context: The context. Deleting it a second time is SEC_E_OK, too.
+        context: The context. To delete it a second time is SEC_E_OK, too.
 
     Returns:
         SEC_E_OK if it was queued; SEC_E_INVALID_HANDLE if it never was a context;
@@ -171,8 +145,6 @@ def delete_security_context_async(call: AsyncContext, context: ContextHandle) ->
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiDeleteSecurityContextAsync; SSPI DeleteSecurityContext.
     """
     if not isinstance(context, ContextHandle) or not context.was_used:
         return _S.SEC_E_INVALID_HANDLE
@@ -185,8 +157,6 @@ def delete_security_context_async(call: AsyncContext, context: ContextHandle) ->
 
 
 class _Deletion(Operation[None]):
-    """The deletion of a context."""
-
     __slots__ = ("_context", "_handshake")
 
     def __init__(self, context: ContextHandle) -> None:
@@ -208,6 +178,6 @@ class _Deletion(Operation[None]):
             self._handshake.close()
 
     def set_exception(self, error: BaseException) -> None:
-        # Nobody is at fault, and there is nothing that the caller could do: it is deleted later.
+        # The caller is not at fault and can do nothing: the context is deleted later.
         self.abandon()
         self.set_result(None)

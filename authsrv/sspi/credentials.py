@@ -1,7 +1,7 @@
-"""Credentials: what a server accepts with and a client begins with, by the name of a package.
+"""Credentials: what a server accepts with and a client initiates with, by a provider's name.
 
-The names are those of `authsrv.providers.registry`; a provider of authsrv, or one of your
-own, can be handed in as it is.
+The names are those of `authsrv.providers.registry`; a provider of authsrv, or one of your own, can
+be given as it is.
 """
 
 from __future__ import annotations
@@ -43,11 +43,10 @@ __all__ = [
 _S = SecurityStatus
 _DIRECTIONS = CredentialUse.BOTH
 
-
 _Parties = tuple[Acceptor | None, Initiator | None]
 
 Package = str | SecurityProvider | InitiatorProvider
-"""A package by its name, or the package itself."""
+"""A provider by its name, or the provider itself."""
 
 
 def acquire_credentials_handle_async(
@@ -67,7 +66,8 @@ def acquire_credentials_handle_async(
         call: An idle call.
         principal: For a server, the service principal name to accept tickets for, such as
             "HTTP/web.example.org"; for a client, its name in a keytab. None for whatever there is.
-        package: "Negotiate", "Kerberos", "NTLM", in any case, or a package itself.
+        package: "Negotiate", "Kerberos", "NTLM", in any case, or a provider itself. "NTLM" is for
+            Windows; elsewhere it is for tests, and for OUTBOUND alone.
         credential_use: INBOUND for a server, OUTBOUND for a client, or BOTH.
         auth_data: A Keytab, a Password, or None for what the system holds ready.
         credential: The handle to fill.
@@ -76,15 +76,13 @@ def acquire_credentials_handle_async(
 
     Returns:
         SEC_E_OK if it was queued; SEC_E_INVALID_HANDLE; SEC_E_OUT_OF_SEQUENCE for a call in use;
-        SEC_E_INVALID_PARAMETER for limits that are none. The status of the call is SEC_E_OK,
-        SEC_E_SECPKG_NOT_FOUND for a name that nobody knows, SEC_E_NO_CREDENTIALS,
-        SEC_E_INVALID_PARAMETER for settings that are wrong or cannot work, or
-        SEC_E_UNSUPPORTED_FUNCTION for a use that the package does not know.
+        SEC_E_INVALID_PARAMETER for limits of another type. The status of the call is SEC_E_OK,
+        SEC_E_SECPKG_NOT_FOUND for an unknown name, SEC_E_NO_CREDENTIALS, SEC_E_INVALID_PARAMETER
+        for settings that are wrong or cannot work, or SEC_E_UNSUPPORTED_FUNCTION for a use that the
+        provider does not offer.
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiAcquireCredentialsHandleAsync.
     """
     if not isinstance(credential, CredentialHandle) or credential.is_valid:
         return _S.SEC_E_INVALID_HANDLE
@@ -106,17 +104,12 @@ def free_credentials_handle_async(
 ) -> SecurityStatus:
     """Queue the release of a credential. Handshakes that are under way with it end.
 
-    Args:
-        call: An idle call.
-        credential: The credential.
-
     Returns:
-        SEC_E_OK if it was queued; SEC_E_INVALID_HANDLE if it refers to nothing.
+        SEC_E_OK if it was queued; SEC_E_INVALID_HANDLE if the credential refers to nothing;
+        SEC_E_OUT_OF_SEQUENCE for a call in use.
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiFreeCredentialsHandleAsync.
     """
     if not isinstance(credential, CredentialHandle) or not credential.is_valid:
         return _S.SEC_E_INVALID_HANDLE
@@ -142,8 +135,8 @@ async def acquire_credentials(
         package: As of acquire_credentials_handle_async.
         principal: As of acquire_credentials_handle_async.
         use: INBOUND for a server, OUTBOUND for a client, or BOTH.
-        keytab: The file with the keys, if that is what it is made from.
-        password: A name and a password, if that is what it is made from.
+        keytab: The file with the keys, if it is made from that.
+        password: A name and a password, if it is made from that.
         limits: The bounds of all that is done with it.
         realms: For a server, as of Acceptor: the realms whose clients are let in.
 
@@ -153,15 +146,13 @@ async def acquire_credentials(
     Raises:
         ConfigError: A setting is wrong, or both a keytab and a password are given.
         AuthsrvError: There is no such credential; its status is that of the call.
-
-    Source: SspiAcquireCredentialsHandleAsync, SspiFreeCredentialsHandleAsync.
     """
     as_instance(Limits, limits, "limits")
     if keytab is not None and password is not None:
         raise ConfigError("give a keytab or a password, not both")
     auth_data = Keytab(keytab) if keytab is not None else password
     call = AsyncContext()
-    # Freed on every way out: it may be there already when this task is cancelled.
+    # Freed on every way out: it may be filled already when this task is cancelled.
     async with CredentialHandle() as credential:
         acquire_credentials_handle_async(
             call, principal, package, use, auth_data, credential, limits=limits, realms=realms
@@ -201,8 +192,6 @@ class _Acquisition(Operation[_Parties]):
 
 
 class _Release(Operation[None]):
-    """The release of a credential."""
-
     __slots__ = ("_credential",)
 
     def __init__(self, credential: CredentialHandle) -> None:
@@ -221,8 +210,6 @@ class _Release(Operation[None]):
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """What bounds all that is done with a credential."""
-
     limits: Limits
     realms: str | Collection[str] | None
 
@@ -235,14 +222,14 @@ def _make_parties(
     bounds: _Bounds,
     pool: WorkerPool,
 ) -> _Parties:
-    """Make what the use asks for; runs on a thread."""
+    """Make the acceptor and the initiator that the use asks for; it may block."""
     as_optional(str, principal, "principal")
     if auth_data is not None and not isinstance(auth_data, AuthData):
         raise ConfigError("auth_data must be a Keytab, a Password or another credential")
     if not isinstance(package, str):
         _check_package(package, principal, auth_data)
     if not as_flags(CredentialUse, use, "credential_use") & _DIRECTIONS:
-        raise ConfigError("a credential is for INBOUND, OUTBOUND or BOTH")
+        raise ConfigError("credential_use must be INBOUND, OUTBOUND or BOTH")
     acceptor = initiator = None
     if use & CredentialUse.INBOUND:
         inbound = _inbound(package, principal, auth_data)
@@ -256,9 +243,9 @@ def _make_parties(
 
 def _check_package(package: object, principal: str | None, auth_data: AuthData | None) -> None:
     if not isinstance(getattr(package, "name", None), str):
-        raise ConfigError("package must be the name of a provider, or one")
+        raise ConfigError("package must be a provider or the name of one")
     if principal is not None or auth_data is not None:
-        raise ConfigError("a package that is handed in has its names and keys already")
+        raise ConfigError("a provider has its principal and keys already")
 
 
 def _inbound(
@@ -267,7 +254,7 @@ def _inbound(
     if isinstance(package, str):
         return make_acceptor_provider(package, principal, auth_data)
     if not hasattr(package, "create_context"):
-        raise UnsupportedFunctionError(f"the package {package.name!r} accepts no clients")
+        raise UnsupportedFunctionError(f"the provider {package.name!r} does not accept clients")
     return cast(SecurityProvider, package)
 
 
@@ -277,5 +264,7 @@ def _outbound(
     if isinstance(package, str):
         return make_initiator_provider(package, principal, auth_data)
     if not hasattr(package, "create_initiator"):
-        raise UnsupportedFunctionError(f"the package {package.name!r} begins no handshakes")
+        raise UnsupportedFunctionError(
+            f"the provider {package.name!r} does not initiate handshakes"
+        )
     return cast(InitiatorProvider, package)

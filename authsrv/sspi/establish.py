@@ -1,8 +1,8 @@
 """The two calls that establish a security context, step by step: a server's and a client's.
 
-Both are faces of `Handshake`, which HTTP and streams drive too; here, the caller sees to
-CompleteAuthToken, as in C. What is wrong with the arguments (handles, buffers, a call or context
-in use) comes back at once; everything else is the status of the call.
+Both drive a `Handshake`, as HTTP and streams do; here, the caller calls CompleteAuthToken, as in C.
+What is wrong with the arguments (handles, buffers, a call or context in use) comes back at once;
+everything else is the status of the call.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ _NO_FLAGS = AscRet(0)
 _NO_REQUIREMENTS = AscReq(0)
 _NO_REQUEST = ContextRequest()
 _OK = _S.SEC_E_OK
-# The enums look a member up by a function of Python's, each time.
+# An attribute of an enum is looked up by a function in Python, each time.
 _KEEP = Retention.KEEP
 _REQUIRE = BindingPolicy.REQUIRE
 _ACCEPTOR, _INITIATOR = Role.ACCEPTOR, Role.INITIATOR
 _acceptor_of, _initiator_of = CredentialHandle.acceptor, CredentialHandle.initiator
 _NATIVE = DataRepresentation.NATIVE
 
-# The documentation names ASC_REQ_DELEGATE and ASC_REQ_PROMPT_FOR_CREDS. The latter is in no header;
-# the bit of the client's flag of that name is, for a server, a TLS session ticket.
-# Numbers, as each operation on flags makes a new one, dearer than the whole call.
+# SspiAcceptSecurityContextAsync names ASC_REQ_DELEGATE and ASC_REQ_PROMPT_FOR_CREDS. The latter is
+# in no header; the bit of the client's flag of that name is, for a server, a TLS session ticket.
+# Numbers, as each operation on flags makes a new object, which costs more than the whole call.
 _UNSUPPORTED = int(AscReq.DELEGATE | AscReq.SESSION_TICKET)
 _MAY_MISS = int(AscReq.ALLOW_MISSING_BINDINGS)
 
@@ -84,8 +84,8 @@ def accept_security_context_async(
         context: None in the first call; then the context that the call before answered.
         input: A SECBUFFER_TOKEN with the client's token, untrusted, 1 to max_token_bytes bytes;
             second a SECBUFFER_EMPTY, which comes back as EXTRA with what was not used, or as
-            MISSING, as long as what is missing. A SECBUFFER_CHANNEL_BINDINGS holds the channel
-            that the client must speak over; with ALLOW_MISSING_BINDINGS it may also say nothing.
+            MISSING, as long as what is missing. A SECBUFFER_CHANNEL_BINDINGS holds the bindings
+            that the client must send; with ALLOW_MISSING_BINDINGS it may also send none.
             After SEC_E_INCOMPLETE_MESSAGE the next call, on the same context, takes the whole
             buffer again with what was read meanwhile behind it, as in C, or the rest alone. What
             begins with all that was given before, and is longer, is taken for the whole.
@@ -93,8 +93,8 @@ def accept_security_context_async(
         target_data_rep: The byte order of the client; read in the first call.
         output: Where the token for the client goes: a SECBUFFER_TOKEN, perhaps a SECBUFFER_EMPTY.
             None for new buffers.
-        new_context: The handle to go on with, if it is to be another one than `context`, which is
-            invalid then.
+        new_context: The handle to go on with, if another one than `context`, which is invalid
+            then.
         required_attributes: What the established context must have: one that lacks any of it is
             refused with SEC_E_SECURITY_QOS_FAILED. Read in the first call.
 
@@ -104,13 +104,11 @@ def accept_security_context_async(
         client; SEC_E_OUT_OF_SEQUENCE for a call or context in use, and for a context that is
         established or waits for CompleteAuthToken; SEC_E_INVALID_TOKEN if there is no token
         buffer; SEC_E_BUFFER_TOO_SMALL if there is no place for one that may be changed;
-        SEC_E_BAD_BINDINGS; SEC_E_INVALID_PARAMETER for buffers of another version, and for flags
-        and byte orders that are none; SEC_E_INSUFFICIENT_MEMORY.
+        SEC_E_BAD_BINDINGS; SEC_E_INVALID_PARAMETER for buffers of another version, and for unknown
+        flags and byte orders; SEC_E_INSUFFICIENT_MEMORY.
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiAcceptSecurityContextAsync.
     """
     party = None if credential is None else _party(credential, _acceptor_of)
     status = _check(call, party, context, new_context, (input, output), _ACCEPTOR)
@@ -126,7 +124,7 @@ def accept_security_context_async(
 
     def first(handle: ContextHandle) -> None:
         if int(request.flags) & _UNSUPPORTED:
-            raise UnsupportedFunctionError("a flag was asked for that a server cannot ask for")
+            raise UnsupportedFunctionError("context_req has a flag that a server cannot ask for")
         assert isinstance(party, Acceptor)
         handle.fill(party.create_handshake(request, retention=_KEEP), party)
 
@@ -171,8 +169,6 @@ def initialize_security_context_async(
 
     Raises:
         RuntimeError: No event loop is running.
-
-    Source: SspiInitializeSecurityContextAsync.
     """
     party = None if credential is None else _party(credential, _initiator_of)
     status = _check(call, party, context, new_context, (input, output), _INITIATOR)
@@ -202,8 +198,6 @@ def initialize_security_context_async(
 
 
 class _Step(Operation[Result]):
-    """One step of a handshake, from the arguments of a call to its result."""
-
     __slots__ = ("_context", "_first", "_handle", "_input", "_new_context", "_output", "_token")
 
     def __init__(
@@ -224,7 +218,7 @@ class _Step(Operation[Result]):
         self._first = first
 
     def begin(self) -> None:
-        # From now on nobody else may queue anything on these handles.
+        # From now on nothing else may be queued on these handles.
         handle = self._handle
         handle.is_busy = True
         if self._new_context is not None:
@@ -236,7 +230,7 @@ class _Step(Operation[Result]):
         handshake.submit_step(rest_of(self._token, handshake.kept), self)
 
     def abandon(self) -> None:
-        # Nobody is told how far it came; so nobody may go on with it.
+        # The caller is not told how far it came, and cannot go on with it.
         self._let_go()
         self._handle.discard()
 
@@ -261,7 +255,7 @@ class _Step(Operation[Result]):
     def rollback(self) -> CallResult | None:
         if self._handle.is_busy or self.result is None or self.result.context is None:
             return None
-        # Whoever was cancelled has no handle, or does not know that it has to delete the context.
+        # The cancelled caller has no handle, or does not know that it has to delete the context.
         self._handle.discard()
         self.result = UNFINISHED
         return self.result

@@ -26,10 +26,7 @@ __all__ = ["ContextHandle", "CredentialHandle", "check_context"]
 
 
 class CredentialHandle:
-    """What a server accepts with, or a client begins with. acquire_credentials fills it.
-
-    Source: sspi.h, CredHandle.
-    """
+    """What a server accepts with, or a client initiates with. acquire_credentials fills it."""
 
     __slots__ = ("_acceptor", "_initiator")
 
@@ -54,57 +51,33 @@ class CredentialHandle:
 
     @property
     def is_valid(self) -> bool:
-        """Whether it refers to a credential.
-
-        Source: sspi.h, SecIsValidHandle.
-        """
+        """Whether it refers to a credential."""
         return self._acceptor is not None or self._initiator is not None
 
     def fill(self, acceptor: Acceptor | None, initiator: Initiator | None) -> None:
-        """Make it refer to a credential.
-
-        Args:
-            acceptor: For SECPKG_CRED_INBOUND.
-            initiator: For SECPKG_CRED_OUTBOUND.
+        """Make it refer to a credential, which it closes when it is freed.
 
         Raises:
             StateError: It refers to another one already; the new one is closed.
-
-        Source: SSPI AcquireCredentialsHandle, phCredential.
         """
         if self.is_valid:
-            # Two acquisitions were queued for it, and the other one was faster.
+            # Two acquisitions were queued for it, and the other one was first.
             _close_all(acceptor, initiator)
             raise StateError("the handle refers to a credential already")
         self._acceptor, self._initiator = acceptor, initiator
 
     def free(self) -> None:
-        """Free the credential, and end the contexts that are being established with it.
-
-        Source: SSPI FreeCredentialsHandle.
-        """
+        """Free the credential, and end the contexts that are being established with it."""
         parties = self._acceptor, self._initiator
         self._acceptor = self._initiator = None
         _close_all(*parties)
 
     def acceptor(self) -> Acceptor | None:
-        """Find the credential of a server.
-
-        Returns:
-            The acceptor, or None if it is none.
-
-        Source: sspi.h, SECPKG_CRED_INBOUND.
-        """
+        """The acceptor of a SECPKG_CRED_INBOUND credential, or None."""
         return self._acceptor
 
     def initiator(self) -> Initiator | None:
-        """Find the credential of a client.
-
-        Returns:
-            The initiator, or None if it is none.
-
-        Source: sspi.h, SECPKG_CRED_OUTBOUND.
-        """
+        """The initiator of a SECPKG_CRED_OUTBOUND credential, or None."""
         return self._initiator
 
 
@@ -117,12 +90,10 @@ def _close_all(*parties: Acceptor | Initiator | None) -> None:
 class ContextHandle:
     """A security context. The first call of accept or initialize fills it.
 
-    It must be deleted. One that is forgotten warns (ResourceWarning) and deletes its context.
+    Its owner must delete it. One that is forgotten warns (ResourceWarning) and deletes its context.
 
     Attributes:
         is_busy: Whether an operation works on it; no other one may be queued then.
-
-    Source: sspi.h, CtxtHandle.
     """
 
     __slots__ = ("__weakref__", "_handshake", "_loop", "_party", "is_busy")
@@ -143,108 +114,70 @@ class ContextHandle:
         if handshake is None or loop is None or handshake.state is State.FAILED:
             return
         try:
-            # It raises where warnings are errors.
+            # This raises where warnings are errors.
             warnings.warn(f"{self!r} was never deleted", ResourceWarning, stacklevel=1, source=self)
         finally:
             _close_anywhere(handshake, loop)
 
     @property
     def is_valid(self) -> bool:
-        """Whether it refers to a context.
-
-        Source: sspi.h, SecIsValidHandle.
-        """
+        """Whether it refers to a context."""
         return self._handshake is not None and self._handshake.state is not State.FAILED
 
     @property
     def was_used(self) -> bool:
-        """Whether it ever referred to a context; DeleteSecurityContext forgives to delete twice.
-
-        Source: SSPI DeleteSecurityContext, return value.
-        """
-        # Who began it is known even after it was released.
+        """Whether it ever referred to a context."""
+        # The party stays after a release: SSPI's DeleteSecurityContext may be called twice.
         return self._party is not None
 
     @property
     def role(self) -> Role:
-        """Which side of the handshake it is.
-
-        Source: RFC 2743 section 1.1.
-        """
+        """Which side of the handshake it is."""
         return _INITIATOR if isinstance(self._party, Initiator) else _ACCEPTOR
 
     @property
     def handshake(self) -> Handshake | None:
-        """The handshake that it refers to.
-
-        Source: authsrv design decision 3.
-        """
+        """The handshake that it refers to."""
         return self._handshake
 
     @property
     def party(self) -> Acceptor | Initiator | None:
-        """The credential that the context was begun with.
-
-        Source: sspi.h, SEC_E_WRONG_CREDENTIAL_HANDLE.
-        """
+        """The credential that the context was begun with."""
         return self._party
 
     def fill(self, handshake: Handshake, party: Acceptor | Initiator) -> None:
-        """Make it refer to a context.
-
-        Args:
-            handshake: The context's handshake.
-            party: Who began it.
-
-        Source: SSPI AcceptSecurityContext, phNewContext.
-        """
+        """Make it refer to a context, begun by `party`, on the running event loop."""
         self._handshake, self._party = handshake, party
         self._loop = asyncio.get_running_loop()
 
     def take_from(self, old: ContextHandle) -> None:
-        """Refer to what another handle referred to; that one refers to nothing any more.
+        """Refer to what another handle referred to, which then refers to nothing.
 
-        Args:
-            old: The other handle; this one, too, and then nothing happens.
-
-        Source: SSPI AcceptSecurityContext, phContext and phNewContext.
+        If both are the same handle, nothing happens.
         """
         party, handshake = old.party, old.release()
         if handshake is not None and party is not None:
             self.fill(handshake, party)
 
     def drop_failed(self) -> None:
-        """Refer to nothing any more if the handshake has failed; its context is deleted then.
-
-        Source: SspiAcceptSecurityContextAsync, remarks.
-        """
+        """Refer to nothing if the handshake has failed: its context is deleted already."""
         if self._handshake is not None and self._handshake.state is State.FAILED:
             self._handshake = None
 
     def release(self) -> Handshake | None:
-        """Refer to nothing any more.
-
-        Returns:
-            What it referred to.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Refer to nothing; the caller owns the handshake that is returned."""
         handshake, self._handshake = self._handshake, None
         return handshake
 
     def discard(self) -> None:
-        """Refer to nothing any more, and delete the context.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Refer to nothing, and delete the context."""
         handshake = self.release()
         if handshake is not None:
             handshake.close()
 
 
 def _close_anywhere(handshake: Handshake, loop: asyncio.AbstractEventLoop) -> None:
-    # This may be any thread, and the loop may be closed: then there is nothing to end but the
-    # context itself.
+    # This may be any thread. Where the loop is closed, only the context is left to end.
     try:
         loop.call_soon_threadsafe(handshake.close)
     except RuntimeError:
@@ -255,19 +188,14 @@ def _close_anywhere(handshake: Handshake, loop: asyncio.AbstractEventLoop) -> No
 def check_context(context: ContextHandle) -> SecurityStatus:
     """Tell whether an operation may be begun on a context.
 
-    Args:
-        context: The handle, or whatever the caller took for one.
-
     Returns:
         SEC_E_OK; SEC_E_OUT_OF_SEQUENCE if an operation works on it; SEC_E_INVALID_HANDLE if it
-        refers to nothing.
-
-    Source: SSPI AcceptSecurityContext, remarks on concurrent calls.
+        refers to nothing, or is not a handle.
     """
     if not isinstance(context, ContextHandle):
         return SecurityStatus.SEC_E_INVALID_HANDLE  # type: ignore[unreachable]  # not typed by all
     if context.is_busy:
         return SecurityStatus.SEC_E_OUT_OF_SEQUENCE
-    # Its time may have run out meanwhile.
+    # It may have expired meanwhile.
     context.drop_failed()
     return SecurityStatus.SEC_E_OK if context.is_valid else SecurityStatus.SEC_E_INVALID_HANDLE

@@ -1,7 +1,7 @@
 """The short form: a context as an object, whose steps are awaited and raise.
 
-It is made of the calls of this package and adds nothing to them but Python's habits: a step gives
-the token for the peer, CompleteAuthToken is called where it is asked for, a failure is an
+It is made of the calls of this package and adds Python's conventions to them: a step gives the
+token for the peer, CompleteAuthToken is called where it is asked for, a failure is an
 exception that names its cause, and the end of the `async with` block deletes the context.
 """
 
@@ -59,10 +59,8 @@ class Step:
         token: What to send to the peer; empty for nothing.
         extra: What was left over of the input.
         missing: How many bytes of the input are missing, if that is known.
-        context_attr: What the established context has.
+        context_attr: What the established context has; no flags before.
         expiry: When it ends, in UTC, or None for never.
-
-    Source: SSPI AcceptSecurityContext.
     """
 
     status: SecurityStatus
@@ -74,12 +72,10 @@ class Step:
 
 
 class _Context:
-    """What the contexts of both sides have in common."""
-
     def __init__(self, credential: CredentialHandle, bindings: ChannelBindings | None) -> None:
         self._credential = as_instance(CredentialHandle, credential, "credential")
         self._bindings = as_optional(ChannelBindings, bindings, "bindings")
-        # Ours from the beginning, so that whatever a cancelled step has filled is deleted, too.
+        # Made here, so that what a cancelled step has filled is deleted, too.
         self._handle = ContextHandle()
         self._is_deleted = False
 
@@ -99,40 +95,26 @@ class _Context:
 
     @property
     def is_established(self) -> bool:
-        """Whether the peer is known.
-
-        Source: SSPI AcceptSecurityContext, SEC_E_OK.
-        """
+        """Whether the peer is known."""
         handshake = self._handle.handshake
         return handshake is not None and handshake.state is State.ESTABLISHED
 
     async def query(self, attribute: ContextAttribute) -> object:
-        """Ask an attribute of the established context.
-
-        Args:
-            attribute: What to ask.
-
-        Returns:
-            What ContextAttribute says of it.
+        """Ask an attribute of the established context, of the type that ContextAttribute names.
 
         Raises:
             StateError: The context is not established, or deleted.
-            UnsupportedFunctionError: The package cannot tell.
-
-        Source: SSPI QueryContextAttributes.
+            UnsupportedFunctionError: The provider cannot tell.
         """
         result = await query_context_attributes(self._handle, attribute)
         if result.status is _S.SEC_E_UNSUPPORTED_FUNCTION:
-            raise UnsupportedFunctionError(f"the package cannot tell {attribute.name}")
+            raise UnsupportedFunctionError(f"the provider cannot tell {attribute.name}")
         if result.status is not _S.SEC_E_OK:
             raise StateError("only an established context has attributes", status=result.status)
         return result.value
 
     async def delete(self) -> None:
-        """Delete the context; a second call does nothing. A step that is under way fails.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Delete the context; a second call does nothing. A step that is under way fails."""
         self._is_deleted = True
         if self._handle.is_busy:
             # In another task, or in this one and cancelled just now: the step's end deletes it.
@@ -151,7 +133,7 @@ class _Context:
     ) -> Step:
         began = self._handle.was_used
         if self._is_deleted or (began and not self._handle.is_valid):
-            raise StateError("the context is deleted, or its time is over")
+            raise StateError("the context is deleted or has expired")
         buffers = self._input(token)
         call = AsyncContext()
         status = queue(call, self._handle if began else None, buffers)
@@ -164,7 +146,7 @@ class _Context:
         return _step(result, result.status, buffers)
 
     def _check(self, result: CallResult) -> None:
-        """Believe nothing but the statuses with which a context goes on."""
+        """Raise for every status but those with which a context goes on."""
         if self._is_deleted:
             self._handle.discard()
             raise StateError("the context was deleted while a step was under way")
@@ -210,13 +192,11 @@ class ServerContext(_Context):
         credential: A credential for SECPKG_CRED_INBOUND.
         context_req: What is asked for.
         required_attributes: What the context must have once it is established.
-        bindings: The channel that the client must speak over, if it is looked at.
+        bindings: The channel bindings to compare the client's with, or None to ignore them.
         target_data_rep: The byte order of the client.
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: SspiAcceptSecurityContextAsync.
     """
 
     def __init__(
@@ -242,13 +222,8 @@ class ServerContext(_Context):
             token: The token, from the client, untrusted; 1 to max_token_bytes bytes. After
                 SEC_E_INCOMPLETE_MESSAGE the rest of it.
 
-        Returns:
-            What it led to.
-
         Raises:
             AuthsrvError: The client is refused, and why; the context is deleted.
-
-        Source: SspiAcceptSecurityContextAsync, CompleteAuthToken.
         """
         return await self._take(
             token,
@@ -274,13 +249,11 @@ class ClientContext(_Context):
         context_req: What is asked for.
         required_attributes: What the context must have once it is established; if not given, that
             the server has proved who it is.
-        bindings: The channel that we speak over, if we say so.
+        bindings: The channel bindings to send, or None for none.
         target_data_rep: The byte order of the server.
 
     Raises:
         ConfigError: One of these is of a wrong type.
-
-    Source: SspiInitializeSecurityContextAsync.
     """
 
     def __init__(
@@ -305,13 +278,8 @@ class ClientContext(_Context):
         Args:
             token: The token, from the server, untrusted; empty in the first step.
 
-        Returns:
-            What it led to.
-
         Raises:
             AuthsrvError: The handshake failed, and why; the context is deleted.
-
-        Source: SspiInitializeSecurityContextAsync.
         """
         return await self._take(
             token,

@@ -1,4 +1,8 @@
-"""One operation of a call, from its queueing to its result, without a task of its own."""
+"""One operation of a call, from its queueing to its result, without a task of its own.
+
+An operation is the handler of its answer, as a future would be. A coroutine in a task of its own
+would do, and would cost a sixth of a Kerberos handshake.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +37,10 @@ class CallResult:
         status: The operation's own status.
         context: The security context to go on with, where there is one.
         output: The output buffers, with the token for the peer.
-        context_attr: What the context has; nothing until the status is SEC_E_OK.
+        context_attr: What the context has; no flags until the status is SEC_E_OK.
         expiry: When the context ends, in UTC, or None for never; None until the status is
             SEC_E_OK.
         error: The cause of a failure, with the native code if there is one.
-
-    Source: SSPI AcceptSecurityContext, phNewContext, pOutput, pfContextAttr and ptsExpiry.
     """
 
     status: SecurityStatus
@@ -56,14 +58,7 @@ UNFINISHED = CallResult(_S.SEC_E_UNFINISHED_CONTEXT_DELETED)
 def failed(error: AuthsrvError, output: SecBufferDesc = _NO_BUFFERS) -> CallResult:
     """Make the result of an operation that failed.
 
-    Args:
-        error: The cause.
-        output: The output buffers.
-
-    Returns:
-        A result whose status is a failure even where a package refused with a code of success.
-
-    Source: SSPI AcceptSecurityContext, return values.
+    Its status is a failure even where a provider refused with a code of success.
     """
     status = error.status if error.status.is_failure else _S.SEC_E_INTERNAL_ERROR
     return CallResult(status, output=output, error=error)
@@ -72,67 +67,37 @@ def failed(error: AuthsrvError, output: SecBufferDesc = _NO_BUFFERS) -> CallResu
 class Operation(ABC, Generic[_T]):
     """What is queued on a call: it begins at once, and ends when it is told an answer.
 
-    It is the handler of that answer, as a future would be. A coroutine in a task of its own would
-    do, and would cost a sixth of a Kerberos handshake.
+    It is used on the event loop alone.
 
     Attributes:
         result: How it ended, or None while it has not.
-
-    Source: SspiAcceptSecurityContextAsync; authsrv design decision 4.
     """
 
     __slots__ = ("_tell", "_waiters", "result")
 
-    # Set by `start`: before that there is nothing to ask, and `super().__init__()` is not for free.
+    # Set by `start`: before that there is nothing to ask, and `super().__init__()` costs time.
     result: CallResult | None
     _tell: Callable[[CallResult], None] | None
     _waiters: list[asyncio.Future[None]]
 
     @abstractmethod
     def begin(self) -> None:
-        """Ask for the answer. Whatever is raised ends the operation.
-
-        Source: SspiAcceptSecurityContextAsync.
-        """
+        """Ask for the answer. Whatever is raised ends the operation."""
 
     @abstractmethod
     def conclude(self, answer: _T, /) -> CallResult:
-        """Make the result. Whatever is raised ends the operation, too.
-
-        Args:
-            answer: What `begin` has asked for.
-
-        Returns:
-            The result of the call.
-
-        Source: SspiGetAsyncCallStatus.
-        """
+        """Make the result of what `begin` has asked for. Whatever is raised ends the operation."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Let go of everything: it was cancelled, or failed on the way.
-
-        Source: SSPI DeleteSecurityContext, remarks on partial contexts.
-        """
+        """Release all that it holds: it was cancelled, or has failed."""
 
     def done(self) -> bool:
-        """Tell whether it has ended.
-
-        Returns:
-            True if it wants no answer any more.
-
-        Source: authsrv design decision 4.
-        """
+        """Tell whether it has ended, and wants no answer any more."""
         return self.result is not None
 
     def set_result(self, answer: _T, /) -> None:
-        """End it with an answer.
-
-        Args:
-            answer: What `begin` has asked for.
-
-        Source: authsrv design decision 4.
-        """
+        """End it with the answer that `begin` has asked for."""
         try:
             result = self.conclude(answer)
         except Exception as error:
@@ -144,23 +109,14 @@ class Operation(ABC, Generic[_T]):
             self._end(result)
 
     def set_exception(self, error: BaseException, /) -> None:
-        """End it with an error.
-
-        Args:
-            error: What went wrong.
-
-        Source: authsrv design decision 4.
-        """
+        """End it with an error; one that is not an AuthsrvError is taken as a fault."""
         self.abandon()
         if not isinstance(error, AuthsrvError):
             error = fault_of(error, "the operation")
         self._end(failed(error))
 
     def cancel(self) -> None:
-        """End it before its time, if it has not ended.
-
-        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
-        """
+        """End it with UNFINISHED, if it has not ended."""
         if self.result is None:
             self.abandon()
             self._end(UNFINISHED)
@@ -169,9 +125,7 @@ class Operation(ABC, Generic[_T]):
         """Begin it.
 
         Args:
-            tell: Who is told the result, before those who wait; perhaps before this returns.
-
-        Source: SspiAcceptSecurityContextAsync.
+            tell: Is called with the result, before those who wait; perhaps before this returns.
         """
         self.result, self._tell, self._waiters = None, tell, []
         try:
@@ -183,27 +137,16 @@ class Operation(ABC, Generic[_T]):
             raise
 
     def wait(self) -> asyncio.Future[None]:
-        """Make a future that is done at the end.
-
-        Returns:
-            The future.
-
-        Source: SspiGetAsyncCallStatus.
-        """
+        """Make a future that is done at the end."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return waiter
 
     def detach(self, waiter: asyncio.Future[None]) -> bool:
-        """Hear that one of those who wait has gone. The first of them takes it along.
-
-        Args:
-            waiter: What `wait` has made.
+        """Forget a waiter, made by `wait`, that was cancelled. The first of them cancels this, too.
 
         Returns:
-            True if nobody is left who waits, or has waited for it.
-
-        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
+            True if no waiter is left.
         """
         was_first = waiter is self._waiters[0]
         self._waiters.remove(waiter)
@@ -214,20 +157,15 @@ class Operation(ABC, Generic[_T]):
         return not self._waiters
 
     def end_with_loop(self) -> None:
-        """End it, unless a task waits for it, and ends it when it is cancelled.
-
-        Source: authsrv design decision 4.
-        """
+        """End it as its loop ends, unless a task waits for it: the end of that task ends it."""
         if all(waiter.done() for waiter in self._waiters):
             self.cancel()
 
     def rollback(self) -> CallResult | None:
-        """Undo what it did: it ended in the turn in which whoever waited for it was cancelled.
+        """Undo what it did: it ended in the turn of the loop in which its waiter was cancelled.
 
         Returns:
             The result that it has now, or None if there is nothing to undo.
-
-        Source: SSPI SEC_E_UNFINISHED_CONTEXT_DELETED.
         """
         return None
 

@@ -30,14 +30,14 @@ async def accept(
     needs TLS below it; see `authsrv.streams`.
 
     A client that is refused learns the SSPI code of the error, in a HandshakeError. An error token
-    that the provider made is not sent, for MS-NNS has no place for it.
+    that the provider made is not sent, as MS-NNS has no place for it.
 
     Args:
-        acceptor: Begins the handshake; its limits bound it: handshake_seconds for the whole, and
+        acceptor: Its limits bound the handshake: handshake_seconds for the whole, and
             max_token_bytes for each token, of which a message holds 65,535 at most. While the
             client is silent, the handshake counts for max_pending.
-        reader: Of the connection; what it brings is untrusted.
-        writer: Of the connection.
+        reader: What it brings is untrusted.
+        writer: Remains the caller's.
         request: What is asked of the context, if it differs from the acceptor's: the channel
             bindings of this connection, for one.
 
@@ -46,7 +46,7 @@ async def accept(
 
     Raises:
         AuthsrvError: The handshake was refused, and why.
-        InvalidTokenError: What the client sent is no handshake message, or its last one does not
+        InvalidTokenError: What the client sent is not a handshake message, or its last one does not
             end the handshake.
         DeniedError: The client ended the handshake; its code is the error's `native`.
         TokenTooLargeError: A token is over the limit; it was not read.
@@ -54,8 +54,6 @@ async def accept(
         OverloadedError: max_pending handshakes wait for their clients already.
         ConnectionAbortedError: The client closed the connection before the handshake was done.
         OSError: The connection broke.
-
-    Source: MS-NNS section 3.2.5; SSPI AcceptSecurityContext.
     """
     channel = MessageChannel(reader, writer, acceptor.limits, Role.ACCEPTOR)
     try:

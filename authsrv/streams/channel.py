@@ -31,12 +31,10 @@ class MessageChannel:
     stays in the reader.
 
     Args:
-        reader: Of the connection.
-        writer: Of the connection; it is not closed here.
+        reader: What it brings is untrusted.
+        writer: It is not closed here.
         limits: Its max_token_bytes bounds a payload.
-        role: Which side we are.
-
-    Source: MS-NNS sections 3.1.1.1 and 3.1.1.9.
+        role: The side that this program is.
     """
 
     __slots__ = ("_max_payload_bytes", "_reader", "_role", "_unheard", "_writer")
@@ -57,17 +55,12 @@ class MessageChannel:
     async def receive(self) -> HandshakeInProgress | HandshakeDone:
         """Await the peer's next message.
 
-        Returns:
-            The message.
-
         Raises:
             AuthsrvError: The peer sent a HandshakeError; see `refusal_of`.
-            InvalidTokenError: What the peer sent is no handshake message.
+            InvalidTokenError: What the peer sent is not a handshake message.
             TokenTooLargeError: Its token is over the limit; the header alone was read.
             ConnectionAbortedError: The peer closed the connection, within a message or before.
             OSError: The connection broke.
-
-        Source: MS-NNS sections 3.1.5.2, 3.1.7, 3.2.5.1 and 3.2.7.
         """
         message = await self._read_message()
         if not isinstance(message, HandshakeError):
@@ -78,28 +71,19 @@ class MessageChannel:
     async def send(self, message: HandshakeMessage) -> None:
         """Send a message.
 
-        Args:
-            message: The message.
-
         Raises:
             ProviderFaultError: Its token is larger than a message can hold.
             OSError: The connection broke.
-
-        Source: MS-NNS section 2.2.1.
         """
         self._writer.write(build_message(message))
         await self._writer.drain()
 
     def refuse(self, error: AuthsrvError) -> None:
-        """Tell the peer that the handshake has ended, without waiting for it to listen.
+        """Tell the peer the status of an error that ended the handshake, without waiting for it.
 
-        Who has ended the handshake itself, or speaks another protocol, is told nothing.
-
-        Args:
-            error: Why; its status is what the peer learns.
-
-        Source: MS-NNS sections 3.1.5.1, 3.2.5.1 and 3.2.5.2.
+        A peer that ended the handshake itself, or speaks another protocol, is told nothing.
         """
+        # MS-NNS sections 3.1.5.1, 3.2.5.1 and 3.2.5.2.
         if not self._unheard and not self._writer.is_closing():
             self._writer.write(build_message(HandshakeError(code_of(error))))
 
@@ -121,18 +105,10 @@ class MessageChannel:
 
 @contextlib.asynccontextmanager
 async def deadline(limits: Limits) -> AsyncIterator[None]:
-    """Bound what is awaited inside by the life of a handshake.
-
-    Args:
-        limits: Its handshake_seconds is read.
-
-    Yields:
-        Nothing.
+    """Bound what is awaited inside by handshake_seconds.
 
     Raises:
         HandshakeExpiredError: It took longer.
-
-    Source: authsrv design decision 4.
     """
     try:
         async with asyncio.timeout(limits.handshake_seconds) as scope:

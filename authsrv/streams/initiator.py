@@ -36,24 +36,24 @@ async def initiate(
     and needs TLS below it; see `authsrv.streams`.
 
     Args:
-        initiator: Begins the handshake; its limits bound it, as of `accept`.
+        initiator: Its limits bound the handshake, as of `accept`.
         request: Whom to talk to, and what is asked of the context. The server has to prove itself
             where `required` has MUTUAL_AUTH.
-        reader: Of the connection; what it brings is untrusted.
-        writer: Of the connection.
+        reader: What it brings is untrusted.
+        writer: Remains the caller's.
 
     Returns:
-        The server, which has said that it knows us.
+        The server, which has accepted this client.
 
     Raises:
-        AuthsrvError: We have no token, the server's token is wrong, or the server refused us. In
-            the last case its code is the error's `native`; in the others the server is told by a
+        AuthsrvError: There is no token, the server's token is wrong, or the server refused. In the
+            last case its code is the error's `native`; in the others the server is told by a
             HandshakeError, even if it takes the handshake for done.
         MutualAuthenticationError: The server ended the handshake without the proof that was asked
             for.
         AttributesError: The context lacks something that is required.
-        InvalidTokenError: What the server sent is no handshake message or comes out of order, or
-            its last one does not end the handshake.
+        InvalidTokenError: What the server sent is not a handshake message or comes out of order,
+            or its last one does not end the handshake.
         TokenTooLargeError: A token is over the limit; it was not read.
         ProviderFaultError: The provider began without a token, or with one that no message
             can hold.
@@ -61,8 +61,6 @@ async def initiate(
         OverloadedError: max_pending handshakes wait already.
         ConnectionAbortedError: The server closed the connection before the handshake was done.
         OSError: The connection broke.
-
-    Source: MS-NNS section 3.1.5; SSPI InitializeSecurityContext.
     """
     # MS-NNS section 3.1.4.1: where nothing can be begun, nothing is sent.
     handshake = initiator.create_handshake(request)
@@ -82,7 +80,7 @@ async def _converse(
 ) -> Identity:
     result = await _advance(handshake, b"")
     if not isinstance(result, Continue | Established) or not result.token:
-        raise ProviderFaultError("the provider begins without a token")
+        raise ProviderFaultError("the provider makes no first token")
     while not isinstance(result, Established):
         if isinstance(result, Continue) and result.token:
             await channel.send(HandshakeInProgress(result.token))
@@ -93,12 +91,11 @@ async def _converse(
     await channel.send(HandshakeDone(result.token))
     # MS-NNS section 3.1.5.4: only a HandshakeDone may follow, and its token is ignored.
     if not isinstance(await channel.receive(), HandshakeDone):
-        raise InvalidTokenError("the server goes on after the end of the handshake")
+        raise InvalidTokenError("the server continues after the end of the handshake")
     return result.identity
 
 
 async def _end(handshake: Handshake, message: HandshakeDone, request: InitiatorRequest) -> Identity:
-    """Take the server's last token, where there is one."""
     if not message.token and _wants_proof(request):
         raise MutualAuthenticationError(f"the server does not prove that it is {request.target}")
     result = await _advance(handshake, message.token)

@@ -1,4 +1,4 @@
-"""The code of a HandshakeError: which one an error is told by, and which error a code means."""
+"""The code of a HandshakeError: which code an error becomes, and which error a code becomes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ from authsrv.errors import (
 
 __all__ = ["ERROR_TRUST_FAILURE", "code_of", "refusal_of"]
 
+# MS-NNS sections 3.1.5.1 and 3.2.5.2.
 ERROR_TRUST_FAILURE: Final = 0x0000_06FE
 """The context is established and lacks what the sender requires."""
 
 _FAILURE_BIT = 0x8000_0000
 
-# Those that one error of ours is told by; the others only say whose fault it is.
+# The statuses of which one error is the cause; the others say only whose fault it is.
 _KINDS: Mapping[SecurityStatus, type[AuthsrvError]] = MappingProxyType(
     {
         kind.status: kind
@@ -60,16 +61,11 @@ _FAMILIES: Mapping[Outcome, type[AuthsrvError]] = MappingProxyType(
 
 
 def code_of(error: AuthsrvError) -> int:
-    """Tell by which code the peer learns of an error.
-
-    Args:
-        error: Why the handshake ended.
+    """The code that tells the peer of an error.
 
     Returns:
-        Its SSPI status as an HRESULT, SEC_E_INTERNAL_ERROR where that is none of a failure;
+        Its SSPI status as an HRESULT, SEC_E_INTERNAL_ERROR where that is not a failure;
         ERROR_TRUST_FAILURE for an AttributesError.
-
-    Source: MS-NNS sections 3.1.5.1 and 3.2.5.2.
     """
     if isinstance(error, AttributesError):
         return ERROR_TRUST_FAILURE
@@ -78,22 +74,21 @@ def code_of(error: AuthsrvError) -> int:
 
 
 def refusal_of(code: int, role: Role) -> AuthsrvError:
-    """Tell what the peer's HandshakeError means to us.
+    """Make the error of the peer's HandshakeError.
 
     Args:
         code: Its code, 0 to 0xFFFFFFFF, from the peer, untrusted.
-        role: Which side we are.
+        role: The side that this program is.
 
     Returns:
         The error to raise, with the code as its `native`. For an initiator it is the one that the
-        acceptor may be thought to have: a LogonDeniedError, a ClockSkewError, or DeniedError,
-        PeerError (we broke the protocol) or UnavailableError (the server cannot answer) where
-        there is none of its own. For an acceptor it is a DeniedError: the client does not want to.
+        acceptor has, as far as the code tells: a LogonDeniedError, a ClockSkewError and so on; or
+        DeniedError, PeerError (this client broke the protocol) or UnavailableError (the server
+        cannot answer) where there is no special one. For an acceptor it is a DeniedError: the
+        client ended the handshake.
 
     Raises:
         ValueError: The code does not fit in 32 bits.
-
-    Source: MS-NNS sections 3.1.5.2 and 3.2.5.1.
     """
     report = _report(code)
     status = report.status
@@ -114,5 +109,5 @@ def _report(code: int) -> StatusReport:
     report = from_windows(code)
     if code & _FAILURE_BIT:
         return report
-    # A HandshakeError never is good news, whatever success it quotes.
+    # A HandshakeError is a failure, whatever success it quotes.
     return StatusReport(SecurityStatus.SEC_E_INTERNAL_ERROR, report.native)

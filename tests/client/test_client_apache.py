@@ -119,7 +119,7 @@ async def test_somebody_who_is_known_and_not_allowed_gets_its_401(
     async with session_of(negotiate) as session:
         async with session.get(f"{apache}/private/forbidden/page") as response:
             assert response.status == 401
-    assert "cause=we are known, and not allowed in" in caplog.text
+    assert "cause=the server has authenticated this client and denies it access" in caplog.text
 
 
 async def test_a_body_is_sent_again_with_the_token(apache: str, negotiate: NegotiateClient) -> None:

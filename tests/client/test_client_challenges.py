@@ -18,7 +18,7 @@ from authsrv.core.identity import DelegatedCredential
 from authsrv.errors import ConfigError
 
 ALICE = "alice@AUTHSRV.TEST"
-NOT_OURS = "the server refuses our token, and does not offer Negotiate any more"
+NOT_OURS = "the server refuses the token, and does not offer Negotiate any more"
 
 pytestmark = pytest.mark.usefixtures("kerberos_environment")
 
@@ -126,7 +126,7 @@ async def test_a_challenge_on_a_line_of_its_own_is_understood_beside_any_other(
         (["Negotiate !!!"], [], "the WWW-Authenticate field is malformed"),
         (["Negotiate", "Negotiate"], [], "stands twice"),
         (["Negotiate " + "A" * 7], [], "not base64"),
-        (["Negotiate"], ["Negotiate"], "the server refuses our token, and gives no cause"),
+        (["Negotiate"], ["Negotiate"], "the server refuses the token, and gives no cause"),
         (["Negotiate"], ["Basic realm=x"], NOT_OURS),
         (["Negotiate"], ["Negotiate !!!"], "the WWW-Authenticate field is malformed"),
         (["Negotiate"], [challenge(b"garbage")], "HTTP/localhost"),

@@ -112,8 +112,8 @@ class TestTheProofOfTheServer:
         async with meeting(evil, negotiate) as (session, url):
             with pytest.raises(MutualAuthenticationError) as caught:
                 await session.get(url)
-        told = f"the response {status} of HTTP/localhost is not believed: "
-        assert caught.value.detail == told + "it does not prove who sent it"
+        told = f"the response {status} of HTTP/localhost is not trusted: "
+        assert caught.value.detail == told + "it does not prove which server sent it"
         assert len(evil.tokens) == 2
 
     @pytest.mark.parametrize(
@@ -543,7 +543,7 @@ class TestTheProvider:
         _, client = scripted(PROVEN)
         evil = ask_first(always(welcome))
         async with client, meeting(evil, client) as (session, url):
-            with pytest.raises(ProviderFaultError, match="without a token"):
+            with pytest.raises(ProviderFaultError, match="makes no first token"):
                 await session.get(url)
         assert evil.tokens == [None]
 

@@ -49,7 +49,7 @@ from authsrv.providers.sspi.attributes import attributes_from_client, expiry_of
 from authsrv.providers.sspi.codes import error_from_native, error_from_windows
 from authsrv.providers.sspi.md4 import md4
 from authsrv.providers.sspi.ntlm import agreed_attributes, verify_proof
-from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.providers.sspi.provider import SspiInitiatorProvider, SspiProvider, SspiRsUse
 
 S = SecurityStatus
 SSPI_RS = pytest.mark.skipif(sys.platform == "win32", reason="what sspi-rs does, not Windows")
@@ -58,7 +58,7 @@ ALICE = Password("alice", PASSWORD, "DOMAIN")
 
 
 def provider(name: str = "NTLM", credential: Password | None = ALICE) -> SspiProvider:
-    return SspiProvider(name, credential=credential)
+    return SspiProvider(name, credential=credential, sspi_rs=SspiRsUse.FOR_TESTS)
 
 
 def acceptor(request: ContextRequest | None = None) -> SecurityContext:
@@ -87,6 +87,26 @@ def log_in(context: SecurityContext, client: Ntlm) -> Result:
     assert isinstance(first, Continue), first
     second = context.step(client.step(first.token))
     return context.complete() if isinstance(second, CompleteNeeded) else second
+
+
+@SSPI_RS
+@pytest.mark.parametrize("name", ["Negotiate", "Kerberos", "NTLM"])
+def test_sspi_rs_is_refused_as_a_server_unless_a_test_asks_for_it(name: str) -> None:
+    with pytest.raises(ConfigError, match="SSPI on this system is sspi-rs, which is for tests: "):
+        SspiProvider(name, credential=ALICE)
+    with pytest.raises(ConfigError, match="is for tests") as caught:
+        SspiProvider(name, credential=ALICE, sspi_rs=SspiRsUse.REFUSED)
+    assert caught.value.status is S.SEC_E_UNSUPPORTED_FUNCTION
+    assert SspiProvider(name, sspi_rs=SspiRsUse.FOR_TESTS).package == name
+
+
+@SSPI_RS
+def test_an_initiator_needs_no_permission_and_accepts_nobody() -> None:
+    initiator = SspiInitiatorProvider("NTLM", credential=ALICE)
+    assert repr(initiator) == "<SspiInitiatorProvider NTLM>"
+    first = initiator.create_initiator(InitiatorRequest("HTTP/localhost")).step(b"")
+    assert isinstance(first, Continue)
+    assert not hasattr(initiator, "create_context")
 
 
 def test_the_last_leg_wants_complete_auth_token_and_that_establishes() -> None:
@@ -647,8 +667,8 @@ def test_no_kerberos_library_is_needed() -> None:
     said = run_python(
         "import sys\n"
         "for name in ('gssapi', 'krb5', 'spnego'): sys.modules[name] = None\n"
-        "from authsrv.providers.sspi.provider import SspiProvider\n"
-        "print(SspiProvider())"
+        "from authsrv.providers.sspi.provider import SspiProvider, SspiRsUse\n"
+        "print(SspiProvider(sspi_rs=SspiRsUse.FOR_TESTS))"
     )
     assert said == "<SspiProvider Negotiate>"
 
@@ -878,7 +898,7 @@ def test_an_established_context_that_names_nobody_lets_nobody_in(
     monkeypatch.setattr("authsrv.providers.sspi.attributes.raw.query_context_attributes", names)
     error = error_of(acceptor().step(b"\x60 token"))
     assert isinstance(error, ProviderFaultError)
-    assert "does not tell whose" in error.detail
+    assert "does not name the client" in error.detail
 
 
 @pytest.mark.parametrize("name", ["", "DOMAIN\\"])
@@ -976,6 +996,10 @@ def test_on_windows_too_a_server_of_ntlm_proves_nothing(
     assert isinstance(result, Established)
     assert bool(result.identity.attributes & AscRet.MUTUAL_AUTH) is proves
     assert result.identity.attributes & AscRet.CONFIDENTIALITY
+
+
+def test_on_windows_a_server_needs_no_permission(windows: None) -> None:
+    SspiProvider("NTLM").create_context(ContextRequest()).delete()
 
 
 def test_on_windows_channel_bindings_can_be_required(windows: None) -> None:

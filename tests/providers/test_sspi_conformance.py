@@ -8,7 +8,7 @@ import pytest
 from initiators import PyspnegoInitiator, ntlm_credential
 
 from authsrv.core.credentials import Password
-from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.providers.sspi.provider import SspiProvider, SspiRsUse
 from authsrv.testing.conformance import CHECKS, Case
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sspi-rs knows one user")
@@ -19,8 +19,9 @@ def case() -> Case:
         credential = ntlm_credential("DOMAIN\\alice", password)
         return PyspnegoInitiator(credential, protocol="ntlm")
 
+    known = Password("alice", "Pässword 1", "DOMAIN")
     return Case(
-        lambda: SspiProvider("NTLM", credential=Password("alice", "Pässword 1", "DOMAIN")),
+        lambda: SspiProvider("NTLM", credential=known, sspi_rs=SspiRsUse.FOR_TESTS),
         lambda: client("Pässword 1"),
         lambda: client("Pässword 2"),
         "DOMAIN\\alice",

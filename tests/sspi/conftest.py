@@ -24,7 +24,7 @@ from authsrv.devrealm import Realm
 from authsrv.errors import LogonDeniedError
 from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoProvider
 from authsrv.providers.scripted import ALICE, ScriptedProvider
-from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.providers.sspi.provider import SspiProvider, SspiRsUse
 from authsrv.testing.handshakes import Client
 
 if sys.platform != "win32":
@@ -143,9 +143,10 @@ def sspi_rs(request: pytest.FixtureRequest) -> Backend:
     def client(password: str) -> Client:
         return PyspnegoInitiator(ntlm_credential("DOMAIN\\alice", password), protocol="ntlm")
 
+    known = Password("alice", "Pässword 1", "DOMAIN")
     return Backend(
         "sspi",
-        lambda: SspiProvider("NTLM", credential=Password("alice", "Pässword 1", "DOMAIN")),
+        lambda: SspiProvider("NTLM", credential=known, sspi_rs=SspiRsUse.FOR_TESTS),
         lambda: client("Pässword 1"),
         lambda: client("Pässword 2"),
         "DOMAIN\\alice",

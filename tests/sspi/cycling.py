@@ -69,9 +69,9 @@ def make_pyspnego(keytab: str) -> SecurityProvider:
 
 
 def make_sspi(keytab: str) -> SecurityProvider:
-    from authsrv.providers.sspi.provider import SspiProvider
+    from authsrv.providers.sspi.provider import SspiProvider, SspiRsUse
 
-    return SspiProvider("NTLM", credential=USER)
+    return SspiProvider("NTLM", credential=USER, sspi_rs=SspiRsUse.FOR_TESTS)
 
 
 PACKAGES: dict[str, Callable[[str], SecurityProvider]] = {

@@ -794,7 +794,7 @@ def test_input_of_any_kind_is_read_or_an_invalid_token(buffers: Any) -> None:
     except InvalidTokenError:
         return
     first, *_ = buffers
-    assert first.type is BufferType.TOKEN
+    assert first.kind is BufferType.TOKEN
     assert token == first.data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from authsrv.core.credentials import TicketCache
 from authsrv.core.flags import AscRet, IscRet
 from authsrv.core.identity import Identity
 from authsrv.core.results import Continue, Established, Refused
-from authsrv.errors import MutualAuthenticationError
+from authsrv.errors import ConfigError, MutualAuthenticationError
 from authsrv.providers.scripted import Act, ScriptedProvider
 from authsrv.sspi import (
     AscReq,
@@ -324,6 +325,42 @@ async def test_a_package_of_one_direction_only_is_an_unsupported_function() -> N
         CredentialHandle(),
     )
     assert (await call).status is S.SEC_E_UNSUPPORTED_FUNCTION
+
+
+SSPI_RS = pytest.mark.skipif(sys.platform == "win32", reason="SSPI is Windows' own there")
+
+
+@SSPI_RS
+@pytest.mark.parametrize("name", ["NTLM", "ntlm"])
+@pytest.mark.parametrize("use", [CredentialUse.INBOUND, CredentialUse.BOTH])
+async def test_ntlm_by_name_accepts_nobody_outside_of_windows(
+    name: str, use: CredentialUse
+) -> None:
+    """There it would be sspi-rs, which is for tests, and no name or environment asks for it."""
+    call, credential = AsyncContext(), CredentialHandle()
+    known = Password("alice", "secret")
+    acquire_credentials_handle_async(call, None, name, use, known, credential)
+    result = await call
+    assert result.status is S.SEC_E_UNSUPPORTED_FUNCTION
+    assert isinstance(result.error, ConfigError)
+    assert "SSPI on this system is sspi-rs, which is for tests: " in result.error.detail
+    assert not credential.is_valid
+    with pytest.raises(ConfigError, match="is for tests") as caught:
+        async with acquire_credentials(name, use=use, password=known):
+            pass
+    assert caught.value.status is S.SEC_E_UNSUPPORTED_FUNCTION
+
+
+@SSPI_RS
+async def test_ntlm_by_name_initiates_outside_of_windows() -> None:
+    known = Password("alice", "secret")
+    async with acquire_credentials(
+        "NTLM", use=CredentialUse.OUTBOUND, password=known
+    ) as credential:
+        result = await initialize(credential, None)
+        assert result.status is S.SEC_I_CONTINUE_NEEDED
+        assert token_of(result).startswith(b"NTLMSSP\x00\x01")
+        await delete(result.context)
 
 
 async def test_both_directions_with_one_credential(

@@ -27,7 +27,7 @@ OURS, THEIRS = b"tls-server-end-point:ours", b"tls-server-end-point:theirs"
 REQUIRE, ALLOW = BindingPolicy.REQUIRE, BindingPolicy.ALLOW
 NO_FLAGS = IscReq(0)
 
-each_package = pytest.mark.parametrize("package", ["Negotiate", "Kerberos"])
+each_provider = pytest.mark.parametrize("provider", ["Negotiate", "Kerberos"])
 
 
 async def is_let_in(
@@ -52,7 +52,7 @@ async def is_let_in(
         return server.is_established
 
 
-@each_package
+@each_provider
 @pytest.mark.parametrize(
     ("policy", "sent", "expected"),
     [
@@ -78,7 +78,7 @@ async def test_the_bindings_of_a_server_context_are_required_unless_they_may_be_
     assert await is_let_in(kerberos_keytab, provider, policy, sent) is expected
 
 
-@each_package
+@each_provider
 async def test_a_client_context_waits_for_the_servers_proof_whatever_it_asks_for(
     kerberos_environment: dict[str, str], kerberos_keytab: Path, provider: str
 ) -> None:

@@ -18,12 +18,13 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that has an SSPI of its own; Windows is one as it is."""
     if sys.platform != "win32":
         monkeypatch.setattr(install, "_HAS_OWN_SSPI", True)
+        monkeypatch.setattr("authsrv.providers.sspi.provider.IS_SSPI_RS", False)
 
 
 def test_without_keytab_and_package_the_package_is_negotiate_of_sspi(windows: None) -> None:
     provider = setup(web.Application()).acceptor.provider
     assert isinstance(provider, SspiProvider)
-    assert provider.provider == "Negotiate"
+    assert provider.package == "Negotiate"
     assert provider.credential is None
 
 

@@ -34,65 +34,41 @@ NATIVE_ATTRIBUTES = frozenset(
         ContextAttribute.NEGOTIATION_INFO,
     }
 )
-"""The attributes that SSPI must be asked for; the others are the identity's."""
+"""The attributes that SSPI is asked for; the others are read from the identity."""
 
 _EPOCH = datetime.datetime(1601, 1, 1)
 _TICKS_PER_MICROSECOND = 10
-# Far off either end of any ticket's life: 0 and 0x7FFFFFFFFFFFFFFF mean never, and the calendar of
-# Windows' C library ends in 3000.
+# 0 and 0x7FFFFFFFFFFFFFFF mean never, and lie outside of these years; no ticket's life does. The
+# calendar of Windows' C library ends in 3000.
 _FIRST_YEAR, _LAST_YEAR = 1970, 3000
 
 
 def user_name(context: Any) -> str:
-    r"""Ask who the client is.
-
-    Args:
-        context: A sspilib.raw.CtxtHandle.
-
-    Returns:
-        The name, such as "DOMAIN\alice".
+    r"""Ask a sspilib.raw.CtxtHandle for the client's name, such as "DOMAIN\alice".
 
     Raises:
         OSError: SSPI does not tell.
-
-    Source: sspi.h, SECPKG_ATTR_NAMES.
+        UnicodeError: The name is not in Unicode.
     """
     told = raw.query_context_attributes(context, raw.SecPkgContextNames)
     return str(told.username)
 
 
 def package_info(context: Any) -> PackageInfo:
-    """Ask which package the context is of; of a negotiation, the one that it chose.
-
-    Args:
-        context: A sspilib.raw.CtxtHandle.
-
-    Returns:
-        The package.
+    """Ask a sspilib.raw.CtxtHandle for its package; of a negotiation, the one that was chosen.
 
     Raises:
         OSError: SSPI does not tell.
-
-    Source: sspi.h, SECPKG_ATTR_PACKAGE_INFO.
     """
     told = raw.query_context_attributes(context, raw.SecPkgContextPackageInfo)
     return PackageInfo(told.name, told.comment, int(told.capabilities), told.max_token)
 
 
 def query_native(context: Any, attribute: ContextAttribute) -> object:
-    """Ask an attribute that SSPI alone knows.
-
-    Args:
-        context: A sspilib.raw.CtxtHandle.
-        attribute: One of NATIVE_ATTRIBUTES.
-
-    Returns:
-        What ContextAttribute says of it.
+    """Ask a sspilib.raw.CtxtHandle for one of NATIVE_ATTRIBUTES.
 
     Raises:
         OSError: SSPI does not tell.
-
-    Source: SSPI QueryContextAttributes.
     """
     match attribute:
         case ContextAttribute.SIZES:
@@ -111,16 +87,10 @@ def query_native(context: Any, attribute: ContextAttribute) -> object:
 
 
 def expiry_of(ticks: int) -> datetime.datetime | None:
-    """Read the expiry of a context.
+    """Read the expiry of a context, in UTC; None for never.
 
     Args:
-        ticks: A TimeStamp: tenths of a microsecond since 1601. Windows counts them in local time,
-            as its documentation recommends to packages.
-
-    Returns:
-        The time in UTC, or None for never.
-
-    Source: SSPI AcceptSecurityContext, ptsExpiry.
+        ticks: A TimeStamp: tenths of a microsecond since 1601.
     """
     try:
         time = _EPOCH + datetime.timedelta(microseconds=ticks // _TICKS_PER_MICROSECOND)
@@ -128,22 +98,14 @@ def expiry_of(ticks: int) -> datetime.datetime | None:
         return None
     if not _FIRST_YEAR < time.year < _LAST_YEAR:
         return None
+    # SSPI AcceptSecurityContext, ptsExpiry: packages are told to count in local time, and do.
     if sys.platform == "win32":
         return time.astimezone(datetime.UTC)
     return time.replace(tzinfo=datetime.UTC)
 
 
 def attributes_from_client(flags: int) -> AscRet:
-    """Say an initiator's attributes with the bits of AscRet, as identities have them.
-
-    Args:
-        flags: ISC_RET_* bits.
-
-    Returns:
-        The same by name; what AscRet has no name for is left out.
-
-    Source: sspi.h.
-    """
+    """Turn ISC_RET_* bits into AscRet, as identities have them; other bits are left out."""
     result = AscRet(0)
     for name, bit in IscRet.__members__.items():
         if flags & bit and name in AscRet.__members__:

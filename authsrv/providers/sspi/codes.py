@@ -1,4 +1,4 @@
-"""What SSPI's fatal codes mean: whose fault they are, and the cause in words."""
+"""SSPI's fatal codes as errors: whose fault they are, and the cause in words."""
 
 from __future__ import annotations
 
@@ -48,8 +48,11 @@ _CAUSES: Mapping[SecurityStatus, tuple[type[AuthsrvError], str]] = MappingProxyT
             "the server did not prove who it is",
         ),
         _S.SEC_E_NO_CREDENTIALS: (NoCredentialError, "SSPI has no credential to use"),
-        _S.SEC_E_TARGET_UNKNOWN: (TargetUnknownError, "nobody knows the service"),
-        _S.SEC_E_NO_AUTHENTICATING_AUTHORITY: (AuthorityError, "no authority answers"),
+        _S.SEC_E_TARGET_UNKNOWN: (TargetUnknownError, "the service is not known"),
+        _S.SEC_E_NO_AUTHENTICATING_AUTHORITY: (
+            AuthorityError,
+            "no authority, such as a domain controller, answers",
+        ),
         _S.SEC_E_INSUFFICIENT_MEMORY: (OverloadedError, "SSPI has no memory left"),
         _S.SEC_E_INVALID_HANDLE: (StateError, "SSPI does not know the handle"),
         _S.SEC_E_UNSUPPORTED_FUNCTION: (UnsupportedFunctionError, "SSPI cannot do this"),
@@ -67,26 +70,19 @@ _FAMILIES: Mapping[Outcome, type[AuthsrvError]] = MappingProxyType(
 
 
 def error_from_windows(code: int) -> AuthsrvError:
-    """Make the error of a code that an SSPI function ended with.
+    """Make the error of a code, signed or unsigned, that an SSPI function ended with.
 
-    Args:
-        code: The code, signed or unsigned.
-
-    Returns:
-        The error, with the status and the native code; a code that is not SSPI's is
-        SEC_E_INTERNAL_ERROR, and stays in `native`.
-
-    Source: winerror.h; SSPI AcceptSecurityContext, fatal error codes.
+    A code that is not SSPI's becomes SEC_E_INTERNAL_ERROR, and stays in `native`.
     """
     report = from_windows(code)
     native = report.native
     number = native.value if isinstance(native, WindowsCode) else 0
     known = _CAUSES.get(report.status)
     if number in _BLAMED_ON_THE_TOKEN:
-        known = InvalidTokenError, "SSPI fails over the token"
+        known = InvalidTokenError, "SSPI fails at the token"
     if known is None:
         family = _FAMILIES.get(outcome_of(report.status), ProviderFaultError)
-        known = family, "SSPI ends the call"
+        known = family, "SSPI fails"
     kind, words = known
     cause = f"{words} ({report.status.name}, 0x{number:08X})"
     return kind(cause, status=report.status, native=native)
@@ -95,13 +91,7 @@ def error_from_windows(code: int) -> AuthsrvError:
 def error_from_native(failed: Exception) -> AuthsrvError:
     """Make the error of an exception that sspilib raised. Its text, which is SSPI's, is left out.
 
-    Args:
-        failed: A WindowsError of sspilib or of Python, or whatever else was raised.
-
-    Returns:
-        The error of its code; ProviderFaultError where it has none that fits in 32 bits.
-
-    Source: sspilib, WindowsError; winerror.h.
+    Where it has no code that fits in 32 bits, the error is a ProviderFaultError.
     """
     code = getattr(failed, "winerror", None)
     if not isinstance(code, int) or not -0x8000_0000 <= code <= 0xFFFF_FFFF:

@@ -47,13 +47,7 @@ _MISSING, _EXTRA = (
 
 
 class NativeContext(abc.ABC):
-    """What the contexts of both sides have in common; see SecurityContext.
-
-    Args:
-        bindings: The channel, or None.
-
-    Source: SSPI AcceptSecurityContext and InitializeSecurityContext.
-    """
+    """What the contexts of both sides have in common; see SecurityContext."""
 
     def __init__(self, bindings: ChannelBindings | None) -> None:
         self._bindings = bindings
@@ -66,27 +60,18 @@ class NativeContext(abc.ABC):
         self._completes = False
 
     def step(self, token: bytes) -> Result:
-        """Take one token through SSPI; see SecurityContext.
-
-        Args:
-            token: The token, from the peer, untrusted.
-
-        Returns:
-            One of the six results.
-
-        Source: SSPI AcceptSecurityContext, InitializeSecurityContext.
-        """
+        """See SecurityContext.step."""
         if self._ended or self._completes:
-            return Refused(UnexpectedTokenError("a token came where none is expected"))
-        # Whatever happens now ends it, unless it is to go on.
+            return Refused(UnexpectedTokenError("a token arrived where none is expected"))
+        # An exception ends the context, too: only an answer that goes on takes this back.
         self._ended = True
         given = self._input(token)
-        # sspi-rs writes on past the end of a buffer; a client's answer repeats what it was sent.
+        # sspi-rs writes past the end of a buffer; a client's answer repeats what it was sent.
         room = bytearray(_MAX_TOKEN + len(token))
         self._output = raw.SecBufferDesc([raw.SecBuffer(room, _TOKEN)])
         try:
             self._answer = self._call(given)
-            # The same handle in every leg: what it replaces is none of its own.
+            # SSPI hands over the same handle in every leg, so none is lost here.
             self._context = self._answer.context
             self._note(token, self._token())
             return self._conclude(int(self._answer.status) & 0xFFFF_FFFF, _count(given, _EXTRA))
@@ -100,15 +85,9 @@ class NativeContext(abc.ABC):
             return Incomplete(_count(given, _MISSING) or None)
 
     def complete(self) -> Result:
-        """Call CompleteAuthToken; see SecurityContext.
-
-        Returns:
-            Established, Continue or Refused.
-
-        Source: SSPI CompleteAuthToken.
-        """
+        """See SecurityContext.complete."""
         if not self._completes:
-            return Refused(StateError("nothing asked for CompleteAuthToken"))
+            return Refused(StateError("CompleteAuthToken was not asked for"))
         self._completes = False
         was_last = self._ended
         self._ended = True
@@ -124,20 +103,7 @@ class NativeContext(abc.ABC):
         return Continue(self._token())
 
     def query(self, attribute: ContextAttribute) -> object:
-        """Tell an attribute of the established context; see SecurityContext.
-
-        Args:
-            attribute: What to tell.
-
-        Returns:
-            What ContextAttribute says of it.
-
-        Raises:
-            StateError: The context is not established, or deleted.
-            UnsupportedFunctionError: SSPI does not tell this.
-
-        Source: SSPI QueryContextAttributes.
-        """
+        """See SecurityContext.query."""
         if self._identity is None or self._context is None:
             raise StateError("only an established context has attributes")
         if attribute not in NATIVE_ATTRIBUTES:
@@ -146,18 +112,15 @@ class NativeContext(abc.ABC):
             return query_native(self._context, attribute)
         except OSError:
             pass
-        # Raised out here, it holds no frame that holds the handle, which `delete` is to be last of.
+        # Raised out here, it holds no frame that holds the handle: `delete` has the last reference.
         raise UnsupportedFunctionError(f"SSPI does not tell {attribute.name}")
 
     def delete(self) -> None:
-        """Free the native context; see SecurityContext.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """See SecurityContext.delete."""
         self._ended = True
         self._completes = False
         self._transcript.clear()
-        # DeleteSecurityContext is called when the last reference goes, and only then.
+        # sspilib calls DeleteSecurityContext when the last reference goes, and only then.
         self._answer = self._output = self._context = None
 
     @abc.abstractmethod
@@ -166,7 +129,7 @@ class NativeContext(abc.ABC):
 
     @abc.abstractmethod
     def _identify(self) -> Identity:
-        """Tell whom the context authenticates, or raise why nobody."""
+        """Tell whom the context authenticates, or raise the AuthsrvError that says why nobody."""
 
     def _conclude(self, status: int, unused: int) -> Result:
         match status:
@@ -209,7 +172,7 @@ class NativeContext(abc.ABC):
 
     def _input(self, token: bytes) -> Any:
         buffers = []
-        if token:  # which only the first call of a client has not
+        if token:  # only the first call of an initiator has none
             buffers = [raw.SecBuffer(bytearray(token), _TOKEN), raw.SecBuffer(None, _EMPTY)]
         if self._bindings is not None:
             native = raw.SecChannelBindings(application_data=self._bindings.application_data)
@@ -218,9 +181,9 @@ class NativeContext(abc.ABC):
 
 
 def _count(buffers: Any, kind: int) -> int:
-    """How long the first buffer of a kind is, which SSPI made of our empty one.
+    """The length of the first buffer of a kind, which SSPI made of our empty one.
 
-    Of sspilib 0.6 this is 0: it does not read back the buffers that were SSPI's input.
+    With sspilib 0.6 this is 0: it does not read back the buffers that were SSPI's input.
     """
     for buffer in buffers:
         if int(buffer.buffer_type) == kind:

@@ -1,6 +1,6 @@
-"""MD4, which OpenSSL 3 and therefore hashlib lack, and which NTLM's keys are made with.
+"""MD4 (RFC 1320), which OpenSSL 3 and therefore hashlib lack, and NTLM's keys are made with.
 
-It is no secure hash, and is here for nothing but NTOWFv2.
+It is not a secure hash, and is here for NTOWFv2 alone.
 """
 
 from __future__ import annotations
@@ -33,16 +33,7 @@ _ROUNDS: Sequence[tuple[Callable[[int, int, int], int], int, Sequence[int], Sequ
 
 
 def md4(data: bytes) -> bytes:
-    """Make the MD4 digest of some bytes.
-
-    Args:
-        data: The bytes, of any length.
-
-    Returns:
-        16 bytes.
-
-    Source: RFC 1320 section 3.
-    """
+    """Make the MD4 digest, 16 bytes."""
     filler = bytes(-(len(data) + 9) % _BLOCK)
     padded = data + b"\x80" + filler + struct.pack("<Q", len(data) * 8 & 0xFFFF_FFFF_FFFF_FFFF)
     state = _START

@@ -2,7 +2,7 @@
 
 Its acceptor never compares the client's NTProofStr. It checks the MIC instead, and only where the
 client says that there is one: a message without it is let in with any password. And the attributes
-that it tells, of either side, are the flags that it was asked for, whatever the peer agreed to.
+that it tells, on either side, are the flags that it was asked for, whatever the peer agreed to.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _UNICODE, _SIGN, _SEAL = 0x01, 0x10, 0x20
 # MS-NLMP section 2.2.2.8: the proof, and then what it is made of.
 _PROOF = 16
 
+# MS-NLMP section 3.1.1.1: signing brings integrity, replay and sequence detection.
 _SIGNED = AscRet.INTEGRITY | AscRet.REPLAY_DETECT | AscRet.SEQUENCE_DETECT
 _NOTHING = AscRet(0)
 
@@ -40,18 +41,11 @@ class _Authenticate:
 
 
 def is_known_user(known: Password, user: str, domain: str) -> bool:
-    """Tell whether a name is the one that the password was given for.
+    """Tell whether a name, from the client and untrusted, is the one that the password is for.
 
-    Args:
-        known: The user whom the server knows; without a domain, any domain will do.
-        user: A user's name, from the client, untrusted.
-        domain: Its domain, likewise.
-
-    Returns:
-        True if it is; upper and lower case are the same.
-
-    Source: MS-NLMP section 3.3.2 (Uppercase(User)).
+    Upper and lower case are the same. Where the password has no domain, any domain will do.
     """
+    # MS-NLMP section 3.3.2: Uppercase(User).
     is_domain = known.domain is None or domain.casefold() == known.domain.casefold()
     return is_domain and user.casefold() == known.user.casefold()
 
@@ -60,19 +54,18 @@ def verify_proof(known: Password, challenge: bytes, message: bytes) -> None:
     """Check by NTLMv2 that the client knows the password of the user whom the server knows.
 
     Args:
-        known: The user.
+        known: The user whom the server knows.
         challenge: The CHALLENGE_MESSAGE that the server sent.
-        message: The client's AUTHENTICATE_MESSAGE, untrusted; of any length.
+        message: The client's AUTHENTICATE_MESSAGE, untrusted, of any length.
 
     Raises:
         InvalidTokenError: The message is malformed, or its names are not in Unicode.
         LogonDeniedError: It names another user, or does not prove the password by NTLMv2.
-
-    Source: MS-NLMP sections 3.2.5.1.2, 3.3.2.
     """
     parsed = _parse_authenticate(message)
     if not is_known_user(known, parsed.user, parsed.domain):
         raise LogonDeniedError("the password belongs to another user than the client names")
+    # MS-NLMP section 3.3.2: NTOWFv2 and NTProofStr.
     proof, proven = parsed.response[:_PROOF], parsed.response[_PROOF:]
     name = (parsed.user.upper() + parsed.domain).encode("utf-16-le")
     key = _hmac_md5(md4(known.password.encode("utf-16-le")), name)
@@ -84,14 +77,8 @@ def verify_proof(known: Password, challenge: bytes, message: bytes) -> None:
 def agreed_attributes(challenge: bytes, message: bytes) -> AscRet:
     """Tell what protection the two sides of a handshake agreed on.
 
-    Args:
-        challenge: The CHALLENGE_MESSAGE; untrusted, of any length.
-        message: The AUTHENTICATE_MESSAGE, likewise.
-
-    Returns:
-        The attributes that they agreed on; none where either is not such a message.
-
-    Source: MS-NLMP sections 2.2.2.5, 3.1.1.1 (integrity, replay and sequence detection).
+    Both messages are untrusted and of any length; nothing is agreed on where either is not such a
+    message.
     """
     agreed = _flags(challenge, NTLMMessageType.CHALLENGE, _CHALLENGE_FLAGS)
     agreed &= _flags(message, NTLMMessageType.AUTHENTICATE, _AUTHENTICATE_FLAGS)
@@ -110,7 +97,7 @@ def _flags(message: bytes, kind: NTLMMessageType, offset: int) -> int:
 def _parse_authenticate(message: bytes) -> _Authenticate:
     is_last = parse_ntlm_header(message) is NTLMMessageType.AUTHENTICATE
     if not is_last or len(message) < _AUTHENTICATE_END:
-        raise InvalidTokenError("the token is no AUTHENTICATE_MESSAGE of NTLM")
+        raise InvalidTokenError("the token is not an AUTHENTICATE_MESSAGE of NTLM")
     if not message[_AUTHENTICATE_FLAGS] & _UNICODE:
         raise InvalidTokenError("the names in the AUTHENTICATE_MESSAGE are not in Unicode")
     try:

@@ -1,7 +1,8 @@
 """Windows' own providers, through sspilib: secur32 on Windows, sspi-rs elsewhere.
 
-Elsewhere, the wheel of sspilib brings Devolutions' sspi-rs, the same API over code of its own.
-What is different there, of the sspi-rs in sspilib 0.6.0:
+Elsewhere, the wheel of sspilib brings Devolutions' sspi-rs, the same API over code of its own. It
+is for tests: as an acceptor it is refused unless a test asks for it by SspiRsUse.FOR_TESTS. What is
+different there, of the sspi-rs in sspilib 0.6.0:
 
 - It accepts raw NTLM alone, of one user, whose password it is given. Negotiate takes no raw NTLM
   (SEC_E_INVALID_TOKEN), and fails in the second leg of SPNEGO (SEC_E_INTERNAL_ERROR).
@@ -25,11 +26,11 @@ What is different there, of the sspi-rs in sspilib 0.6.0:
 
 On every system:
 
-- An anonymous client is denied, whatever the package thinks of it.
-- A client of NTLM has not authenticated its server, whatever flags say.
+- An anonymous client is denied, whatever SSPI says.
+- A client of NTLM has not authenticated its server, whatever the flags say.
 - No text of SSPI enters an error: its code does, and words of our own.
-- Output buffers are allocated here and not by the package (ASC_REQ_ALLOCATE_MEMORY is never passed
-  on): Wine ignores the flag and writes to nowhere.
+- Output buffers are allocated here and not by SSPI (ASC_REQ_ALLOCATE_MEMORY is never passed on):
+  Wine ignores the flag and writes to nowhere.
 - sspilib does not read back input buffers, so that SECBUFFER_MISSING and SECBUFFER_EXTRA, which
   Windows documents for other packages than these, are not seen.
 - The native context is deleted with the last reference to its handle, which is ours.
@@ -37,6 +38,7 @@ On every system:
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +49,7 @@ from authsrv.core.credentials import Password
 from authsrv.core.flags import AscReq, AscRet, IscReq
 from authsrv.core.identity import Identity
 from authsrv.core.results import Refused, Result
-from authsrv.core.settings import as_instance, as_optional
+from authsrv.core.settings import as_instance, as_member, as_optional
 from authsrv.core.status import SecurityStatus
 from authsrv.errors import (
     ConfigError,
@@ -72,10 +74,10 @@ try:
     from authsrv.providers.sspi.context import IS_SSPI_RS, NativeContext
 except ImportError as missing:
     raise ConfigError(
-        f"the package 'sspi' needs the extra authsrv[sspi]: {missing.name} is not installed"
+        f"the provider 'sspi' needs the extra authsrv[sspi]: {missing.name} is not installed"
     ) from missing
 
-__all__ = ["SspiProvider"]
+__all__ = ["SspiInitiatorProvider", "SspiProvider", "SspiRsUse"]
 
 _S = SecurityStatus
 # Anonymous clients are never asked for, as they are never let in.
@@ -88,15 +90,25 @@ _OUTBOUND = int(raw.CredentialUse.SECPKG_CRED_OUTBOUND)
 _NTLM = "ntlm"
 
 
-class SspiProvider:
-    """A package of SSPI: "Negotiate", "Kerberos" or "NTLM". It accepts clients, and is one.
+class SspiRsUse(enum.Enum):
+    """Whether sspi-rs may accept clients. On Windows, where SSPI is secur32, it says nothing."""
+
+    REFUSED = "refused"
+    """A provider that accepts clients cannot be made where SSPI is sspi-rs."""
+    FOR_TESTS = "for tests"
+    """It can be made. It knows one user and frees no memory, and is no server for others."""
+
+
+class SspiInitiatorProvider:
+    """The initiator of a package of SSPI: "Negotiate", "Kerberos" or "NTLM".
 
     Args:
-        package: Its name; sspi-rs is particular about its case.
-        credential: A name and a password, or None for what the system holds ready. sspi-rs has
+        package: Its name; sspi-rs distinguishes upper and lower case.
+        credential: A name and a password, or None for what the system holds ready. sspi-rs holds
             nothing ready.
 
-    Source: SSPI AcquireCredentialsHandle.
+    Raises:
+        ConfigError: One of these is of a wrong type.
     """
 
     name = "sspi"
@@ -108,56 +120,21 @@ class SspiProvider:
         self._handles: dict[int, Any] = {}
 
     def __repr__(self) -> str:
-        return f"<SspiProvider {self.package}>"
-
-    def create_context(self, request: ContextRequest) -> SecurityContext:
-        """Begin a context of a server; see SecurityProvider.
-
-        Raises:
-            ConfigError: Channel bindings are required, and this SSPI does not require them.
-
-        Source: SSPI AcceptSecurityContext, first call.
-        """
-        bindings = request.bindings
-        requires = bindings is not None and bindings.policy is BindingPolicy.REQUIRE
-        if requires and IS_SSPI_RS:
-            raise ConfigError("sspi-rs cannot require channel bindings; 'gssapi' can")
-        return _Acceptor(self, request)
+        return f"<{type(self).__name__} {self.package}>"
 
     def create_initiator(self, request: InitiatorRequest) -> SecurityContext:
-        """Begin a context of a client; see InitiatorProvider.
-
-        Source: SSPI InitializeSecurityContext, first call.
-        """
+        """See InitiatorProvider.create_initiator."""
         return _Initiator(self, request)
 
-    def check(self) -> None:
-        """Look whether SSPI gives a credential to accept with; see SecurityProvider.
-
-        Raises:
-            UnavailableError: It does not, and its code.
-            ConfigError: There is no package of this name, or it needs other settings.
-
-        Source: SSPI AcquireCredentialsHandle.
-        """
-        self.handle(_INBOUND)
-        if IS_SSPI_RS and self.package.casefold() != _NTLM:
-            raise ConfigError(f"sspi-rs does not accept {self.package}, but NTLM; 'gssapi' does")
-
     def handle(self, use: int) -> Any:
-        """The native credential, acquired once. It may block.
+        """The native credential, a sspilib.raw.CredHandle, acquired once. It may block.
 
         Args:
             use: SECPKG_CRED_INBOUND or SECPKG_CRED_OUTBOUND.
 
-        Returns:
-            A sspilib.raw.CredHandle.
-
         Raises:
-            UnavailableError: SSPI gives none, and its code.
+            UnavailableError: SSPI gives none; its status and code are SSPI's.
             ConfigError: There is no package of this name, or it needs other settings.
-
-        Source: SSPI AcquireCredentialsHandle.
         """
         with self._guard:
             held = self._handles.get(use)
@@ -187,12 +164,59 @@ class SspiProvider:
         )
 
 
-class _Acceptor(NativeContext):
-    """A server's context."""
+class SspiProvider(SspiInitiatorProvider):
+    """A package of SSPI: "Negotiate", "Kerberos" or "NTLM". It accepts clients, and is one.
 
-    def __init__(self, package: SspiProvider, request: ContextRequest) -> None:
+    Args:
+        package: As of SspiInitiatorProvider.
+        credential: As of SspiInitiatorProvider. For sspi-rs it is the one user who is let in.
+        sspi_rs: Whether it is made where SSPI is sspi-rs.
+
+    Raises:
+        ConfigError: SSPI is sspi-rs, and no test asked for it (SEC_E_UNSUPPORTED_FUNCTION); or one
+            of these is of a wrong type.
+    """
+
+    def __init__(
+        self,
+        package: str = "Negotiate",
+        *,
+        credential: Password | None = None,
+        sspi_rs: SspiRsUse = SspiRsUse.REFUSED,
+    ) -> None:
+        super().__init__(package, credential=credential)
+        use = as_member(SspiRsUse, sspi_rs, "sspi_rs")
+        if IS_SSPI_RS and use is not SspiRsUse.FOR_TESTS:
+            raise ConfigError(
+                "SSPI on this system is sspi-rs, which is for tests: as a server it is refused; "
+                "'gssapi' accepts Kerberos here, and SSPI does on Windows",
+                status=_S.SEC_E_UNSUPPORTED_FUNCTION,
+            )
+
+    def create_context(self, request: ContextRequest) -> SecurityContext:
+        """See SecurityProvider.create_context.
+
+        Raises:
+            ConfigError: Channel bindings are required, and SSPI is sspi-rs, which cannot require
+                them.
+        """
+        bindings = request.bindings
+        requires = bindings is not None and bindings.policy is BindingPolicy.REQUIRE
+        if requires and IS_SSPI_RS:
+            raise ConfigError("sspi-rs cannot require channel bindings; 'gssapi' can")
+        return _Acceptor(self, request)
+
+    def check(self) -> None:
+        """See SecurityProvider.check."""
+        self.handle(_INBOUND)
+        if IS_SSPI_RS and self.package.casefold() != _NTLM:
+            raise ConfigError(f"sspi-rs does not accept {self.package}, but NTLM; 'gssapi' does")
+
+
+class _Acceptor(NativeContext):
+    def __init__(self, provider: SspiProvider, request: ContextRequest) -> None:
         super().__init__(request.bindings)
-        self._provider = package
+        self._provider = provider
         flags = int(request.flags) & _ASC_OURS
         if request.bindings is not None and request.bindings.policy is BindingPolicy.ALLOW:
             flags |= int(AscReq.ALLOW_MISSING_BINDINGS)
@@ -232,7 +256,7 @@ class _Acceptor(NativeContext):
         )
 
     def _verify(self, principal: str) -> str:
-        """Verify what sspi-rs does not, and answer the name as the password was given for it."""
+        """Verify what sspi-rs does not; return the name that the password was given for."""
         known = self._provider.credential
         domain, _, user = principal.rpartition("\\")
         if known is None or not is_known_user(known, user, domain):
@@ -242,11 +266,9 @@ class _Acceptor(NativeContext):
 
 
 class _Initiator(NativeContext):
-    """A client's context."""
-
-    def __init__(self, package: SspiProvider, request: InitiatorRequest) -> None:
+    def __init__(self, provider: SspiInitiatorProvider, request: InitiatorRequest) -> None:
         super().__init__(request.bindings)
-        self._provider = package
+        self._provider = provider
         self._target = request.target
         flags = request.flags
         if request.required & AscRet.MUTUAL_AUTH:
@@ -276,7 +298,7 @@ class _Initiator(NativeContext):
         if IS_SSPI_RS:
             attributes &= agreed_attributes(*self._last_messages())
         if mechanism == _NTLM:
-            # MS-NLMP section 1.1: it authenticates clients to servers, and no server.
+            # MS-NLMP section 1.1: NTLM authenticates clients to servers, and no server.
             attributes &= ~AscRet.MUTUAL_AUTH
         return Identity(
             principal=self._target,
@@ -288,7 +310,7 @@ class _Initiator(NativeContext):
 
 
 def _native(ask: Callable[[], Any]) -> Any:
-    """Ask what SSPI must know of an established context; if it does not, nobody is let in."""
+    """Ask what SSPI must know of an established context, or raise: then nobody is let in."""
     try:
         return ask()
     except OSError as failed:
@@ -296,4 +318,4 @@ def _native(ask: Callable[[], Any]) -> Any:
     except UnicodeError:
         why = "the name is not in Unicode"
     # Raised out here, it holds no frame that holds the handle.
-    raise ProviderFaultError(f"SSPI establishes a context and does not tell whose: {why}")
+    raise ProviderFaultError(f"SSPI establishes a context and does not name the client: {why}")
