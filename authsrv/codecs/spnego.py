@@ -24,6 +24,7 @@ from authsrv.errors import InvalidTokenError
 __all__ = [
     "IAKERB",
     "KERBEROS",
+    "KERBEROS_OIDS",
     "MS_KERBEROS",
     "NEGOEX",
     "NTLM",
@@ -53,6 +54,9 @@ NEGOEX: Final = "1.3.6.1.4.1.311.2.2.30"
 """Extended negotiation: MS-NEGOEX section 1.9."""
 IAKERB: Final = "1.3.6.1.5.2.5"
 """Kerberos 5 that reaches its KDC through the acceptor: draft-ietf-kitten-iakerb section 3."""
+
+KERBEROS_OIDS: Final = frozenset({KERBEROS, MS_KERBEROS})
+"""The OIDs that stand for Kerberos 5 in tokens."""
 
 _NAMES: Final = {
     SPNEGO: "SPNEGO",

@@ -36,7 +36,7 @@ from authsrv.codecs.kerberos.types import (
     read_microseconds,
     read_principal_name,
 )
-from authsrv.codecs.spnego import KERBEROS, MS_KERBEROS, unwrap_spnego
+from authsrv.codecs.spnego import KERBEROS_OIDS, unwrap_spnego
 from authsrv.errors import InvalidTokenError
 
 __all__ = [
@@ -69,7 +69,6 @@ _MUTUAL_REQUIRED = 0x20
 *_BEFORE_TICKET, _TICKET_FIELD = map(der.field_tag, range(4))
 _VERSION_FIELD, _REALM_FIELD, _NAME_FIELD = map(der.field_tag, range(3))
 _AP_REQ_ID: Final = b"\x01\x00"
-_MECHANISMS: Final = frozenset({KERBEROS, MS_KERBEROS})
 
 # The services that tickets say, behind such beginnings, that they are for.
 _ASKED: Final[Beginnings[str]] = Beginnings()
@@ -266,7 +265,7 @@ def parse_asked_service(token: bytes) -> str:
     reader = Reader(token)
     if reader.next_tag != _AP_REQ:
         reader = der.open_frame(token)
-        if read_oid(reader) not in _MECHANISMS or reader.take(2) != _AP_REQ_ID:
+        if read_oid(reader) not in KERBEROS_OIDS or reader.take(2) != _AP_REQ_ID:
             raise InvalidTokenError("the Kerberos token is no AP-REQ")
     reader.enter(_AP_REQ, SEQUENCE)
     reader.skip(*_BEFORE_TICKET)
@@ -338,7 +337,7 @@ def _open_frame(token: bytes) -> tuple[KerberosMessage, bytes]:
     if not token:
         raise InvalidTokenError("the token is empty")
     reader = der.open_frame(token)
-    if read_oid(reader) not in _MECHANISMS:
+    if read_oid(reader) not in KERBEROS_OIDS:
         raise InvalidTokenError("the token is not of Kerberos")
     content = reader.take_rest()
     kind = _KINDS.get(content[:2])

@@ -25,7 +25,7 @@ from typing import Any
 
 from authsrv.codecs.inspect import Mechanism, peek
 from authsrv.codecs.kerberos.messages import parse_ap_req, parse_asked_service
-from authsrv.codecs.spnego import is_spnego
+from authsrv.codecs.spnego import KERBEROS, SPNEGO, is_spnego
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
 from authsrv.core.flags import asc_ret_from_gss
@@ -70,8 +70,8 @@ from authsrv.providers.replay import MITReplayCache, ReplayProtection, find_cach
 
 __all__ = ["GssapiProvider"]
 
-_KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
-_SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
+_KERBEROS = gss.OID.from_int_seq(KERBEROS)
+_SPNEGO = gss.OID.from_int_seq(SPNEGO)
 
 # How often the keytab file is looked at, unless a change of it settles even sooner.
 _LOOK_EVERY_S = 0.1

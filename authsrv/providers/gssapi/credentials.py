@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import gssapi.raw as gss
 import krb5
 
+from authsrv.codecs.spnego import KERBEROS, SPNEGO
 from authsrv.core.credentials import ClientCredential, ClientKeytab, TicketCache
 from authsrv.core.identity import DelegatedCredential
 from authsrv.errors import AuthsrvError, ConfigError, NoCredentialError
@@ -27,8 +28,8 @@ from authsrv.providers.gssapi.initiator_diagnosis import diagnose_beginning
 
 __all__ = ["CredentialSource", "HeldCredential", "source_of"]
 
-_KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
-_SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
+_KERBEROS = gss.OID.from_int_seq(KERBEROS)
+_SPNEGO = gss.OID.from_int_seq(SPNEGO)
 
 # python-gssapi takes bytes alone, whatever its types say.
 _Store = dict[bytes | str, bytes | str]

@@ -18,6 +18,7 @@ import datetime
 import enum
 from typing import Any
 
+from authsrv.codecs.spnego import KERBEROS, SPNEGO
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.credentials import ClientCredential
 from authsrv.core.flags import AscRet, IscReq, asc_ret_from_gss
@@ -51,8 +52,8 @@ from authsrv.providers.gssapi.initiator_diagnosis import diagnose_answer, diagno
 
 __all__ = ["GssapiInitiatorProvider", "InitiatorMechanism"]
 
-_KERBEROS = gss.OID.from_int_seq("1.2.840.113554.1.2.2")
-_SPNEGO = gss.OID.from_int_seq("1.3.6.1.5.5.2")
+_KERBEROS = gss.OID.from_int_seq(KERBEROS)
+_SPNEGO = gss.OID.from_int_seq(SPNEGO)
 
 # RFC 2744 section 5.1 and MIT krb5's gssapi_ext.h.
 _TO_GSS = {

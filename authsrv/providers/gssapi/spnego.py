@@ -24,8 +24,9 @@ from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.types import read_oid
 from authsrv.codecs.spnego import (
     KERBEROS,
-    MS_KERBEROS,
+    KERBEROS_OIDS,
     NTLM,
+    SPNEGO,
     NegTokenInit,
     NegTokenResp,
     build_neg_token_init,
@@ -38,7 +39,7 @@ from authsrv.errors import InvalidTokenError, KeytabError, UnexpectedTokenError
 __all__ = ["Leg", "MICField", "mic_field", "read_first", "read_next"]
 
 _KERBEROS: Final = gss.OID.from_int_seq(KERBEROS)
-_SPNEGO: Final = gss.OID.from_int_seq("1.3.6.1.5.5.2")
+_SPNEGO: Final = gss.OID.from_int_seq(SPNEGO)
 _AES256 = 18
 _KEY_BYTES = 32
 
@@ -106,7 +107,7 @@ def read_first(token: bytes) -> Leg:
     if not isinstance(message, NegTokenInit):
         raise InvalidTokenError("the token goes on with a negotiation, and begins none")
     # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
-    carried, is_kerberos = message.mech_token, message.mech_types[0] in (KERBEROS, MS_KERBEROS)
+    carried, is_kerberos = message.mech_token, message.mech_types[0] in KERBEROS_OIDS
     if carried is not None and message.ends_in_mech_token:
         _KNOWN.note(token, len(token) - len(carried), is_kerberos)
     return Leg(token, carried if is_kerberos else None)
