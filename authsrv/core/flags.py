@@ -254,7 +254,7 @@ ASC_RET_MEANINGS: Mapping[AscRet, str] = MappingProxyType(
         AscRet.CONFIDENTIALITY: "Messages can be encrypted.",
         AscRet.USE_SESSION_KEY: "A new session key is agreed on.",
         AscRet.SESSION_TICKET: "A TLS session ticket was used.",
-        AscRet.ALLOCATED_MEMORY: "The provider allocated the output buffers; the caller frees.",
+        AscRet.ALLOCATED_MEMORY: "The provider allocated the output; the caller frees it.",
         AscRet.USED_DCE_STYLE: "The handshake has the third leg of DCE RPC.",
         AscRet.DATAGRAM: "The context is for datagrams.",
         AscRet.CONNECTION: "The context is for a connection, without message formatting.",
