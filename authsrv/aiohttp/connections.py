@@ -23,7 +23,7 @@ from typing import Any
 
 from aiohttp import web
 
-from authsrv.codecs.opening import begins_handshake
+from authsrv.codecs.inspect import begins_handshake
 from authsrv.core.identity import Identity
 from authsrv.handshake.driver import Handshake
 from authsrv.handshake.machine import State

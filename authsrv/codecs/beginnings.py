@@ -1,9 +1,10 @@
 """What was read from the beginning of a token, remembered for tokens that begin alike.
 
-In DER every length stands before what it measures. So whether a token is well formed, up to some
-place in it, and what it says there, is a matter of its length and of the bytes before that place,
-whatever comes behind. The tokens of one client differ in what is encrypted alone, and those of many
-clients begin alike; to compare their beginning takes a tenth of the time that reading it takes.
+In DER every length stands before what it measures (X.690 section 10.1). So whether a token is well
+formed, up to some place in it, and what it says there, depends on its length and on the bytes
+before that place, whatever comes behind. The tokens of one client differ only in what is encrypted,
+and those of many clients begin alike; to compare a beginning takes a tenth of the time that reading
+it takes.
 
 What stands there is in the clear: nothing that is remembered here is secret.
 """
@@ -23,10 +24,7 @@ _T = TypeVar("_T")
 
 
 class Beginnings(Generic[_T]):
-    """Values that were read from the beginnings of tokens. Any thread may use it.
-
-    Source: X.690 section 10.1.
-    """
+    """Values that were read from the beginnings of tokens. Any thread may use it."""
 
     __slots__ = ("_known",)
 
@@ -34,16 +32,7 @@ class Beginnings(Generic[_T]):
         self._known: dict[int, tuple[tuple[bytes, _T], ...]] = {}
 
     def find(self, token: bytes) -> tuple[bytes, _T] | None:
-        """Find what was read from a token of the same length that begins alike.
-
-        Args:
-            token: From the client, untrusted.
-
-        Returns:
-            The beginning, and what it said; None where no such token was read.
-
-        Source: X.690 section 10.1.
-        """
+        """Find the beginning and value of a token of the same length that begins alike."""
         for known in self._known.get(len(token), ()):
             if token.startswith(known[0]):
                 return known
@@ -54,10 +43,8 @@ class Beginnings(Generic[_T]):
 
         Args:
             token: The token, of which no byte from `size` on had any part in the value.
-            size: The length of the beginning.
+            size: The length of the beginning, in bytes.
             value: What it said. It must not be changed.
-
-        Source: X.690 section 10.1.
         """
         if size > _MAX_BEGINNING:
             return

@@ -1,8 +1,9 @@
-"""What a token is: for logs, for the diagnosis, and for the replay cache.
+"""What a token is, told without a key: for logs, the diagnosis, the replay cache and the handshake.
 
-`peek` answers for any bytes, and what it answers decides nothing: the provider decides.
-`authenticator_ciphertext` does decide, so it refuses whatever cannot be read in exactly one way. A
-request that it finds is the one that `peek` shows.
+`peek` answers for any bytes, and its answer decides nothing: the provider decides.
+`begins_handshake` and `continues_handshake` look at the first bytes and let tokens be refused that
+a provider need not see. `authenticator_ciphertext` decides too, so it refuses whatever cannot be
+read in exactly one way. A request that it finds is the one that `peek` shows.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from authsrv.codecs.kerberos.messages import (
 )
 from authsrv.codecs.ntlm import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
 from authsrv.codecs.spnego import (
-    KERBEROS,
-    MS_KERBEROS,
+    KERBEROS_OIDS,
     NegState,
     NegTokenInit,
+    NegTokenResp,
     carried_token,
     is_spnego,
     mechanism_name,
@@ -39,6 +40,8 @@ __all__ = [
     "TokenForm",
     "TokenPeek",
     "authenticator_ciphertext",
+    "begins_handshake",
+    "continues_handshake",
     "fingerprint",
     "peek",
 ]
@@ -46,27 +49,24 @@ __all__ = [
 # MS-NEGOEX section 2.2.6: every message begins with this signature.
 _NEGOEX_SIGNATURE: Final = b"NEGOEXTS"
 _FINGERPRINT_DIGITS = 12
-_KERBEROS_OIDS: Final = frozenset({KERBEROS, MS_KERBEROS})
+
+# RFC 2743 section 3.1: the frame of an initial token; RFC 4178 section 4.2: a NegTokenInit without
+# it, and a NegTokenResp; MS-NLMP section 2.2.1.1: a NEGOTIATE_MESSAGE.
+_INITIAL_TAGS: Final = (der.FRAME, der.field_tag(0))
+_NEG_TOKEN_RESP: Final = bytes((der.field_tag(1),))
+_NTLM_NEGOTIATE: Final = NTLM_SIGNATURE + NTLMMessageType.NEGOTIATE.value.to_bytes(4, "little")
+_CONTINUING: Final = frozenset({_NEG_TOKEN_RESP, NTLM_SIGNATURE[:1]})
 
 
 class Mechanism(enum.Enum):
-    """What speaks in a token.
-
-    SPNEGO stands for a negotiation that carries no mechanism's token, and UNKNOWN for everything
-    that is malformed or not known here.
-
-    Attributes:
-        label: The name for people.
-
-    Source: RFC 4178, RFC 4121, MS-NLMP, MS-NEGOEX.
-    """
+    """The mechanism that a token belongs to."""
 
     KERBEROS = "Kerberos"
     """A Kerberos token, raw or in SPNEGO."""
     NTLM = "NTLM"
     """An NTLM message, raw or in SPNEGO."""
     SPNEGO = "SPNEGO"
-    """A negotiation alone."""
+    """A negotiation that carries no token of a mechanism."""
     NEGOEX = "NegoEx"
     """Microsoft's extension of the negotiation."""
     UNKNOWN = "unknown"
@@ -74,35 +74,24 @@ class Mechanism(enum.Enum):
 
     @property
     def label(self) -> str:
-        """The name for people, such as "Kerberos".
-
-        Source: authsrv design decision 5.
-        """
+        """The name for people, such as "Kerberos"."""
         return self.value
 
 
 class Framing(enum.Enum):
-    """Whether a mechanism's token stands in SPNEGO or by itself.
+    """Whether a mechanism's token is inside SPNEGO or stands by itself."""
 
-    Source: RFC 4559 section 4.1 (SPNEGO), and what clients send all the same (raw).
-    """
-
+    # RFC 4559 section 4.1 asks for SPNEGO; some clients send the mechanism's token raw.
     SPNEGO = "spnego"
-    """It stands in SPNEGO."""
     RAW = "raw"
-    """It stands by itself."""
 
 
 class TokenForm(enum.Enum):
-    """Whether all that was looked at could be read.
-
-    Source: authsrv design decision 5.
-    """
+    """Whether all that was looked at could be read."""
 
     WELL_FORMED = "well-formed"
-    """It could."""
     MALFORMED = "malformed"
-    """It could not, so what is told of the token may be wrong."""
+    """What is told of the token may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +99,12 @@ class TokenPeek:
     """What can be told of a token without a key. Nothing in it is authenticated.
 
     Args:
-        mechanism: What speaks in it; UNKNOWN whenever it is malformed.
-        framing: Whether that stands in SPNEGO. Of a malformed token, what it seems to be.
+        mechanism: UNKNOWN whenever the token is malformed.
+        framing: Of a malformed token, what it seems to be.
         offered: Names of the mechanisms that it offers: the list of a NegTokenInit, or the one
             that a raw token's GSS-API frame names; at most 32.
         neg_state: The state that a NegTokenResp tells.
-        ap_req: The Kerberos request, if it is one.
-        ntlm_type: The type of the NTLM message, if it is one.
         length: Bytes of the whole token.
-        form: Whether it could be read.
-
-    Source: authsrv design decision 7.
     """
 
     mechanism: Mechanism
@@ -134,15 +118,12 @@ class TokenPeek:
 
     @property
     def wellformed(self) -> bool:
-        """Whether it could be read.
-
-        Source: authsrv design decision 5.
-        """
+        """Whether it could be read."""
         return self.form is TokenForm.WELL_FORMED
 
 
 class _Content(NamedTuple):
-    """What speaks in a token, once SPNEGO is off."""
+    """What is left of a token once SPNEGO is taken off."""
 
     mechanism: Mechanism
     form: TokenForm = TokenForm.WELL_FORMED
@@ -156,16 +137,7 @@ _NEGOTIATION: Final = _Content(Mechanism.SPNEGO)
 
 
 def peek(token: bytes) -> TokenPeek:
-    """Tell what a token is. It never raises.
-
-    Args:
-        token: From the client, untrusted; of any length, and any bytes.
-
-    Returns:
-        What is known of it; for junk that is little.
-
-    Source: authsrv design decision 7.
-    """
+    """Tell what a token is, whatever the client sent. It never raises."""
     if is_spnego(token):
         return _peek_spnego(token)
     content = _look_inside(token)
@@ -189,24 +161,44 @@ def authenticator_ciphertext(token: bytes) -> bytes:
     Raises:
         InvalidTokenError: It is empty or malformed, or carries no request of Kerberos; or it is a
             NegTokenInit that offers another mechanism before Kerberos.
-
-    Source: RFC 4120 section 3.2.3 (replay cache).
     """
     return parse_ap_req(_kerberos_token(token)).authenticator_cipher
 
 
 def fingerprint(token: bytes) -> str:
-    """Name a token in a log, so that two lines can be told to be about the same one.
+    """Name a token in logs by the first 12 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(token).hexdigest()[:_FINGERPRINT_DIGITS]
+
+
+def begins_handshake(token: bytes) -> bool:
+    """Tell by its first bytes whether a token is an initial one; it may be malformed all the same.
 
     Args:
-        token: Any bytes.
+        token: From the client, untrusted; of any length.
 
     Returns:
-        The first 12 hexadecimal digits of its SHA-256.
-
-    Source: authsrv design decision 7.
+        True for an initial token of GSS-API or SPNEGO and for NTLM's NEGOTIATE_MESSAGE.
     """
-    return hashlib.sha256(token).hexdigest()[:_FINGERPRINT_DIGITS]
+    return token[:1] != b"" and (token[0] in _INITIAL_TAGS or token.startswith(_NTLM_NEGOTIATE))
+
+
+def continues_handshake(token: bytes) -> bool:
+    """Tell whether a token goes on with a handshake, and so cannot begin one.
+
+    Args:
+        token: From the client, untrusted; of any length.
+
+    Returns:
+        True for a well-formed NegTokenResp and for NTLM's AUTHENTICATE_MESSAGE.
+    """
+    if token[:1] not in _CONTINUING:
+        return False
+    try:
+        if token.startswith(_NEG_TOKEN_RESP):
+            return isinstance(parse_spnego(token), NegTokenResp)
+        return parse_ntlm_header(token) is NTLMMessageType.AUTHENTICATE
+    except InvalidTokenError:
+        return False
 
 
 def _kerberos_token(token: bytes) -> bytes:
@@ -215,7 +207,7 @@ def _kerberos_token(token: bytes) -> bytes:
     message = parse_spnego(token)
     # RFC 4178 section 4.2.1: mechToken is of the first mechanism. An acceptor that chooses another
     # one does not look at it, and the request that counts comes in a later token.
-    if isinstance(message, NegTokenInit) and message.mech_types[0] not in _KERBEROS_OIDS:
+    if isinstance(message, NegTokenInit) and message.mech_types[0] not in KERBEROS_OIDS:
         raise InvalidTokenError("the token offers another mechanism before Kerberos")
     return carried_token(message) or b""
 
@@ -266,7 +258,7 @@ def _look_inside(token: bytes) -> _Content:
 def _look_inside_frame(token: bytes) -> _Content:
     oid = read_oid(der.open_frame(token))
     offered = (mechanism_name(oid),)
-    if oid not in _KERBEROS_OIDS:
+    if oid not in KERBEROS_OIDS:
         return _Content(Mechanism.UNKNOWN, offered=offered)
     is_request = parse_kerberos_header(token) is KerberosMessage.AP_REQ
     ap_req = parse_ap_req(token) if is_request else None

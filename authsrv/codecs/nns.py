@@ -1,9 +1,9 @@
-"""The handshake messages of MS-NNS as bytes: five bytes of header, then a token or a code.
+"""The handshake messages of MS-NNS section 2.2.1 as bytes: a header, then a token or a code.
 
-The header is the kind of the message, the version 1.0, and the payload's size as two bytes, the
-higher one first. The payload of a HandshakeError is eight bytes: four of no meaning, then the code,
-its highest byte first. The specification says in section 2.2 that integers have their lowest byte
-first; .NET, which is what there is to talk to, has it the other way round.
+The header of five bytes is the kind of the message, the version 1.0, and the payload's size as two
+bytes, the higher one first. The payload of a HandshakeError is eight bytes: four of no meaning,
+then the code, its highest byte first. The specification says in section 2.2 that integers have
+their lowest byte first; .NET, the peer in practice, has it the other way round.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ class HandshakeInProgress:
         token: The token, 1 to 65,535 bytes.
 
     Raises:
-        InvalidTokenError: There is no token.
-
-    Source: MS-NNS section 2.2.1.
+        InvalidTokenError: The token is empty.
     """
 
     message_id: ClassVar[int] = 22
@@ -60,8 +58,6 @@ class HandshakeDone:
 
     Args:
         token: Its last token, up to 65,535 bytes, or empty where there is none.
-
-    Source: MS-NNS section 2.2.1.
     """
 
     message_id: ClassVar[int] = 20
@@ -70,13 +66,11 @@ class HandshakeDone:
 
 @dataclass(frozen=True, slots=True)
 class HandshakeError:
-    """The sender has ended the handshake; a message, and no exception.
+    """The sender has ended the handshake; a message, not an exception.
 
     Args:
         code: Why, as an HRESULT, or 0x000006FE where the context lacks what the sender requires;
             0 to 0xFFFFFFFF.
-
-    Source: MS-NNS section 2.2.1.
     """
 
     message_id: ClassVar[int] = 21
@@ -98,8 +92,6 @@ class ParsedMessage:
     Args:
         message: The message.
         used: How many bytes it took; those behind them belong to what comes next.
-
-    Source: SSPI SECBUFFER_EXTRA.
     """
 
     message: HandshakeMessage
@@ -113,8 +105,6 @@ class MissingBytes:
     Args:
         count: How many bytes are missing at least, 1 or more. It is the exact number once the
             header is there.
-
-    Source: SSPI SEC_E_INCOMPLETE_MESSAGE and SECBUFFER_MISSING.
     """
 
     count: int
@@ -125,32 +115,26 @@ def parse_message(
 ) -> ParsedMessage | MissingBytes:
     """Read the message that some bytes begin with.
 
-    The version is not looked at: section 3.1.5.2 says that it MUST be ignored.
-
     Args:
         data: The bytes, from the peer, untrusted; any number of them.
         max_payload_bytes: The largest payload to read; the header alone is enough to refuse a
             larger one.
 
-    Returns:
-        The message with its length, or what is missing.
-
     Raises:
         InvalidTokenError: It is none of the three messages, a HandshakeInProgress without a
             token, or a HandshakeError without a code of eight bytes.
         TokenTooLargeError: Its payload is larger than max_payload_bytes.
-
-    Source: MS-NNS section 2.2.1.
     """
+    # MS-NNS section 3.1.5.2: the version, in bytes 1 and 2, MUST be ignored.
     if len(data) < _HEADER_BYTES:
         return MissingBytes(_HEADER_BYTES - len(data))
     message_id, size = data[0], int.from_bytes(data[3:_HEADER_BYTES], "big")
     if message_id not in _KNOWN_IDS:
-        raise InvalidTokenError("the bytes are no handshake message")
+        raise InvalidTokenError("the bytes are not a handshake message of MS-NNS")
     if message_id == HandshakeError.message_id and size != _ERROR_BYTES:
-        raise InvalidTokenError(f"a HandshakeError has {size} bytes, and not {_ERROR_BYTES}")
+        raise InvalidTokenError(f"a HandshakeError has {size} bytes instead of {_ERROR_BYTES}")
     if size > max_payload_bytes:
-        raise TokenTooLargeError(f"the token has {size} bytes, at most {max_payload_bytes} may be")
+        raise TokenTooLargeError(f"the token has {size} bytes, the limit is {max_payload_bytes}")
     end = _HEADER_BYTES + size
     if len(data) < end:
         return MissingBytes(end - len(data))
@@ -167,19 +151,11 @@ def _read(message_id: int, payload: bytes) -> HandshakeMessage:
 
 
 def build_message(message: HandshakeMessage) -> bytes:
-    """Write a message.
-
-    Args:
-        message: The message.
-
-    Returns:
-        Its bytes, 5 to 65,540 of them.
+    """Write a message: 5 to 65,540 bytes.
 
     Raises:
         ProviderFaultError: The token is larger than a message can hold.
-        OverflowError: The code is none of 32 bits.
-
-    Source: MS-NNS section 2.2.1.
+        OverflowError: The code does not fit in 32 bits.
     """
     if isinstance(message, HandshakeError):
         payload = message.code.to_bytes(4, "big").rjust(_ERROR_BYTES, b"\0")

@@ -9,17 +9,13 @@ from authsrv.errors import InvalidTokenError
 
 __all__ = ["NTLM_SIGNATURE", "NTLMMessageType", "parse_ntlm_header"]
 
+# MS-NLMP section 2.2.1: every message begins with this, then its type in four bytes.
 NTLM_SIGNATURE: Final = b"NTLMSSP\x00"
-"""How every message of NTLM begins: MS-NLMP section 2.2.1."""
-
 _TYPE_END = len(NTLM_SIGNATURE) + 4
 
 
 class NTLMMessageType(enum.Enum):
-    """The three messages of NTLM, in their order.
-
-    Source: MS-NLMP section 2.2.1.
-    """
+    """The three messages of NTLM, in their order."""
 
     NEGOTIATE = 1
     """The client offers what it can."""
@@ -35,18 +31,13 @@ def parse_ntlm_header(token: bytes) -> NTLMMessageType:
     Args:
         token: A token, not in SPNEGO; from the client, untrusted; of any length.
 
-    Returns:
-        The message's type.
-
     Raises:
         InvalidTokenError: It is empty, cut off, not of NTLM, or has an unknown type.
-
-    Source: MS-NLMP section 2.2.1.
     """
     if not token:
         raise InvalidTokenError("the token is empty")
     if not token.startswith(NTLM_SIGNATURE) or len(token) < _TYPE_END:
-        raise InvalidTokenError("the token is not of NTLM")
+        raise InvalidTokenError("the token is not an NTLM message")
     number = int.from_bytes(token[len(NTLM_SIGNATURE) : _TYPE_END], "little")
     try:
         return NTLMMessageType(number)

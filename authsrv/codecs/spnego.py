@@ -1,10 +1,11 @@
 """SPNEGO: the negotiation of a mechanism around the mechanism's own tokens.
 
 A client begins with a NegTokenInit: the mechanisms that it offers, best first, and usually the
-first token of the first of them. Everything after that, from either side, is a NegTokenResp.
+first token of the first of them. Everything after that, from either side, is a NegTokenResp:
+RFC 4178 section 4.2.
 
 Fields must stand in their order and once. Windows sends a variant of NegTokenInit, NegTokenInit2,
-with hints in field 3; they are read over.
+with hints in field 3; they are skipped.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from authsrv.errors import InvalidTokenError
 __all__ = [
     "IAKERB",
     "KERBEROS",
+    "KERBEROS_OIDS",
     "MS_KERBEROS",
     "NEGOEX",
     "NTLM",
@@ -54,6 +56,9 @@ NEGOEX: Final = "1.3.6.1.4.1.311.2.2.30"
 IAKERB: Final = "1.3.6.1.5.2.5"
 """Kerberos 5 that reaches its KDC through the acceptor: draft-ietf-kitten-iakerb section 3."""
 
+KERBEROS_OIDS: Final = frozenset({KERBEROS, MS_KERBEROS})
+"""The OIDs that stand for Kerberos 5 in tokens."""
+
 _NAMES: Final = {
     SPNEGO: "SPNEGO",
     KERBEROS: "Kerberos",
@@ -73,10 +78,7 @@ _OID_OF_SPNEGO: Final = encode_oid(SPNEGO)
 
 
 class NegState(enum.Enum):
-    """How a negotiation stands, as one side tells the other.
-
-    Source: RFC 4178 section 4.2.2.
-    """
+    """How a negotiation stands, as one side tells the other."""
 
     ACCEPT_COMPLETED = 0
     """No further token is needed."""
@@ -96,9 +98,7 @@ class NegTokenInit:
         mech_types: OIDs with dots, the client's preference first, 1 to 32.
         mech_token: The first token of the first mechanism, if the client sent one; may be empty.
         mech_list_mic: A checksum over mech_types, if the client sent one.
-        ends_in_mech_token: Whether mech_token is all that stands at its end.
-
-    Source: RFC 4178 section 4.2.1.
+        ends_in_mech_token: Whether mech_token is its last field.
     """
 
     mech_types: tuple[str, ...]
@@ -123,8 +123,6 @@ class NegTokenResp:
         supported_mech: The OID, with dots, of the mechanism chosen, if the sender named one.
         response_token: A token of that mechanism, if there is one; may be empty.
         mech_list_mic: A checksum over the list of mechanisms, if there is one.
-
-    Source: RFC 4178 section 4.2.2.
     """
 
     neg_state: NegState | None = None
@@ -147,16 +145,7 @@ def _size(token: bytes | None) -> str:
 
 
 def mechanism_name(oid: str) -> str:
-    """Name a mechanism for logs.
-
-    Args:
-        oid: An OID with dots.
-
-    Returns:
-        Such as "Kerberos", or "OID 1.2.3" for one that is not known here.
-
-    Source: RFC 4178 section 4.1.
-    """
+    """Name a mechanism for logs: "Kerberos", or "OID 1.2.3" where the OID is not known here."""
     return _NAMES.get(oid) or f"OID {oid}"
 
 
@@ -165,11 +154,6 @@ def is_spnego(token: bytes) -> bool:
 
     Args:
         token: From the client, untrusted; of any length, cut off or not.
-
-    Returns:
-        True if it begins like one of SPNEGO's tokens.
-
-    Source: RFC 4178 section 4.2.
     """
     if token[:1] != b"\x60":
         return token[:1] in {b"\xa0", b"\xa1"}
@@ -184,13 +168,8 @@ def parse_spnego(token: bytes) -> NegTokenInit | NegTokenResp:
         token: From the client, untrusted; of any length. A NegTokenInit may stand in GSS-API's
             frame, as it should, or bare.
 
-    Returns:
-        The one or the other, by the token's own tag.
-
     Raises:
-        InvalidTokenError: It is empty, is no SPNEGO, or is malformed.
-
-    Source: RFC 4178 section 4.2.
+        InvalidTokenError: It is empty, not SPNEGO, or malformed.
     """
     if not token:
         raise InvalidTokenError("the token is empty")
@@ -198,7 +177,7 @@ def parse_spnego(token: bytes) -> NegTokenInit | NegTokenResp:
         return _read_whole(Reader(token))
     reader = der.open_frame(token)
     if read_oid(reader) != SPNEGO or reader.next_tag != _INIT:
-        raise InvalidTokenError("the token in the GSS-API frame is no first token of SPNEGO")
+        raise InvalidTokenError("the token in the GSS-API frame is not an initial token of SPNEGO")
     return _read_whole(reader)
 
 
@@ -214,8 +193,6 @@ def unwrap_spnego(token: bytes) -> bytes:
 
     Raises:
         InvalidTokenError: It is empty, is malformed SPNEGO, or carries no mechanism's token.
-
-    Source: RFC 4178 sections 4.2.1 and 4.2.2.
     """
     if token and not is_spnego(token):
         return token
@@ -226,16 +203,7 @@ def unwrap_spnego(token: bytes) -> bytes:
 
 
 def carried_token(message: NegTokenInit | NegTokenResp) -> bytes | None:
-    """Give the mechanism's own token that a message carries.
-
-    Args:
-        message: Of either kind.
-
-    Returns:
-        mechToken or responseToken; None where it is missing.
-
-    Source: RFC 4178 sections 4.2.1 and 4.2.2.
-    """
+    """Give the mechanism's own token that a message carries; None where it is missing."""
     if isinstance(message, NegTokenInit):
         return message.mech_token
     return message.response_token
@@ -317,13 +285,8 @@ def build_neg_token_init(
         mech_token: The first token of the first mechanism.
         mech_list_mic: A checksum over mech_types.
 
-    Returns:
-        The token.
-
     Raises:
-        ValueError: A text is no object identifier.
-
-    Source: RFC 4178 section 4.2.1.
+        ValueError: A text is not an object identifier.
     """
     types = encode(der.SEQUENCE, *map(encode_oid, mech_types))
     token, mic = _octets(2, mech_token), _octets(3, mech_list_mic)
@@ -339,22 +302,18 @@ def build_neg_token_resp(
     *,
     mic_field: int = 3,
 ) -> bytes:
-    """Build any token after the first.
+    """Build any token after the first, bare, as it is sent.
 
     Args:
         neg_state: How the sender sees the negotiation.
         supported_mech: The OID, with dots, of the mechanism chosen; trusted.
         response_token: A token of that mechanism.
         mech_list_mic: A checksum over the list of mechanisms.
-        mic_field: The number of its field, for a reader that looks for it elsewhere.
-
-    Returns:
-        The token, bare, as it is sent.
+        mic_field: The number of the field of mech_list_mic, for a reader that looks for it
+            elsewhere.
 
     Raises:
-        ValueError: The text is no object identifier.
-
-    Source: RFC 4178 section 4.2.2.
+        ValueError: The text is not an object identifier.
     """
     state = encode_integer(neg_state.value, der.ENUMERATED) if neg_state is not None else b""
     chosen = encode_oid(supported_mech) if supported_mech is not None else b""

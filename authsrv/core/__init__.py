@@ -1,1 +1,1 @@
-"""The vocabulary that all other rooms share: values, and nothing that waits or blocks."""
+"""The vocabulary that all other packages share: values, and nothing that waits or blocks."""

@@ -1,4 +1,7 @@
-"""What can be asked of an established context: SECPKG_ATTR_*, and the answers."""
+"""What can be asked of an established context: SECPKG_ATTR_*, and the answers.
+
+The names and numbers are those of sspi.h.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,7 @@ __all__ = [
 
 
 class ContextAttribute(enum.IntEnum):
-    """What to ask: SECPKG_ATTR_*.
-
-    Source: sspi.h; SSPI QueryContextAttributes, ulAttribute.
-    """
+    """What to ask, and in each comment the type of the answer: SECPKG_ATTR_*."""
 
     #: A ContextSizes.
     SIZES = 0
@@ -51,8 +51,6 @@ class ContextSizes:
         max_signature: The largest signature of a message.
         block_size: What an encrypted message is a multiple of; 1 or 0 for any length.
         security_trailer: The largest trailer of an encrypted message.
-
-    Source: sspi.h, SecPkgContext_Sizes.
     """
 
     max_token: int
@@ -63,13 +61,7 @@ class ContextSizes:
 
 @dataclass(frozen=True, slots=True)
 class SessionKey:
-    """The key that both sides share; no byte of it is ever printed.
-
-    Args:
-        value: The key.
-
-    Source: sspi.h, SecPkgContext_SessionKey; MIT krb5, GSS_C_INQ_SSPI_SESSION_KEY.
-    """
+    """The key that both sides share, a secret; the repr leaves it out."""
 
     value: bytes = field(repr=False)
 
@@ -83,8 +75,6 @@ class PackageInfo:
         comment: What it is, in words.
         capabilities: SECPKG_FLAG_* bits; 0 where they are not known.
         max_token: Its largest token, in bytes.
-
-    Source: sspi.h, SecPkgInfo.
     """
 
     name: str
@@ -95,31 +85,17 @@ class PackageInfo:
 
 @dataclass(frozen=True, slots=True)
 class NegotiationInfo:
-    """Which package a negotiation chose.
-
-    Args:
-        package: The package that was chosen.
-
-    Source: sspi.h, SecPkgContext_NegotiationInfo.
-    """
+    """Which package a negotiation chose."""
 
     package: PackageInfo
 
 
 def attribute_of(identity: Identity, attribute: ContextAttribute) -> object:
-    """Tell an attribute that the identity knows, so that no package has to be asked.
-
-    Args:
-        identity: Of the established context.
-        attribute: What to tell.
-
-    Returns:
-        The answer to NAMES, LIFESPAN, FLAGS or CLIENT_SPECIFIED_TARGET.
+    """Tell an attribute that the identity knows, so that the provider need not be asked.
 
     Raises:
-        UnsupportedFunctionError: The identity does not know this.
-
-    Source: SSPI QueryContextAttributes.
+        UnsupportedFunctionError: It is none of NAMES, LIFESPAN, FLAGS and CLIENT_SPECIFIED_TARGET,
+            or the identity has no service.
     """
     match attribute:
         case ContextAttribute.NAMES:
@@ -131,4 +107,4 @@ def attribute_of(identity: Identity, attribute: ContextAttribute) -> object:
         case ContextAttribute.CLIENT_SPECIFIED_TARGET if identity.service is not None:
             return identity.service
         case _:
-            raise UnsupportedFunctionError(f"the package cannot tell {attribute.name}")
+            raise UnsupportedFunctionError(f"the provider cannot tell {attribute.name}")

@@ -13,10 +13,7 @@ __all__ = ["BindingPolicy", "ChannelBindings", "tls_server_end_point"]
 
 
 class BindingPolicy(enum.Enum):
-    """What is asked of the client's channel bindings.
-
-    Source: RFC 5929; IIS extendedProtection tokenChecking (Allow, Require).
-    """
+    """What is asked of the client's channel bindings; named as in IIS' extendedProtection."""
 
     ALLOW = "allow"
     """Wrong bindings are refused; a client that sends none is accepted."""
@@ -30,13 +27,11 @@ class ChannelBindings:
 
     Args:
         application_data: The bindings with their prefix, such as `b"tls-server-end-point:..."`;
-            not empty. They are no secret, and the repr leaves them out all the same.
+            not empty. They are not secret; the repr leaves them out all the same.
         policy: Whether a client that sends none is accepted.
 
     Raises:
-        ConfigError: application_data is empty.
-
-    Source: RFC 5056; RFC 2744 section 3.11; RFC 5929 section 4.
+        ConfigError: application_data is empty, or a setting is of a wrong type.
     """
 
     application_data: bytes = field(repr=False)
@@ -53,21 +48,16 @@ def tls_server_end_point(
     *,
     policy: BindingPolicy = BindingPolicy.REQUIRE,
 ) -> ChannelBindings:
-    """Make the bindings that name the server's certificate.
+    """Make bindings of the type tls-server-end-point, which name the server's certificate.
 
     Args:
         certificate: The server's own certificate, DER or PEM (the first one in it), or the path of
             a file with it, which is read; trusted.
         policy: Whether a client that sends no bindings is accepted.
 
-    Returns:
-        Bindings of the type tls-server-end-point.
-
     Raises:
         ConfigError: The certificate cannot be read, its signature algorithm is not known, or a
             setting is of a wrong type.
-
-    Source: RFC 5929 section 4.1.
     """
     policy = as_member(BindingPolicy, policy, "policy")
     # Imported here: it is slow to import, and few servers end TLS themselves.

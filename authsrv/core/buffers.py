@@ -5,7 +5,7 @@ bytes are. For SPNEGO, Kerberos and NTLM these are a TOKEN and, with channel bin
 type CHANNEL_BINDINGS. Neither class shows a byte of its contents when printed.
 
 The type may be written as in C: as a number, and with the bits of attributes joined to it. What it
-is then, `SecBuffer.kind` tells.
+is then, `SecBuffer.kind` tells. The names and numbers are those of sspi.h.
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ _ALL_BITS = 0xFFFF_FFFF
 
 
 class BufferType(enum.IntEnum):
-    """What the bytes of a buffer are: SECBUFFER_*.
-
-    Source: sspi.h, SecBuffer.
-    """
+    """What the bytes of a buffer are: SECBUFFER_*."""
 
     #: Nothing: a place to be filled.
     EMPTY = 0
@@ -44,7 +41,7 @@ class BufferType(enum.IntEnum):
     DATA = 1
     #: A token of the handshake, or the trailer of a message.
     TOKEN = 2
-    #: Parameters for the package.
+    #: Parameters for the provider.
     PKG_PARAMS = 3
     #: How many bytes of input are missing.
     MISSING = 4
@@ -54,13 +51,13 @@ class BufferType(enum.IntEnum):
     STREAM_TRAILER = 6
     #: The header of a stream's record.
     STREAM_HEADER = 7
-    #: For the negotiating package alone.
+    #: For the negotiating provider alone.
     NEGOTIATION_INFO = 8
     #: Bytes that fill a message to the length of a block.
     PADDING = 9
     #: Bytes of an encrypted stream.
     STREAM = 10
-    #: A list of mechanisms, for the negotiating package.
+    #: A list of mechanisms, for the negotiating provider.
     MECHLIST = 11
     #: The signature over such a list.
     MECHLIST_SIGNATURE = 12
@@ -92,23 +89,20 @@ class BufferType(enum.IntEnum):
     SEND_GENERIC_TLS_EXTENSION = 25
     #: TLS extensions that the application wants to see.
     SUBSCRIBE_GENERIC_TLS_EXTENSION = 26
-    #: Flags for the package.
+    #: Flags for the provider.
     FLAGS = 27
     #: Traffic secrets of TLS.
     TRAFFIC_SECRETS = 28
 
 
 class BufferAttribute(enum.IntFlag):
-    """What may be done with a buffer; joined to its type by a bitwise or in native structures.
+    """What may be done with a buffer; joined to its type by a bitwise or in native structures."""
 
-    Source: sspi.h, SECBUFFER_ATTRMASK.
-    """
-
-    #: The package must not change the bytes, and a signature covers them.
+    #: The provider must not change the bytes, and a signature covers them.
     READONLY_WITH_CHECKSUM = 0x1000_0000
     #: Reserved.
     RESERVED = 0x6000_0000
-    #: The package must not change the bytes, and no signature covers them.
+    #: The provider must not change the bytes, and no signature covers them.
     READONLY = 0x8000_0000
 
 
@@ -119,8 +113,6 @@ class SecBuffer:
     Args:
         type: What the bytes are: a BufferType or its number, perhaps with bits of BufferAttribute.
         data: The bytes; of input from the client, untrusted.
-
-    Source: sspi.h, SecBuffer.
     """
 
     type: BufferType | int
@@ -133,10 +125,7 @@ class SecBuffer:
 
     @property
     def kind(self) -> BufferType | None:
-        """The type without the bits of attributes; None where it is none that sspi.h knows.
-
-        Source: sspi.h, SECBUFFER_ATTRMASK.
-        """
+        """The type without the bits of attributes; None where sspi.h has no such type."""
         given = self.type
         if given.__class__ is BufferType:
             return given
@@ -144,10 +133,7 @@ class SecBuffer:
 
     @property
     def is_read_only(self) -> bool:
-        """Whether its attributes forbid to change the bytes.
-
-        Source: sspi.h, SECBUFFER_READONLY and SECBUFFER_READONLY_WITH_CHECKSUM.
-        """
+        """Whether its attributes forbid changing the bytes."""
         given = self.type
         return given.__class__ is not BufferType and _is_native(given) and bool(given & _READ_ONLY)
 
@@ -163,14 +149,7 @@ _READ_ONLY = int(BufferAttribute.READONLY | BufferAttribute.READONLY_WITH_CHECKS
 
 @dataclass(frozen=True, slots=True)
 class SecBufferDesc:
-    """The buffers that one call takes or gives, in their order.
-
-    Args:
-        buffers: The buffers.
-        version: The version of the structure; SSPI knows 0 alone.
-
-    Source: sspi.h, SecBufferDesc and SECBUFFER_VERSION.
-    """
+    """The buffers that one call takes or gives, in their order."""
 
     buffers: tuple[SecBuffer, ...] = ()
     version: int = BUFFER_VERSION
@@ -184,16 +163,7 @@ class SecBufferDesc:
         return len(self.buffers)
 
     def first(self, wanted: BufferType) -> SecBuffer | None:
-        """Answer the first buffer of a type.
-
-        Args:
-            wanted: The type to look for.
-
-        Returns:
-            The buffer itself, not a copy; None if there is none of this type.
-
-        Source: SSPI AcceptSecurityContext, pInput and pOutput.
-        """
+        """Return the first buffer of a type, itself and not a copy; None if there is none."""
         for buffer in self.buffers:
             if buffer.kind is wanted:
                 return buffer

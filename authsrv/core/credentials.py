@@ -1,7 +1,7 @@
-"""With what a client authenticates: a credential cache, a keytab, or what somebody delegated.
+"""With what a client authenticates: a credential cache, a keytab, a password, or a delegated one.
 
-These are descriptions, and cheap. A provider makes its own objects of them, when they are
-needed; nothing here loads a library.
+These are descriptions, and cheap. A provider makes its own objects of them when they are needed;
+nothing here loads a library.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ class TicketCache:
     """The tickets of a user who has logged in, such as kinit leaves behind.
 
     Args:
-        name: A file, or a name of another type, such as "KCM:1000"; it may come into being later.
+        name: A file, or a name of another type as in krb5.conf, such as "KCM:1000"; it need not
+            exist yet.
 
     Raises:
-        ConfigError: The name is empty or no text.
-
-    Source: MIT krb5, ccache_def.
+        ConfigError: The name is empty or not text.
     """
 
     name: str | os.PathLike[str]
@@ -37,17 +36,15 @@ class TicketCache:
 
 @dataclass(frozen=True, slots=True)
 class ClientKeytab:
-    """The keys of a principal, to log in with: for services, which nobody types a password for.
+    """The keys of a principal to log in with, for services, where nobody types a password.
 
     Args:
-        keytab: The file; it may come into being later.
+        keytab: The file; it need not exist yet.
         principal: Whose keys, such as "HTTP/web.example.org@EXAMPLE.ORG"; without a realm, that
             of krb5.conf is meant.
 
     Raises:
-        ConfigError: The principal or the file's name is empty or no text.
-
-    Source: MIT krb5, keytab_def (default client keytab).
+        ConfigError: The principal or the file's name is empty or not text.
     """
 
     keytab: str | os.PathLike[str]
@@ -63,15 +60,10 @@ class ClientKeytab:
 class Password:
     """A name and a password, for SSPI: a client's, or the one user that sspi-rs, in tests, lets in.
 
-    Args:
-        user: The user's name.
-        password: Its password; kept out of the repr.
-        domain: Its domain, or None.
+    The repr leaves the password out.
 
     Raises:
-        ConfigError: The name is empty, or one of these is no text.
-
-    Source: sspi.h, SEC_WINNT_AUTH_IDENTITY.
+        ConfigError: The name is empty, or one of these is not text.
     """
 
     user: str
@@ -80,7 +72,7 @@ class Password:
 
     def __post_init__(self) -> None:
         if not isinstance(self.password, str):
-            # Not as the others: what was given may be the password.
+            # Not by as_instance, which shows what was given: it may be the password.
             raise ConfigError("a password must be text")
         as_optional(str, self.domain, "domain")
         if not as_instance(str, self.user, "user"):

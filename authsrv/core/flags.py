@@ -1,7 +1,9 @@
-"""The flags of SSPI contexts: what an acceptor asks for, and what it got.
+"""The flags of SSPI contexts: what an acceptor or initiator asks for, and what it got.
 
-The two sets look alike and are not: CALL_LEVEL is another bit in each, and some bits exist in one
-only. So they are two types. ``asc_ret_from_gss`` translates the flags of a GSS-API context.
+The sets look alike and are not: CALL_LEVEL is one bit where it is asked for and another where it is
+told, and some bits exist in one set only. So each has its own type, with the names and numbers of
+sspi.h.
+``asc_ret_from_gss`` translates the flags of a GSS-API context.
 """
 
 from __future__ import annotations
@@ -26,10 +28,7 @@ __all__ = [
 
 
 class AscReq(enum.IntFlag):
-    """What the acceptor asks of a context: ASC_REQ_*; ``ASC_REQ_MEANINGS`` explains each.
-
-    Source: sspi.h; SSPI AcceptSecurityContext, fContextReq.
-    """
+    """What the acceptor asks of a context: ASC_REQ_*; ``ASC_REQ_MEANINGS`` explains each."""
 
     DELEGATE = 0x0000_0001
     MUTUAL_AUTH = 0x0000_0002
@@ -62,11 +61,9 @@ class AscReq(enum.IntFlag):
 
 
 class AscRet(enum.IntFlag):
-    """What a context has: ASC_RET_*, true only once it is established.
+    """What an acceptor's context has: ASC_RET_*, true only once it is established.
 
     ``ASC_RET_MEANINGS`` explains each.
-
-    Source: sspi.h; SSPI AcceptSecurityContext, pfContextAttr.
     """
 
     DELEGATE = 0x0000_0001
@@ -97,10 +94,7 @@ class AscRet(enum.IntFlag):
 
 
 class IscReq(enum.IntFlag):
-    """What the initiator asks of a context: ISC_REQ_*.
-
-    Source: sspi.h; SSPI InitializeSecurityContext, fContextReq.
-    """
+    """What the initiator asks of a context: ISC_REQ_*."""
 
     #: The server may act as the client towards other machines.
     DELEGATE = 0x0000_0001
@@ -147,9 +141,7 @@ class IscReq(enum.IntFlag):
 class IscRet(enum.IntFlag):
     """What an initiator's context has: ISC_RET_*, true only once it is established.
 
-    The bits are other ones than those of AscRet from INTEGRITY's on.
-
-    Source: sspi.h; SSPI InitializeSecurityContext, pfContextAttr.
+    Many bits differ from those of AscRet: from EXTENDED_ERROR up, each flag has another.
     """
 
     #: The server may act as the client towards other machines.
@@ -195,10 +187,7 @@ class IscRet(enum.IntFlag):
 
 
 class CredentialUse(enum.IntFlag):
-    """What a credential is acquired for: SECPKG_CRED_*.
-
-    Source: sspi.h; SSPI AcquireCredentialsHandle, fCredentialUse.
-    """
+    """What a credential is acquired for: SECPKG_CRED_*."""
 
     #: To accept clients.
     INBOUND = 0x01
@@ -215,10 +204,7 @@ class CredentialUse(enum.IntFlag):
 
 
 class DataRepresentation(enum.IntEnum):
-    """The byte order of the target: SECURITY_*_DREP.
-
-    Source: sspi.h; SSPI AcceptSecurityContext, TargetDataRep.
-    """
+    """The byte order of the target: SECURITY_*_DREP."""
 
     #: The order of the network.
     NETWORK = 0x00
@@ -268,7 +254,7 @@ ASC_RET_MEANINGS: Mapping[AscRet, str] = MappingProxyType(
         AscRet.CONFIDENTIALITY: "Messages can be encrypted.",
         AscRet.USE_SESSION_KEY: "A new session key is agreed on.",
         AscRet.SESSION_TICKET: "A TLS session ticket was used.",
-        AscRet.ALLOCATED_MEMORY: "The package allocated the output buffers; the caller frees them.",
+        AscRet.ALLOCATED_MEMORY: "The provider allocated the output; the caller frees it.",
         AscRet.USED_DCE_STYLE: "The handshake has the third leg of DCE RPC.",
         AscRet.DATAGRAM: "The context is for datagrams.",
         AscRet.CONNECTION: "The context is for a connection, without message formatting.",
@@ -310,16 +296,11 @@ _FROM_GSS: Mapping[int, AscRet] = MappingProxyType(
 
 @functools.lru_cache(maxsize=256)  # on the path of every handshake, and always the same few
 def asc_ret_from_gss(flags: int) -> AscRet:
-    """Answer which flags of AscRet a GSS-API context has.
+    """Translate the flags of a GSS-API context.
 
     Args:
         flags: The ret_flags of gss_accept_sec_context; bits without a twin are passed over. They
             come from the library, but the client chose most of them.
-
-    Returns:
-        The flags, none of them unknown.
-
-    Source: RFC 2744 section 5.1; gssapi_ext.h; sspi.h.
     """
     result = AscRet(0)
     for bit, twin in _FROM_GSS.items():
@@ -329,15 +310,9 @@ def asc_ret_from_gss(flags: int) -> AscRet:
 
 
 def isc_ret_from_asc(flags: AscRet) -> IscRet:
-    """Say an initiator's attributes with its own bits; inside authsrv they are those of AscRet.
+    """Translate an initiator's attributes to its own bits; inside authsrv they are an AscRet.
 
-    Args:
-        flags: The attributes.
-
-    Returns:
-        The same by name; what IscRet has no name for is left out.
-
-    Source: sspi.h.
+    What IscRet has no name for is left out.
     """
     result = IscRet(0)
     for name, twin in IscRet.__members__.items():

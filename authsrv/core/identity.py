@@ -1,4 +1,4 @@
-"""Who the client is: the only thing that a finished handshake may be built from."""
+"""Who the client is; a handshake can end well only with an Identity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authsrv.errors import LogonDeniedError, ProviderFaultError
 
 __all__ = ["DelegatedCredential", "Identity", "split_principal"]
 
-# RFC 6111 section 3: names that the specifications reserve; none of them is a user.
+# RFC 6111 section 3: reserved names and realms begin so; RFC 8062 section 3 has the anonymous ones.
 _WELL_KNOWN = "WELLKNOWN"
 _MAX_SHOWN = 256
 
@@ -35,8 +35,6 @@ class DelegatedCredential:
         native: The provider's own object. For gssapi a `gssapi.raw.Creds`, which is good for the
             mechanism Kerberos alone: told to use SPNEGO, MIT takes the process's own credential
             in its place, silently. Kept out of the repr.
-
-    Source: RFC 2744 section 5.1 (delegated_cred_handle), SSPI ASC_RET_DELEGATE.
     """
 
     provider: str
@@ -51,9 +49,8 @@ def split_principal(principal: str) -> tuple[str, str | None]:
 
     Returns:
         The name, still escaped, and the realm; None for the realm where there is no such "@".
-
-    Source: RFC 1964 section 2.1.1.
     """
+    # RFC 1964 section 2.1.1.
     at = principal.rfind("@")
     if "\\" not in principal:
         return (principal, None) if at < 0 else (principal[:at], principal[at + 1 :])
@@ -69,8 +66,8 @@ def split_principal(principal: str) -> tuple[str, str | None]:
 class Identity:
     """An authenticated client. It cannot be built without a principal.
 
-    Nor can it be built of one that names nobody: an empty name, or one that is well known, such as
-    that of anonymous clients.
+    Nor can it be built from a principal that names nobody: an empty name, or a reserved one, such
+    as that of anonymous clients.
 
     Args:
         principal: The authenticated name, such as "alice@EXAMPLE.ORG"; not empty, printable.
@@ -86,12 +83,10 @@ class Identity:
             where the provider was told to read them.
 
     Raises:
-        ProviderFaultError: The principal or the mechanism is empty or no text, or the mechanism is
-            not printable; a provider that names nobody has authenticated nobody.
-        LogonDeniedError: The principal names nobody: it has a realm and no name, is well known, or
-            is not printable, which would let it look like another one.
-
-    Source: RFC 2743 section 2.2.2 (src_name); RFC 6111 section 3; RFC 8062 section 3.
+        ProviderFaultError: The principal or the mechanism is empty or not text, or the mechanism is
+            not printable.
+        LogonDeniedError: The principal names nobody: it has a realm and no name, is reserved, or is
+            not printable, which would let it look like another one.
     """
 
     principal: str
@@ -117,17 +112,12 @@ class Identity:
         """The principal without its realm: "alice" of "alice@EXAMPLE.ORG".
 
         Two realms may both have an alice: decide by `principal` wherever more than one is trusted.
-
-        Source: RFC 1964 section 2.1.1.
         """
         return split_principal(self.principal)[0]
 
     @property
     def realm(self) -> str | None:
-        """The realm of the principal, or None where the name has none.
-
-        Source: RFC 1964 section 2.1.1.
-        """
+        """The realm of the principal, or None where the name has none."""
         return split_principal(self.principal)[1]
 
 
@@ -147,4 +137,4 @@ def _demand_somebody(principal: str) -> None:
         return
     is_well_known = name.partition("/")[0] == _WELL_KNOWN
     if is_well_known or (realm is not None and realm.partition(":")[0] == _WELL_KNOWN):
-        raise LogonDeniedError(f"the client is nobody: its name is {principal[:_MAX_SHOWN]}")
+        raise LogonDeniedError(f"the client has a reserved name: {principal[:_MAX_SHOWN]}")

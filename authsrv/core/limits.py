@@ -1,4 +1,4 @@
-"""Every bound on what a client can make us keep or do, in one place."""
+"""Every bound on what a client can make the server keep or do, in one place."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ class Limits:
         retry_after_seconds: What an overloaded server tells clients to wait.
 
     Raises:
-        ConfigError: A bound is not greater than zero, or is no number of its kind.
-
-    Source: authsrv design decision 4; MS-KILE section 3.1.1.3 (token sizes).
+        ConfigError: A bound is not greater than zero, or not a number of its kind.
     """
 
     max_rounds: int = 8

@@ -18,10 +18,7 @@ __all__ = ["OUTCOMES", "Outcome", "outcome_of"]
 
 
 class Outcome(enum.Enum):
-    """What is to be done about a status that an acceptor's handshake got.
-
-    Source: SSPI AcceptSecurityContext; authsrv design decision 5.
-    """
+    """What is to be done about a status that an acceptor's handshake got."""
 
     #: The client is authenticated; an output token may still have to be sent.
     ESTABLISHED = "established"
@@ -33,7 +30,7 @@ class Outcome(enum.Enum):
     COMPLETE_AND_CONTINUE = "complete-and-continue"
     #: The input is not whole: read more of it and call again.
     INCOMPLETE = "incomplete"
-    #: The client broke the protocol; HTTP answers by a challenge to do it right.
+    #: The client broke the protocol; HTTP answers by a challenge.
     PROTOCOL_ERROR = "broken"
     #: The protocol was kept and the answer is no; HTTP answers by a challenge.
     DENIED = "denied"
@@ -152,14 +149,5 @@ OUTCOMES: Mapping[SecurityStatus, Outcome] = MappingProxyType(
 
 
 def outcome_of(status: SecurityStatus) -> Outcome:
-    """Answer what is to be done about a status.
-
-    Args:
-        status: Any status; every member has its row.
-
-    Returns:
-        The outcome; ESTABLISHED for SEC_E_OK alone.
-
-    Source: SSPI AcceptSecurityContext; authsrv design decision 5.
-    """
+    """Tell what is to be done about a status; ESTABLISHED for SEC_E_OK alone."""
     return OUTCOMES[status]

@@ -1,4 +1,4 @@
-"""Which realms are let in; a ticket proves who somebody is, in whatever realm trust leads to."""
+"""Which realms are let in; a ticket proves who a client is in any realm that ours trusts."""
 
 from __future__ import annotations
 
@@ -20,21 +20,13 @@ _MAX_SHOWN = 256
 
 @runtime_checkable
 class KnowsRealms(Protocol):
-    """A provider that knows which realms its own keys belong to.
-
-    Source: MIT krb5, keytab file format.
-    """
+    """A provider that knows which realms its own keys belong to."""
 
     def realms(self) -> Collection[str]:
         """The realms of the keys as they are now. It may block.
 
-        Returns:
-            The realms.
-
         Raises:
             KeytabError: There are no keys.
-
-        Source: MIT krb5, keytab file format.
         """
         ...
 
@@ -46,8 +38,6 @@ class RealmPolicy:
     Args:
         names: The realms; None for those of the provider's own keys.
         own_realms: Asks for these; None where the provider has no keys, which lets in all.
-
-    Source: RFC 4120 sections 1.2 (cross-realm operation) and 6.1.
     """
 
     names: frozenset[str] | None = None
@@ -55,19 +45,14 @@ class RealmPolicy:
 
     @classmethod
     def of_setting(cls, setting: object, provider: object) -> RealmPolicy:
-        """Take a setting.
+        """Make the policy of a setting.
 
         Args:
-            setting: None, "*" for all, or several realms.
-            provider: The provider.
-
-        Returns:
-            The policy.
+            setting: None for those of the provider's own keys, "*" for all, or several realms.
+            provider: The provider; a KnowsRealms or not.
 
         Raises:
-            ConfigError: It is none of these, or names no realm.
-
-        Source: RFC 4120 section 6.1.
+            ConfigError: The setting is none of these, or names no realm.
         """
         if setting is None:
             return cls(own_realms=provider.realms if isinstance(provider, KnowsRealms) else None)
@@ -80,23 +65,15 @@ class RealmPolicy:
 
     @property
     def is_unsettled(self) -> bool:
-        """Whether all realms are let in because nobody said which; start has to say so.
-
-        Source: RFC 4120 section 6.1.
-        """
+        """Whether all realms are let in because nobody said which; to be logged at start."""
         return self.names is None and self.own_realms is None
 
     def check(self, identity: Identity) -> None:
         """Refuse a client of another realm. It may block where the provider is asked.
 
-        Args:
-            identity: The client.
-
         Raises:
-            ForbiddenRealmError: The realm is not let in; the cause says what would let it in.
+            ForbiddenRealmError: The realm is not let in; the detail says what would let it in.
             KeytabError: There are no keys any more.
-
-        Source: RFC 4120 section 6.1.
         """
         let_in: Collection[str] | None = self.names
         if let_in is None:

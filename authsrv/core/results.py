@@ -2,6 +2,10 @@
 
 There is no `complete` boolean that could be true with nobody authenticated: the one result that
 means "done", Established, holds an Identity, and an Identity cannot be empty.
+
+In all of them `token` is the output token for the client, empty where there is none, and `unused`
+the number of bytes at the end of the input that were not used (SECBUFFER_EXTRA). `status` is what
+AcceptSecurityContext would return.
 """
 
 from __future__ import annotations
@@ -26,17 +30,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """The context is established (SEC_E_OK). An output token must still be sent.
-
-    Args:
-        identity: The authenticated client.
-        token: The output token for the client, or empty where there is none.
-        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
+    """The context is established. An output token must still be sent.
 
     Raises:
-        ProviderFaultError: The identity is none: a provider said OK and named nobody.
-
-    Source: SSPI AcceptSecurityContext, SEC_E_OK; authsrv design decision 1.
+        ProviderFaultError: The identity is not an Identity.
     """
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_OK
@@ -46,19 +43,12 @@ class Established:
 
     def __post_init__(self) -> None:
         if not isinstance(self.identity, Identity):
-            raise ProviderFaultError("the provider said OK and named nobody")
+            raise ProviderFaultError("the provider reported success without an identity")
 
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """The token must be sent, and the client's answer given to the next step.
-
-    Args:
-        token: The output token for the client.
-        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
-
-    Source: SSPI AcceptSecurityContext, SEC_I_CONTINUE_NEEDED.
-    """
+    """The token must be sent, and the client's answer given to the next step."""
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_CONTINUE_NEEDED
     token: bytes = field(default=b"", repr=False)
@@ -67,14 +57,7 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class CompleteNeeded:
-    """CompleteAuthToken must be called, and it decides: it may still deny the logon.
-
-    Args:
-        token: The output token for the client, or empty.
-        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
-
-    Source: SSPI AcceptSecurityContext, SEC_I_COMPLETE_NEEDED.
-    """
+    """CompleteAuthToken must be called, and it decides: it may still deny the logon."""
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_COMPLETE_NEEDED
     token: bytes = field(default=b"", repr=False)
@@ -83,14 +66,7 @@ class CompleteNeeded:
 
 @dataclass(frozen=True, slots=True)
 class CompleteAndContinue:
-    """CompleteAuthToken must be called, then the token sent and the client's answer awaited.
-
-    Args:
-        token: The output token for the client.
-        unused: How many bytes at the end of the input were not used (SECBUFFER_EXTRA).
-
-    Source: SSPI AcceptSecurityContext, SEC_I_COMPLETE_AND_CONTINUE.
-    """
+    """CompleteAuthToken must be called, then the token sent and the client's answer awaited."""
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_I_COMPLETE_AND_CONTINUE
     token: bytes = field(default=b"", repr=False)
@@ -102,9 +78,8 @@ class Incomplete:
     """The token is not whole: more bytes must be appended to it, and the step repeated.
 
     Args:
-        missing: How many bytes are missing at least, or None if that is unknown.
-
-    Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE and SECBUFFER_MISSING.
+        missing: How many bytes are missing at least (SECBUFFER_MISSING), or None if that is
+            unknown.
     """
 
     status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_INCOMPLETE_MESSAGE
@@ -113,24 +88,14 @@ class Incomplete:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The handshake failed; the context must be deleted.
-
-    Args:
-        error: The cause, sorted by whose fault it is.
-        token: The provider's error token for the client, or empty where there is none.
-
-    Source: SSPI AcceptSecurityContext, fatal error codes.
-    """
+    """The handshake failed, and the context must be deleted; the token tells the client of it."""
 
     error: AuthsrvError
     token: bytes = field(default=b"", repr=False)
 
     @property
     def status(self) -> SecurityStatus:
-        """The SSPI code nearest to the cause.
-
-        Source: SSPI AcceptSecurityContext, fatal error codes.
-        """
+        """The SSPI code nearest to the cause."""
         return self.error.status
 
 

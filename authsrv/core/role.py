@@ -8,12 +8,9 @@ __all__ = ["Role"]
 
 
 class Role(enum.Enum):
-    """Which side of the handshake this is.
-
-    Source: RFC 2743 section 1.1.
-    """
+    """Which side of the handshake this is."""
 
     ACCEPTOR = "acceptor"
     """The server: the peer's token comes first."""
     INITIATOR = "initiator"
-    """The client: its first step has no token of the peer's, and is an empty one."""
+    """The client: its first step has an empty token, since the peer has sent none yet."""

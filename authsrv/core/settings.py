@@ -3,6 +3,8 @@
 A string where an enum belongs is the dangerous one: compared by identity with every member it is
 none of them, and whatever the last branch does is done. So each public constructor passes what it
 is given through here, and goes on with what comes back.
+
+Each function takes the value as it was given, and the name of the setting for the error.
 """
 
 from __future__ import annotations
@@ -31,20 +33,10 @@ _T = TypeVar("_T")
 
 
 def as_member(kind: type[_Enum], value: object, setting: str) -> _Enum:
-    """Take a member of an enum, or the value of one.
-
-    Args:
-        kind: The enum.
-        value: What was given: "required" is as good as Requirement.REQUIRED.
-        setting: The name of the setting, for the error.
-
-    Returns:
-        The member.
+    """Take a member of an enum, or the value of one: "required" for Requirement.REQUIRED.
 
     Raises:
-        ConfigError: It is neither; the error names the setting and the values that are allowed.
-
-    Source: authsrv README, Settings.
+        ConfigError: It is neither; the error names the values that are allowed.
     """
     if isinstance(value, kind):
         return value
@@ -59,18 +51,8 @@ def as_member(kind: type[_Enum], value: object, setting: str) -> _Enum:
 def as_instance(kind: type[_T] | tuple[type[_T], ...], value: object, setting: str) -> _T:
     """Take an object of a type, or of one of several.
 
-    Args:
-        kind: The type or types.
-        value: What was given.
-        setting: The name of the setting, for the error.
-
-    Returns:
-        The object.
-
     Raises:
-        ConfigError: It is of another type; True and False are no numbers here.
-
-    Source: authsrv README, Settings.
+        ConfigError: It is of another type; True and False do not count as numbers.
     """
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
@@ -82,18 +64,8 @@ def as_instance(kind: type[_T] | tuple[type[_T], ...], value: object, setting: s
 def as_flags(kind: type[_Flags], value: object, setting: str) -> _Flags:
     """Take flags, or their number.
 
-    Args:
-        kind: The type of the flags.
-        value: What was given.
-        setting: The name of the setting, for the error.
-
-    Returns:
-        The flags.
-
     Raises:
         ConfigError: It is neither, or has bits that mean nothing.
-
-    Source: authsrv README, Settings.
     """
     if isinstance(value, kind):
         return value
@@ -107,59 +79,31 @@ def as_flags(kind: type[_Flags], value: object, setting: str) -> _Flags:
 def as_optional(kind: type[_T], value: object, setting: str) -> _T | None:
     """Take an object of a type, or None.
 
-    Args:
-        kind: The type.
-        value: What was given.
-        setting: The name of the setting, for the error.
-
-    Returns:
-        The object, or None.
-
     Raises:
         ConfigError: It is something else.
-
-    Source: authsrv README, Settings.
     """
     return None if value is None else as_instance(kind, value, setting)
 
 
 def as_path(value: object, setting: str) -> str:
-    """Take the path of a file, or another name that is no empty text.
-
-    Args:
-        value: What was given: a text or an os.PathLike.
-        setting: The name of the setting, for the error.
-
-    Returns:
-        The path as text.
+    """Take the path of a file, or another name, as text or os.PathLike.
 
     Raises:
-        ConfigError: It is neither, is empty, or holds a zero byte.
-
-    Source: POSIX.1-2017 section 3.271 (pathname).
+        ConfigError: It is neither, is empty, or contains a null character.
     """
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     path = as_instance(str, value, setting)
     if not path or "\0" in path:
-        raise ConfigError(f"{setting} must name something")
+        raise ConfigError(f"{setting} must not be empty or contain a null character")
     return path
 
 
 def as_number(value: object, setting: str) -> float:
-    """Take a number that is finite and greater than zero.
-
-    Args:
-        value: What was given.
-        setting: The name of the setting, for the error.
-
-    Returns:
-        The number, of the type that it had.
+    """Take a number that is finite and greater than zero; an int stays one.
 
     Raises:
-        ConfigError: It is no number, or not greater than zero, or has no end.
-
-    Source: authsrv README, Settings.
+        ConfigError: It is not such a number.
     """
     number = as_instance((int, float), value, setting)
     if not 0 < number < math.inf:
@@ -170,20 +114,11 @@ def as_number(value: object, setting: str) -> float:
 def as_texts(value: object, setting: str) -> tuple[str, ...]:
     """Take several texts; one alone is not taken apart into its letters.
 
-    Args:
-        value: What was given.
-        setting: The name of the setting, for the error.
-
-    Returns:
-        The texts.
-
     Raises:
-        ConfigError: It is one text, or no collection, or something in it is no text.
-
-    Source: authsrv README, Settings.
+        ConfigError: It is one text, or not iterable, or something in it is not text.
     """
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise ConfigError(f"{setting} must be several texts, not {_shown(value)}")
+        raise ConfigError(f"{setting} must be a list of texts, not {_shown(value)}")
     return tuple(as_instance(str, text, setting) for text in value)
 
 

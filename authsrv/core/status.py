@@ -31,8 +31,6 @@ class SecurityStatus(enum.IntEnum):
     Attributes:
         meaning: What the code says, one English sentence; also the docstring of the member.
         gss_twin: The name of the GSS-API or Kerberos code nearest to it, None if there is none.
-
-    Source: winerror.h, SEC_E_ and SEC_I_ codes; SSPI AcceptSecurityContext.
     """
 
     meaning: str
@@ -47,7 +45,7 @@ class SecurityStatus(enum.IntEnum):
         member.__doc__ = meaning
         return member
 
-    # A table: one row a code, in the order of the values.
+    # A table: one row a code, in the order of the values; numbers and names are winerror.h's.
     # fmt: off
     SEC_E_OK = 0x00000000, "The context is accepted.", "GSS_S_COMPLETE"
     SEC_I_CONTINUE_NEEDED = (
@@ -68,7 +66,7 @@ class SecurityStatus(enum.IntEnum):
     SEC_E_INSUFFICIENT_MEMORY = 0x80090300, "There is not enough memory or other room."
     SEC_E_INVALID_HANDLE = 0x80090301, "There is no such credential or context.", "GSS_S_NO_CONTEXT"
     SEC_E_UNSUPPORTED_FUNCTION = (
-        0x80090302, "The package does not offer the function or flag.", "GSS_S_UNAVAILABLE")
+        0x80090302, "The provider does not offer the function or flag.", "GSS_S_UNAVAILABLE")
     SEC_E_TARGET_UNKNOWN = 0x80090303, "The target's name is unknown or bad.", "GSS_S_BAD_NAME"
     SEC_E_INTERNAL_ERROR = 0x80090304, "An error that no SSPI code describes.", "GSS_S_FAILURE"
     SEC_E_SECPKG_NOT_FOUND = 0x80090305, "There is no such package or mechanism.", "GSS_S_BAD_MECH"
@@ -76,12 +74,12 @@ class SecurityStatus(enum.IntEnum):
     SEC_E_CANNOT_INSTALL = 0x80090307, "The provider failed to start and is not installed."
     SEC_E_INVALID_TOKEN = (
         0x80090308, "The token is malformed or is for another package.", "GSS_S_DEFECTIVE_TOKEN")
-    SEC_E_CANNOT_PACK = 0x80090309, "The package cannot serialise the context."
+    SEC_E_CANNOT_PACK = 0x80090309, "The provider cannot serialise the context."
     SEC_E_QOP_NOT_SUPPORTED = 0x8009030A, "This quality of protection is missing.", "GSS_S_BAD_QOP"
     SEC_E_NO_IMPERSONATION = 0x8009030B, "The context does not let the server act as the client."
     SEC_E_LOGON_DENIED = 0x8009030C, "The logon was refused.", "GSS_S_UNAUTHORIZED"
     SEC_E_UNKNOWN_CREDENTIALS = (
-        0x8009030D, "The package rejects the credentials given.", "GSS_S_DEFECTIVE_CREDENTIAL")
+        0x8009030D, "The provider rejects the credentials given.", "GSS_S_DEFECTIVE_CREDENTIAL")
     SEC_E_NO_CREDENTIALS = 0x8009030E, "There are no usable credentials.", "GSS_S_NO_CRED"
     SEC_E_MESSAGE_ALTERED = 0x8009030F, "The message's checksum does not match.", "GSS_S_BAD_MIC"
     SEC_E_OUT_OF_SEQUENCE = 0x80090310, "A call or message is out of order.", "GSS_S_UNSEQ_TOKEN"
@@ -156,38 +154,24 @@ class SecurityStatus(enum.IntEnum):
 
     @property
     def hex(self) -> str:
-        """How documentation prints the code: "0x80090308".
-
-        Source: winerror.h.
-        """
+        """How documentation prints the code: "0x80090308"."""
         return f"0x{self.value:08X}"
 
     @property
     def signed(self) -> int:
-        """The code as a signed 32-bit number, as Python's OSError.winerror has it.
-
-        Source: winerror.h, HRESULT is a LONG.
-        """
+        """The code as a signed 32-bit number, as Python's OSError.winerror has it."""
         return self.value - 0x1_0000_0000 if self.is_failure else self.value
 
     @property
     def is_failure(self) -> bool:
-        """Whether the high bit, the severity, says failure; no proof that a success is final.
-
-        Source: MS-ERREF 2.1.
-        """
+        """Whether the high bit, the severity, says failure; a success need not be final."""
+        # MS-ERREF section 2.1.
         return self.value >= 0x8000_0000
 
 
 @dataclass(frozen=True, slots=True)
 class WindowsCode:
-    """A code as Windows gave it: HRESULT or NTSTATUS.
-
-    Args:
-        value: The code, 0 to 0xFFFFFFFF.
-
-    Source: MS-ERREF 2.1 and 2.3.
-    """
+    """A code as Windows gave it: HRESULT or NTSTATUS, 0 to 0xFFFFFFFF."""
 
     value: int
 
@@ -203,8 +187,6 @@ class GSSCode:
     Args:
         major: The major code, 0 to 0xFFFFFFFF.
         minor: The minor code, 0 to 0xFFFFFFFF; its meaning belongs to the mechanism.
-
-    Source: RFC 2744 section 3.9.
     """
 
     major: int
@@ -226,8 +208,6 @@ class StatusReport:
     Args:
         status: The SSPI code nearest to the foreign one.
         native: The foreign code, unchanged but for being unsigned.
-
-    Source: authsrv design decision 5.
     """
 
     status: SecurityStatus
@@ -312,7 +292,7 @@ _LIBRARY_ERRORS: Mapping[int, SecurityStatus] = {
 
 
 def from_windows(code: int) -> StatusReport:
-    """Answer what an HRESULT or NTSTATUS is in terms of SSPI.
+    """Translate an HRESULT or NTSTATUS.
 
     Args:
         code: The code, signed or unsigned, -0x80000000 to 0xFFFFFFFF.
@@ -322,8 +302,6 @@ def from_windows(code: int) -> StatusReport:
 
     Raises:
         ValueError: The code does not fit in 32 bits.
-
-    Source: winerror.h; SSPI AcceptSecurityContext.
     """
     value = _unsigned(code)
     status = _STATUSES.get(value, _S.SEC_E_INTERNAL_ERROR)
@@ -331,7 +309,7 @@ def from_windows(code: int) -> StatusReport:
 
 
 def from_gss(major: int, minor: int) -> StatusReport:
-    """Answer what the codes of a GSS-API call are in terms of SSPI.
+    """Translate the codes of a GSS-API call.
 
     Args:
         major: The major code, signed or unsigned, -0x80000000 to 0xFFFFFFFF.
@@ -343,23 +321,19 @@ def from_gss(major: int, minor: int) -> StatusReport:
 
     Raises:
         ValueError: A code does not fit in 32 bits.
-
-    Source: RFC 2744 section 3.9.1; RFC 4120 section 7.5.9; krb5.h.
     """
     native = GSSCode(_unsigned(major), _unsigned(minor))
     return StatusReport(_translate_gss(native), native)
 
 
 def from_kerberos(code: int) -> SecurityStatus:
-    """Answer what the error code of a KRB-ERROR message is in terms of SSPI.
+    """Translate the error code of a KRB-ERROR message.
 
     Args:
         code: The error code as it stands in the message; any number, untrusted.
 
     Returns:
         The status, never a success: SEC_E_INTERNAL_ERROR for unknown codes and for 0, too.
-
-    Source: RFC 4120 section 7.5.9.
     """
     # MIT's mechglue replaces the minor codes of mechanisms by small numbers that it hands out in
     # the order of their appearance. There, the KRB-ERROR in the output token is the better witness.

@@ -22,7 +22,7 @@ import enum
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from authsrv.codecs.opening import continues_handshake
+from authsrv.codecs.inspect import continues_handshake
 from authsrv.core.identity import Identity
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
 from authsrv.core.outcome import OUTCOMES, Outcome

@@ -36,8 +36,7 @@ import spnego
 import spnego.channel_bindings
 import spnego.exceptions
 
-from authsrv.codecs.inspect import Framing, Mechanism, TokenPeek, peek
-from authsrv.codecs.opening import begins_handshake
+from authsrv.codecs.inspect import Framing, Mechanism, TokenPeek, begins_handshake, peek
 from authsrv.codecs.spnego import NegState, build_neg_token_resp, is_spnego, parse_spnego
 from authsrv.core.attributes import (
     ContextAttribute,

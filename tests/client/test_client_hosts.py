@@ -91,7 +91,7 @@ def test_an_entry_of_another_form_is_a_mistake_of_the_settings(entry: str) -> No
 
 
 def test_one_name_is_no_list_of_names() -> None:
-    with pytest.raises(ConfigError, match="hosts must be several texts"):
+    with pytest.raises(ConfigError, match="hosts must be a list of texts"):
         HostList("web.example.org")
 
 

@@ -105,7 +105,7 @@ def test_the_elements_inside_an_element_are_read_and_then_those_behind_it() -> N
 
 
 def test_an_element_that_is_not_read_to_its_end_is_refused() -> None:
-    with pytest.raises(InvalidTokenError, match="more than there may be"):
+    with pytest.raises(InvalidTokenError, match="unexpected bytes at the end"):
         Reader(b"\x30\x07" + OCTETS + b"\x04\x00").within(SEQUENCE, read_octets)
 
 

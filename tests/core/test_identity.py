@@ -34,11 +34,11 @@ def test_a_mechanism_is_printable(text: str) -> None:
         ("a\x1b[2J@R", r"unprintable characters: a\\x1b\[2J@R"),
         ("@EXAMPLE.ORG", "the client has no name"),
         ("/@EXAMPLE.ORG", "the client has no name"),
-        ("WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS", "the client is nobody"),
-        ("WELLKNOWN/ANONYMOUS@EXAMPLE.ORG", "the client is nobody"),
-        ("WELLKNOWN/ORG.H5L.PASSWORD-CHANGE@EXAMPLE.ORG", "the client is nobody"),
-        ("WELLKNOWN@EXAMPLE.ORG", "the client is nobody"),
-        ("alice@WELLKNOWN:ORG.H5L", "the client is nobody"),
+        ("WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS", "the client has a reserved name"),
+        ("WELLKNOWN/ANONYMOUS@EXAMPLE.ORG", "the client has a reserved name"),
+        ("WELLKNOWN/ORG.H5L.PASSWORD-CHANGE@EXAMPLE.ORG", "the client has a reserved name"),
+        ("WELLKNOWN@EXAMPLE.ORG", "the client has a reserved name"),
+        ("alice@WELLKNOWN:ORG.H5L", "the client has a reserved name"),
     ],
 )
 def test_a_client_whose_name_is_nobodys_is_denied(principal: str, cause: str) -> None:

@@ -46,7 +46,7 @@ def test_no_two_results_share_a_status() -> None:
 
 @pytest.mark.parametrize("nobody", [None, "", "alice", True, {"principal": "alice"}, Established])
 def test_established_cannot_be_built_without_an_identity(nobody: Any) -> None:
-    with pytest.raises(ProviderFaultError, match="named nobody"):
+    with pytest.raises(ProviderFaultError, match="without an identity"):
         Established(nobody)
 
 

@@ -339,7 +339,7 @@ class TestProvider:
             answer = await server.ask(TOKEN)
             words = (
                 "the provider (named no (principal|mechanism)|"
-                "said OK and named nobody|answered a (NoneType|bool|str))"
+                "reported success without an identity|answered a (NoneType|bool|str))"
             )
             witness.expect(answer, 500, "provider-fault", words, level=logging.ERROR)
         assert provider.open_contexts == 0

@@ -327,7 +327,7 @@ async def test_an_answer_that_is_none_is_the_packages_fault(nonsense: Any, call:
 async def test_a_package_that_says_ok_and_names_nobody_lets_nobody_in() -> None:
     acceptor, provider = acceptor_of(lambda _: Established(None))  # type: ignore[arg-type]
     leg = await acceptor.create_handshake().advance(b"token")
-    assert error_of(leg).detail == "the provider said OK and named nobody"
+    assert error_of(leg).detail == "the provider reported success without an identity"
     await ended(acceptor, provider)
 
 

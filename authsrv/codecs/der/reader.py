@@ -1,9 +1,9 @@
 """A strict reader of the ASN.1 Distinguished Encoding Rules: elements and their nesting.
 
-A value has exactly one encoding in DER, and the reader accepts that one only: definite lengths in
-their shortest form, no constructed strings, nothing left over. The bytes come from a client before
-anybody is authenticated, so every loop is bounded and nothing recurses by the client's choice: the
-nesting is that of the code that reads.
+A value has exactly one encoding in DER (X.690 sections 8 and 10), and the reader accepts that one
+only: definite lengths in their shortest form, no constructed strings, nothing left over. The bytes
+come from a client before anybody is authenticated, so every loop is bounded and nothing recurses by
+the client's choice: the nesting is that of the code that reads.
 
 A structure is read by a function that takes a `Reader`. `Reader.within` and `Reader.field` call it
 and then demand that it has read all there was; the functions for single values are in
@@ -56,42 +56,26 @@ _T = TypeVar("_T")
 
 
 def field_tag(number: int) -> int:
-    """Compute the tag of an explicitly tagged field, `[number]` in a specification.
-
-    Args:
-        number: The field's number, 0 to 30.
-
-    Returns:
-        The identifier octet.
-
-    Source: X.690 section 8.1.2, context-specific and constructed.
-    """
+    """Compute the tag of an explicitly tagged field, `[number]` in a specification; 0 to 30."""
+    # X.690 section 8.1.2: context-specific and constructed.
     return 0xA0 | number
 
 
 def application_tag(number: int) -> int:
-    """Compute the tag of an application type, `[APPLICATION number]` in a specification.
-
-    Args:
-        number: The type's number, 0 to 30.
-
-    Returns:
-        The identifier octet.
-
-    Source: X.690 section 8.1.2, application and constructed.
-    """
+    """Compute the tag of a type that is `[APPLICATION number]` in a specification; 0 to 30."""
+    # X.690 section 8.1.2: application and constructed.
     return 0x60 | number
 
 
 class Reader:
     """A position in DER bytes, with the end that it may not cross.
 
+    Once a method has raised, the reader is of no more use.
+
     Args:
         data: The bytes, from the client, untrusted; of any length.
         start: Where to begin, an offset into data.
         end: Where to stop, an offset into data; its length where not given.
-
-    Source: X.690 sections 8 and 10.
     """
 
     __slots__ = ("_data", "_end", "_next")
@@ -103,33 +87,22 @@ class Reader:
 
     @property
     def next_tag(self) -> int | None:
-        """The identifier octet of the next element, or None at the end.
-
-        Source: X.690 section 8.1.2.
-        """
+        """The identifier octet of the next element, or None at the end."""
         return self._data[self._next] if self._next < self._end else None
 
     @property
     def position(self) -> int:
-        """Where the next element begins, an offset into the data.
-
-        Source: X.690 section 8.1.
-        """
+        """Where the next element begins, an offset into the data."""
         return self._next
 
     def read(self, tag: int) -> bytes:
-        """Read one element and give its content.
+        """Read the next element and give its content, which may be empty.
 
         Args:
             tag: The identifier octet that it must have.
 
-        Returns:
-            The content octets; may be empty.
-
         Raises:
             InvalidTokenError: The next element is another one, is cut off or is not DER.
-
-        Source: X.690 section 8.1.
         """
         start = self._open(tag)
         return self._data[start : self._next]
@@ -142,8 +115,6 @@ class Reader:
 
         Raises:
             InvalidTokenError: An element is another one, is cut off or is not DER.
-
-        Source: X.690 section 8.1.
         """
         for tag in tags:
             start = self._open(tag)
@@ -157,23 +128,12 @@ class Reader:
 
         Raises:
             InvalidTokenError: An element is another one, is cut off or is not DER.
-
-        Source: X.690 section 8.1.
         """
         for tag in tags:
             self._open(tag)
 
     def take(self, count: int) -> bytes:
-        """Take bytes, whatever they are.
-
-        Args:
-            count: How many.
-
-        Returns:
-            As many, or fewer where the end comes before.
-
-        Source: RFC 4121 section 4.1 (TOK_ID).
-        """
+        """Take bytes, whatever they are; fewer than `count` where the end comes before."""
         start = self._next
         self._next = min(start + count, self._end)
         return self._data[start : self._next]
@@ -183,20 +143,15 @@ class Reader:
 
         Args:
             tag: The identifier octet that the outer element must have.
-            read: Reads the content from this reader, which ends where the content ends.
-
-        Returns:
-            What the function returned.
+            read: Reads the content from this reader, which ends where the content ends; its
+                result is passed on.
 
         Raises:
             InvalidTokenError: The next element is another one, is cut off or is not DER; the
                 function said so of its content; or the function left a part of it unread.
-
-        Source: X.690 section 8.1.
         """
         # The reader itself is narrowed to the element, and widened again: a token has dozens of
-        # elements, and a new reader for each would take longer than the reading. Where anything
-        # is malformed the reader is of no more use, as is the token.
+        # elements, and a new reader for each would take longer than the reading.
         start = self._open(tag)
         outer_end, self._end, self._next = self._end, self._next, start
         value = read(self)
@@ -211,13 +166,8 @@ class Reader:
             number: The field's number, 0 to 30.
             read: Reads the value.
 
-        Returns:
-            The field's value.
-
         Raises:
             InvalidTokenError: The next field is another one, or its content is malformed.
-
-        Source: X.690 section 8.14.
         """
         return self.within(0xA0 | number, read)
 
@@ -233,8 +183,6 @@ class Reader:
 
         Raises:
             InvalidTokenError: The field is there and its content is malformed.
-
-        Source: X.690 section 8.14; X.680 section 25.
         """
         if self.next_tag != 0xA0 | number:
             return None
@@ -245,25 +193,17 @@ class Reader:
 
         Raises:
             InvalidTokenError: There is more.
-
-        Source: authsrv design decision 7.
         """
         if self._next != self._end:
-            raise InvalidTokenError("DER: there is more than there may be")
+            raise InvalidTokenError("DER: unexpected bytes at the end")
 
     def take_rest(self) -> bytes:
-        """Take all that is left, whatever it is.
-
-        Returns:
-            The bytes up to the end; may be empty.
-
-        Source: RFC 2743 section 3.1, innerContextToken is not necessarily ASN.1.
-        """
+        """Take all that is left, whatever it is; may be empty."""
         start, self._next = self._next, self._end
         return self._data[start : self._end]
 
     def _open(self, tag: int) -> int:
-        """Step over the next element; answer where its content begins, it ends at _next."""
+        """Step over the next element; return where its content begins, it ends at _next."""
         data, start = self._data, self._next + 2
         if start > self._end:
             raise InvalidTokenError(f"DER: the element {tag:#04x} is missing or cut off")
@@ -280,11 +220,11 @@ class Reader:
         return start
 
     def _long_length(self, start: int, size: int) -> int:
-        """Decode a length of several octets; X.690 section 10.1 demands the fewest possible."""
         if not 1 <= size <= _MAX_LENGTH_OCTETS or start + size > self._end:
             raise InvalidTokenError("DER: a length is indefinite, too large or cut off")
         octets = self._data[start : start + size]
         length = int.from_bytes(octets, "big")
+        # X.690 section 10.1: a length has the fewest octets possible.
         if octets[0] == 0 or length < 0x80:
             raise InvalidTokenError("DER: a length is not in its shortest form")
         return length
@@ -293,13 +233,8 @@ class Reader:
 def skip_element(reader: Reader) -> None:
     """Step over one element of whatever type, without a look inside.
 
-    Args:
-        reader: Stands before it; untrusted.
-
     Raises:
         InvalidTokenError: There is none, it is cut off, or its tag has more than one octet.
-
-    Source: X.690 section 8.1.
     """
     tag = reader.next_tag
     if tag is None or tag & 0x1F == 0x1F:
@@ -314,12 +249,11 @@ def open_frame(token: bytes) -> Reader:
         token: From the client, untrusted; of any length.
 
     Returns:
-        A reader of the content: the mechanism's OID, and then its own token.
+        A reader of the content: the mechanism's OID, and then its own token, which need not be
+        ASN.1.
 
     Raises:
         InvalidTokenError: It is empty, has no such frame, is cut off or goes on after it.
-
-    Source: RFC 2743 section 3.1.
     """
     outer = Reader(token)
     start = outer._open(FRAME)

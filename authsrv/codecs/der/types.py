@@ -1,6 +1,7 @@
 """Single values in the Distinguished Encoding Rules, read strictly: numbers, texts, times, lists.
 
-Each function reads one value from a `Reader` and is what `Reader.field` and `Reader.within` take.
+Each function reads one value, the next one in a `Reader`, and is what `Reader.field` and
+`Reader.within` take. The section numbers in comments are those of X.690.
 """
 
 from __future__ import annotations
@@ -43,35 +44,19 @@ _T = TypeVar("_T")
 
 
 def read_integer(reader: Reader) -> int:
-    """Read an INTEGER.
-
-    Args:
-        reader: Stands before it; untrusted.
-
-    Returns:
-        The number, -2**63 to 2**63 - 1.
+    """Read an INTEGER, -2**63 to 2**63 - 1.
 
     Raises:
         InvalidTokenError: There is none, it is not in its shortest form, or it has over 64 bits.
-
-    Source: X.690 section 8.3.
     """
     return _decode_integer(reader.read(INTEGER))
 
 
 def read_enumerated(reader: Reader) -> int:
-    """Read an ENUMERATED.
-
-    Args:
-        reader: Stands before it; untrusted.
-
-    Returns:
-        The number, -2**63 to 2**63 - 1.
+    """Read an ENUMERATED, -2**63 to 2**63 - 1.
 
     Raises:
         InvalidTokenError: There is none, it is not in its shortest form, or it has over 64 bits.
-
-    Source: X.690 section 8.4.
     """
     return _decode_integer(reader.read(ENUMERATED))
 
@@ -79,25 +64,17 @@ def read_enumerated(reader: Reader) -> int:
 def _decode_integer(octets: bytes) -> int:
     if not 1 <= len(octets) <= _MAX_INTEGER_OCTETS:
         raise InvalidTokenError("DER: an integer is empty or too large")
-    # X.690 section 8.3.2: the first nine bits are neither all ones nor all zero.
+    # Section 8.3.2: the first nine bits are neither all ones nor all zero.
     if len(octets) > 1 and (octets[0] << 1 | octets[1] >> 7) in {0x000, 0x1FF}:
         raise InvalidTokenError("DER: an integer is not in its shortest form")
     return int.from_bytes(octets, "big", signed=True)
 
 
 def read_octets(reader: Reader) -> bytes:
-    """Read an OCTET STRING.
-
-    Args:
-        reader: Stands before it; untrusted.
-
-    Returns:
-        The octets; may be empty.
+    """Read an OCTET STRING, which may be empty.
 
     Raises:
         InvalidTokenError: There is none, or it is constructed of several.
-
-    Source: X.690 sections 8.7 and 10.2.
     """
     return reader.read(OCTET_STRING)
 
@@ -105,32 +82,24 @@ def read_octets(reader: Reader) -> bytes:
 def read_bits(reader: Reader) -> bytes:
     """Read a BIT STRING.
 
-    Args:
-        reader: Stands before it; untrusted.
-
     Returns:
         The bits, bit 0 first, as octets; unused bits at the end are zero.
 
     Raises:
         InvalidTokenError: There is none, or an unused bit is not zero.
-
-    Source: X.690 sections 8.6 and 11.2.
     """
     content = reader.read(BIT_STRING)
     unused = content[0] if content else 8
     if unused > 7 or (unused and len(content) == 1):
         raise InvalidTokenError("DER: a bit string is malformed")
-    # X.690 section 11.2.1: each unused bit shall be set to zero.
+    # Section 11.2.1: each unused bit shall be set to zero.
     if unused and content[-1] & ((1 << unused) - 1):
-        raise InvalidTokenError("DER: a bit string is not in its only form")
+        raise InvalidTokenError("DER: an unused bit of a bit string is set")
     return content[1:]
 
 
 def read_oid(reader: Reader) -> str:
     """Read an OBJECT IDENTIFIER.
-
-    Args:
-        reader: Stands before it; untrusted.
 
     Returns:
         Its numbers with dots between them, such as "1.3.6.1.5.5.2".
@@ -138,8 +107,6 @@ def read_oid(reader: Reader) -> str:
     Raises:
         InvalidTokenError: There is none, a number is not in its shortest form, or it has over 64
             octets.
-
-    Source: X.690 section 8.19.
     """
     return _decode_oid(reader.read(OBJECT_IDENTIFIER))
 
@@ -151,7 +118,7 @@ def _decode_oid(octets: bytes) -> str:
     arcs = []
     arc = 0
     for octet in octets:
-        # X.690 section 8.19.2: the leading octet of a number is not 0x80. Within a number the
+        # Section 8.19.2: the leading octet of a number is not 0x80. Within a number the
         # value is above zero already, so this looks at leading octets only.
         if arc == 0 and octet == 0x80:
             raise InvalidTokenError("DER: an object identifier is not in its shortest form")
@@ -166,43 +133,33 @@ def _decode_oid(octets: bytes) -> str:
 def read_text(reader: Reader) -> str:
     """Read a GeneralString, as Kerberos uses it for names.
 
-    The specification says ASCII, Windows sends UTF-8, and both end in logs: characters that do not
-    print are refused.
-
-    Args:
-        reader: Stands before it; untrusted.
-
     Returns:
         Printable text, no line breaks and no control characters; may be empty.
 
     Raises:
         InvalidTokenError: There is none, it is not UTF-8, or not printable.
-
-    Source: RFC 4120 section 5.2.1.
     """
+    # RFC 4120 section 5.2.1 says ASCII, and Windows sends UTF-8. Both end in logs, so characters
+    # that do not print are refused.
     try:
         text = reader.read(GENERAL_STRING).decode()
     except UnicodeDecodeError:
         raise InvalidTokenError("DER: a name is not UTF-8") from None
     if not text.isprintable():
-        raise InvalidTokenError("DER: a name holds characters that do not print")
+        raise InvalidTokenError("DER: a name has unprintable characters")
     return text
 
 
 def read_time(reader: Reader) -> datetime:
     """Read a GeneralizedTime in the one form that Kerberos allows, YYYYMMDDHHMMSSZ.
 
-    Args:
-        reader: Stands before it; untrusted.
-
     Returns:
         The time in UTC, whole seconds, years 1 to 9999.
 
     Raises:
         InvalidTokenError: There is none, it has another form, or there is no such time.
-
-    Source: RFC 4120 section 5.2.3.
     """
+    # RFC 4120 section 5.2.3: no fractions of seconds, and Z alone for the zone.
     content = reader.read(GENERALIZED_TIME)
     digits = content[:14]
     if len(content) != 15 or not digits.isdigit() or content[14:] != b"Z":
@@ -219,17 +176,12 @@ def read_sequence_of(reader: Reader, read: Callable[[Reader], _T], limit: int) -
     """Read a SEQUENCE OF with at least one element.
 
     Args:
-        reader: Stands before it; untrusted.
+        reader: Untrusted.
         read: Reads one element.
         limit: How many elements there may be.
 
-    Returns:
-        What was read, 1 to limit values.
-
     Raises:
         InvalidTokenError: There is none, it is empty, has too many elements, or one is malformed.
-
-    Source: X.690 section 8.10.
     """
 
     def read_all(inner: Reader) -> tuple[_T, ...]:

@@ -13,11 +13,6 @@ def encode(tag: int, *contents: bytes) -> bytes:
     Args:
         tag: The identifier octet, 0 to 255.
         contents: The content, in pieces; under 4 GiB together.
-
-    Returns:
-        The element in DER.
-
-    Source: X.690 sections 8.1 and 10.1.
     """
     content = b"".join(contents)
     length = len(content)
@@ -28,17 +23,7 @@ def encode(tag: int, *contents: bytes) -> bytes:
 
 
 def encode_integer(value: int, tag: int = INTEGER) -> bytes:
-    """Write an INTEGER, or another type that is encoded like one.
-
-    Args:
-        value: The number.
-        tag: INTEGER or ENUMERATED.
-
-    Returns:
-        The element in DER.
-
-    Source: X.690 sections 8.3 and 8.4.
-    """
+    """Write an INTEGER, or an ENUMERATED, which is encoded like one."""
     magnitude = value if value >= 0 else ~value
     return encode(tag, value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True))
 
@@ -49,14 +34,10 @@ def encode_oid(oid: str) -> bytes:
     Args:
         oid: Its numbers with dots between them; two at least, trusted.
 
-    Returns:
-        The element in DER.
-
     Raises:
-        ValueError: The text is no object identifier.
-
-    Source: X.690 section 8.19.
+        ValueError: The text is not an object identifier.
     """
+    # X.690 section 8.19.4: the first two numbers are encoded as one.
     root, second, *arcs = (int(number) for number in oid.split("."))
     if root > 2 or (root < 2 and second > 39) or min(root, second, *arcs) < 0:
         raise ValueError("not an object identifier")
@@ -77,13 +58,8 @@ def build_frame(oid: str, inner: bytes) -> bytes:
         oid: The mechanism's OID with dots, trusted.
         inner: The mechanism's own token.
 
-    Returns:
-        The framed token.
-
     Raises:
-        ValueError: The text is no object identifier.
-
-    Source: RFC 2743 section 3.1.
+        ValueError: The text is not an object identifier.
     """
     return encode(FRAME, encode_oid(oid), inner)
 
@@ -93,11 +69,6 @@ def encode_field(number: int, element: bytes) -> bytes:
 
     Args:
         number: The field's number, 0 to 30.
-        element: The value's element, or nothing where an optional value is missing.
-
-    Returns:
-        The field in DER, or nothing.
-
-    Source: X.690 section 8.14.
+        element: The value's element; where it is empty, so is the field.
     """
     return encode(field_tag(number), element) if element else b""

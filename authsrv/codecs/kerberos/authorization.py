@@ -16,16 +16,14 @@ _MAX_ELEMENTS = 64
 
 
 def read_pac(reader: Reader) -> bytes:
-    """Read authorization data, and find the PAC in it.
+    """Read authorization data, and find the privilege attribute certificate (PAC) in it.
 
     Args:
         reader: Stands before it, in a ticket that was decrypted.
 
     Returns:
-        The privilege attribute certificate as it stands there; empty where there is none, or none
-        that can be read.
-
-    Source: RFC 4120 section 5.2.6; MS-PAC section 2.2.
+        The certificate as it stands there, not verified; empty where there is none, or none that
+        can be read.
     """
     content = reader.take_rest()
     try:

@@ -34,6 +34,7 @@ _INT32_MIN = -(2**31)
 _INT32_MAX = 2**31 - 1
 _UINT32_MAX = 2**32 - 1
 
+# IANA registry "Kerberos Encryption Type Numbers", by the names of krb5.conf.
 _ENCTYPES: Final = {
     1: "des-cbc-crc",
     2: "des-cbc-md4",
@@ -60,8 +61,6 @@ class EncryptedData:
         enctype: The encryption type, -2**31 to 2**31 - 1.
         kvno: The version of the key, 0 to 2**32 - 1, if the sender said so.
         cipher: The ciphertext; at least one byte.
-
-    Source: RFC 4120 section 5.2.9.
     """
 
     enctype: int
@@ -70,29 +69,14 @@ class EncryptedData:
 
 
 def enctype_name(number: int) -> str:
-    """Name an encryption type as krb5.conf and klist do.
-
-    Args:
-        number: The number from the token, untrusted; or from a keytab.
-
-    Returns:
-        Such as "aes256-cts-hmac-sha1-96", or "enctype 99" for one that is not known here.
-
-    Source: IANA registry "Kerberos Encryption Type Numbers"; RFC 3961 section 8.
-    """
+    """Name an encryption type as krb5.conf and klist do, or "enctype 99" if it is unknown."""
     return _ENCTYPES.get(number) or f"enctype {number}"
 
 
 def escape_realm(realm: str) -> str:
-    """Write a realm so that nobody can forge the "@" before it.
+    """Write an untrusted realm with a backslash before each "@" and backslash (RFC 1964).
 
-    Args:
-        realm: The realm as the message has it, untrusted.
-
-    Returns:
-        The same with a backslash before each "@" and backslash.
-
-    Source: RFC 1964 section 2.1.1.
+    So nobody can forge the "@" that stands before a realm.
     """
     return _escape(realm, "@")
 
@@ -100,18 +84,8 @@ def escape_realm(realm: str) -> str:
 def read_message(reader: Reader, tag: int, read: Callable[[Reader], _T]) -> _T:
     """Read an application type around a sequence, the shape of every message of Kerberos.
 
-    Args:
-        reader: Stands before it; untrusted.
-        tag: The tag of the application type.
-        read: Reads the fields of the sequence.
-
-    Returns:
-        What the function returned.
-
     Raises:
         InvalidTokenError: There is none, or it is malformed.
-
-    Source: RFC 4120 section 5.10.
     """
     return reader.within(tag, lambda inner: inner.within(SEQUENCE, read))
 
@@ -119,15 +93,8 @@ def read_message(reader: Reader, tag: int, read: Callable[[Reader], _T]) -> _T:
 def read_constant(reader: Reader, number: int, value: int) -> None:
     """Read a field that can have one value only: a version, a message type.
 
-    Args:
-        reader: Stands before it; untrusted.
-        number: The field's number.
-        value: What it must be.
-
     Raises:
         InvalidTokenError: It is missing, malformed or something else.
-
-    Source: RFC 4120 section 5.5.1, pvno and msg-type.
     """
     if reader.field(number, read_integer) != value:
         raise InvalidTokenError("the Kerberos message is of another version or type")
@@ -136,16 +103,8 @@ def read_constant(reader: Reader, number: int, value: int) -> None:
 def read_encrypted_data(reader: Reader) -> EncryptedData:
     """Read an EncryptedData.
 
-    Args:
-        reader: Stands before it; untrusted.
-
-    Returns:
-        The ciphertext with its encryption type and key version.
-
     Raises:
         InvalidTokenError: There is none, it is malformed, or the ciphertext is empty.
-
-    Source: RFC 4120 section 5.2.9.
     """
     return reader.within(SEQUENCE, _read_encrypted_fields)
 
@@ -153,34 +112,21 @@ def read_encrypted_data(reader: Reader) -> EncryptedData:
 def read_principal_name(reader: Reader) -> str:
     """Read a PrincipalName, without its type.
 
-    Args:
-        reader: Stands before it; untrusted.
-
     Returns:
         The components with "/" between them, such as "HTTP/www.example.com". A backslash stands
         before each "/", "@" and backslash inside a component.
 
     Raises:
         InvalidTokenError: There is none, it is malformed, or it has none or over 16 components.
-
-    Source: RFC 4120 section 5.2.2; RFC 1964 section 2.1.1.
     """
     return reader.within(SEQUENCE, _read_name_fields)
 
 
 def read_int32(reader: Reader) -> int:
-    """Read a number of the size that all numbers of Kerberos have.
-
-    Args:
-        reader: Stands before it; untrusted.
-
-    Returns:
-        The number, -2**31 to 2**31 - 1.
+    """Read an Int32, -2**31 to 2**31 - 1.
 
     Raises:
         InvalidTokenError: There is none, it is malformed, or does not fit.
-
-    Source: RFC 4120 section 5.2.4, Int32.
     """
     number = read_integer(reader)
     if not _INT32_MIN <= number <= _INT32_MAX:
@@ -191,20 +137,12 @@ def read_int32(reader: Reader) -> int:
 def read_microseconds(reader: Reader) -> timedelta:
     """Read the fraction of a second that Kerberos keeps beside its times.
 
-    Args:
-        reader: Stands before it; untrusted.
-
-    Returns:
-        Less than a second.
-
     Raises:
         InvalidTokenError: There is none, it is malformed, or not from 0 to 999,999.
-
-    Source: RFC 4120 section 5.2.4.
     """
     count = read_integer(reader)
     if not 0 <= count < _MICROSECONDS_PER_SECOND:
-        raise InvalidTokenError("the Kerberos message holds a fraction that is no fraction")
+        raise InvalidTokenError("the Kerberos message holds microseconds out of range")
     return timedelta(microseconds=count)
 
 

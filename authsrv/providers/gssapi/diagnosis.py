@@ -19,8 +19,7 @@ from types import MappingProxyType
 from authsrv.codecs.inspect import Mechanism, TokenPeek, peek
 from authsrv.codecs.kerberos.messages import ApReq, KrbError, enctype_name, parse_krb_error
 from authsrv.codecs.spnego import (
-    KERBEROS,
-    MS_KERBEROS,
+    KERBEROS_OIDS,
     NegTokenResp,
     mechanism_name,
     parse_spnego,
@@ -88,7 +87,7 @@ _MAX_SIGNED = 2**31 - 1
 # RFC 4121 section 4.1.1: the channel bindings and the flags.
 _CHECKSUM_BYTES = 24
 
-_KERBEROS_NAMES = frozenset(map(mechanism_name, (KERBEROS, MS_KERBEROS)))
+_KERBEROS_NAMES = frozenset(map(mechanism_name, KERBEROS_OIDS))
 
 
 _MAX_NAME = 256

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from authsrv.codecs.kerberos.messages import parse_krb_error
 from authsrv.codecs.spnego import (
     KERBEROS,
-    MS_KERBEROS,
+    KERBEROS_OIDS,
     NegState,
     NegTokenResp,
     is_spnego,
@@ -188,7 +188,7 @@ def _told(token: bytes, target: str) -> AuthsrvError | None:
     if answer.neg_state is NegState.REJECT:
         return LogonDeniedError(f"{target} refuses us")
     chosen = answer.supported_mech or KERBEROS
-    if chosen in (KERBEROS, MS_KERBEROS):
+    if chosen in KERBEROS_OIDS:
         return None
     return MechanismError(f"{target} wants {mechanism_name(chosen)}; only Kerberos is spoken here")
 

@@ -24,7 +24,7 @@ from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.types import read_oid
 from authsrv.codecs.spnego import (
     KERBEROS,
-    MS_KERBEROS,
+    KERBEROS_OIDS,
     NTLM,
     NegTokenInit,
     NegTokenResp,
@@ -92,7 +92,7 @@ def read_first(token: bytes) -> Leg:
     if not isinstance(message, NegTokenInit):
         raise InvalidTokenError("the token continues a negotiation, and is not an initial token")
     # RFC 4178 section 4.2.1: the mechToken belongs to the first mechanism of the list.
-    carried, is_kerberos = message.mech_token, message.mech_types[0] in (KERBEROS, MS_KERBEROS)
+    carried, is_kerberos = message.mech_token, message.mech_types[0] in KERBEROS_OIDS
     if carried is not None and message.ends_in_mech_token:
         _KNOWN.note(token, len(token) - len(carried), is_kerberos)
     return Leg(token, carried if is_kerberos else None)

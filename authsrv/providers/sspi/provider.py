@@ -43,7 +43,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from authsrv.codecs.opening import begins_handshake
+from authsrv.codecs.inspect import begins_handshake
 from authsrv.core.bindings import BindingPolicy
 from authsrv.core.credentials import Password
 from authsrv.core.flags import AscReq, AscRet, IscReq
