@@ -50,7 +50,7 @@ ALICE = dataclasses.replace(scripted.ALICE, service="HTTP/web.authsrv.test")
 
 
 def leg_of(result: Established | Continue | Refused, status: SecurityStatus, end: State) -> Leg:
-    return Leg(result, status, (State.AWAIT_TOKEN, State.ACCEPTING, end), 1, 1234, 0.00125)
+    return Leg(result, status, (State.AWAIT_TOKEN, State.ACCEPTING, end), 1234, 0.00125)
 
 
 ESTABLISHED_LEG = leg_of(Established(ALICE, SECRET), SecurityStatus.SEC_E_OK, State.ESTABLISHED)
