@@ -12,7 +12,8 @@ from authsrv.aiohttp.connections import Persistence
 from authsrv.aiohttp.middleware import AUTH, NegotiateAuth
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.tls import OwnChannel
-from authsrv.audit.records import AuditSink, log_event
+from authsrv.audit.log import log_event
+from authsrv.audit.records import AuditSink
 from authsrv.core.bindings import ChannelBindings
 from authsrv.core.flags import AscRet
 from authsrv.core.limits import DEFAULT_LIMITS, Limits

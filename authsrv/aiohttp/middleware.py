@@ -25,7 +25,8 @@ from authsrv.aiohttp.reporting import AuditTrail
 from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.tls import OWN_CHANNEL, OwnChannel
-from authsrv.audit.records import AuditSink, log_event
+from authsrv.audit.log import log_event
+from authsrv.audit.records import AuditSink
 from authsrv.core.bindings import ChannelBindings
 from authsrv.core.identity import Identity
 from authsrv.core.results import Refused
@@ -42,7 +43,7 @@ from authsrv.http.exchange import (
     conclude,
     decide,
 )
-from authsrv.http.origins import OriginPolicy, Provenance, RequestKind, is_harmless
+from authsrv.http.origins import OriginPolicy, Provenance, is_harmless
 from authsrv.http.reply import ErrorResponse, build_error_response, challenge
 
 __all__ = ["AUTH", "NegotiateAuth"]
@@ -412,10 +413,9 @@ AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth", NegotiateAuth)
 
 def _provenance(request: web.Request) -> Provenance:
     fields = request.headers
-    is_websocket = fields.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
     return Provenance(
         method=request.method,
-        kind=RequestKind.WEBSOCKET if is_websocket else RequestKind.PLAIN,
+        is_websocket=fields.get(hdrs.UPGRADE, "").strip().lower() == "websocket",
         fetch_site=fields.getall("Sec-Fetch-Site", ()),
         origin=fields.getall(hdrs.ORIGIN, ()),
         host=fields.getall(hdrs.HOST, ()),

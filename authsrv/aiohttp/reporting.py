@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from authsrv.audit.log import log_event, logs_routine
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditSink,
@@ -24,8 +25,6 @@ from authsrv.audit.records import (
     RecalledEvent,
     RefusedEvent,
     Request,
-    log_event,
-    logs_routine,
 )
 from authsrv.codecs.inspect import peek
 from authsrv.core.identity import Identity

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authsrv.audit.log import describe, log_event, logs_routine
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditEvent,
@@ -23,9 +24,6 @@ from authsrv.audit.records import (
     RecalledEvent,
     RefusedEvent,
     Request,
-    describe,
-    log_event,
-    logs_routine,
 )
 from authsrv.core.identity import Identity
 from authsrv.core.results import Continue, Established, Refused
