@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from authsrv.devrealm import Realm
 
-    _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
-
-__all__ = ["add_realm"]
+__all__ = ["add_realm_commands"]
 
 _REALM_RUN = """\
 Start a throw-away Kerberos realm with a real KDC, run COMMAND inside it, and
@@ -43,14 +41,9 @@ example:
 """
 
 
-def add_realm(commands: _Commands) -> None:
-    """Add the command to a parser's; the realm itself is imported when it runs."""
-    about = "a throw-away Kerberos realm for development and tests"
-    realm = commands.add_parser("realm", help=about, description=f"Work with {about}.")
-    _add_realm_run(realm.add_subparsers(title="commands", metavar="COMMAND", required=True))
-
-
-def _add_realm_run(commands: _Commands) -> None:
+def add_realm_commands(realm: argparse.ArgumentParser) -> None:
+    """Give the parser of ``authsrv realm`` its commands; a realm is imported when one runs."""
+    commands = realm.add_subparsers(title="commands", metavar="COMMAND", required=True)
     parser = commands.add_parser(
         "run",
         help="run a program inside such a realm",
@@ -59,12 +52,12 @@ def _add_realm_run(commands: _Commands) -> None:
         epilog=_REALM_RUN_MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_realm_members(parser)
-    _add_realm_clocks(parser)
+    _add_members(parser)
+    _add_clocks(parser)
     parser.set_defaults(run=partial(_run_realm, parser))
 
 
-def _add_realm_members(parser: argparse.ArgumentParser) -> None:
+def _add_members(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--service",
         action="append",
@@ -81,7 +74,7 @@ def _add_realm_members(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_realm_clocks(parser: argparse.ArgumentParser) -> None:
+def _add_clocks(parser: argparse.ArgumentParser) -> None:
     clocks = parser.add_mutually_exclusive_group()
     clocks.add_argument(
         "--skew",
