@@ -74,10 +74,10 @@ NO_SETTINGS = set(
     initialize_security_context_async query_context_attributes queue SecBuffer QueryResult
     attribute_of attributes_of build_neg_token_resp isc_ret_from_asc query_context query_native
     read_channel_bindings unpack_channel_bindings pack_channel_bindings outcome_of refusal_of
-    ResponseRule CallResult Connection Decision Identity Leg NegTokenResp ErrorResponse
-    StatusReport Step TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext
-    Handshake WorkerPool build_error_response conclude decide deadline largest_field run_app
-    NativeContext adopt BoundedParser Provenance ChallengedEvent HandshakeRegistry
+    ResponseRule CallResult Decision Identity Leg NegTokenResp ErrorResponse StatusReport Step
+    TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext Handshake WorkerPool
+    build_error_response conclude decide deadline largest_field run_app NativeContext adopt
+    BoundedParser ChallengedEvent HandshakeRegistry
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

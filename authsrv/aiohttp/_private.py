@@ -1,4 +1,4 @@
-"""All that is used of aiohttp beyond its public interface.
+"""All that is used of aiohttp beyond its public interface: web_protocol.py, web_server.py.
 
 Nothing here decides who gets in. It keeps tokens out of the answers to malformed requests and out
 of the log, and bounds the header of a request, for both of which aiohttp offers no place. A
@@ -65,8 +65,6 @@ def check() -> None:
 
     Raises:
         ConfigError: It has not.
-
-    Source: aiohttp 3.14, web_protocol.py.
     """
     _demand(RequestHandler, _NAMES)
 
@@ -85,12 +83,10 @@ def adopt(server: web.Server, limits: Limits) -> None:
 
     Args:
         server: The server of an AppRunner that has been set up, and does not listen yet.
-        limits: The bounds.
+        limits: The bounds of header fields.
 
     Raises:
         ConfigError: This release of aiohttp makes other servers.
-
-    Source: aiohttp 3.14, web_server.py.
     """
     _demand(server, _OF_A_SERVER)
     # aiohttp makes its Server deep inside; this is the one place to exchange its protocol.
@@ -99,15 +95,10 @@ def adopt(server: web.Server, limits: Limits) -> None:
 
 
 async def linger(protocol: RequestHandler) -> None:
-    """Wait until the client is silent, and drop what it sends meanwhile.
+    """Wait until the client is silent, and drop what it sends; nothing more is read of it.
 
-    A connection that is closed before all of it was read is reset, and the client, still at
-    its header of a mebibyte, learns nothing but that.
-
-    Args:
-        protocol: The connection; nothing more is read from it than this.
-
-    Source: RFC 9112 section 9.6.
+    A connection that is closed before all of it was read is reset, and the client, still at its
+    header of a mebibyte, learns nothing but that (RFC 9112 section 9.6).
     """
     drain = _Drain()
     protocol._payload_parser = None

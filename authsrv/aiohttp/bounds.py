@@ -24,17 +24,11 @@ _FIELD_ROOM = 256
 
 
 class HeaderTooLargeError(BadHttpMessage):
-    """The header fields of a request are larger than allowed.
-
-    Source: RFC 6585 section 5.
-    """
+    """The header fields of a request are larger than allowed."""
 
 
 class HeaderTooSlowError(BadHttpMessage):
-    """The header fields of a request did not come in time.
-
-    Source: RFC 9110 section 15.5.9.
-    """
+    """The header fields of a request did not come in time."""
 
 
 class _Parser(Protocol):
@@ -44,15 +38,9 @@ class _Parser(Protocol):
 
 
 def largest_field(limits: Limits) -> int:
-    """The length of the largest header field: the largest token as base64, and its scheme.
+    """The bytes of the largest header field: the largest token as base64, and its scheme.
 
-    Args:
-        limits: max_token_bytes is read.
-
-    Returns:
-        The length in bytes.
-
-    Source: RFC 4559 section 4.2.
+    Of the limits max_token_bytes is read.
     """
     return (limits.max_token_bytes + 2) // 3 * 4 + _FIELD_ROOM
 
@@ -69,8 +57,6 @@ class BoundedParser:
         limits: The bounds.
         expired: Is called when time is over; it must feed an empty piece of data.
         queued: Tells how many requests were parsed and wait to be handled.
-
-    Source: RFC 9110 section 5.4; Apache, mod_reqtimeout.
     """
 
     def __init__(
@@ -99,20 +85,12 @@ class BoundedParser:
         return getattr(self._parser, name)
 
     def feed_data(self, data: bytes) -> tuple[Sequence[tuple[Any, Any]], bool, bytes]:
-        """Hand on what the client sent.
-
-        Args:
-            data: What came, from the client, untrusted.
-
-        Returns:
-            What the parser makes of it.
+        """Hand on to the parser what the client sent, untrusted, and answer what it makes of it.
 
         Raises:
             HeaderTooLargeError: The header has grown too large.
             HeaderTooSlowError: Its time is over.
             aiohttp.http_exceptions.HttpProcessingError: The parser's own.
-
-        Source: RFC 6585 section 5; RFC 9110 section 15.5.9.
         """
         if self._failed:
             return (), False, b""
@@ -133,10 +111,7 @@ class BoundedParser:
         return messages, upgraded, tail
 
     def close(self) -> None:
-        """Let go of the connection, which has ended.
-
-        Source: asyncio, TimerHandle.cancel.
-        """
+        """Let go of the connection, which has ended."""
         self._stop_clock()
         self._expired = _do_nothing
 

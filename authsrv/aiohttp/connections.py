@@ -28,33 +28,19 @@ from authsrv.core.identity import Identity
 from authsrv.handshake.driver import Handshake
 from authsrv.handshake.machine import State
 
-__all__ = ["Connection", "Connections", "Persistence", "Trust", "forwarding_of"]
+__all__ = ["Connection", "Connections", "Persistence", "forwarding_of"]
 
+# RFC 7239; RFC 9110 section 7.6.3; and what came before them.
 _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
 class Persistence(enum.Enum):
-    """How long an identity lasts.
-
-    Source: authsrv design decision 6; IIS authPersistSingleRequest.
-    """
+    """How long an identity lasts."""
 
     REQUEST = "request"
     """For the request that carried the token."""
     CONNECTION = "connection"
     """For the connection. Only for servers that clients reach directly, without any proxy."""
-
-
-class Trust(enum.Enum):
-    """Whether a connection may still carry an identity.
-
-    Source: authsrv design decision 6.
-    """
-
-    UNSHARED = "unshared"
-    """Nothing speaks against it."""
-    SHARED = "shared"
-    """It has shown signs of more than one client; it never carries one again."""
 
 
 @dataclass(slots=True)
@@ -66,28 +52,18 @@ class Connection:
         handshake_forwarding: The forwarding headers of the request that carried its last token.
         identity: The identity that is kept, if persistence is on.
         identity_forwarding: The forwarding headers of the request that it came from.
-        trust: Whether it may carry an identity.
-
-    Source: authsrv design decision 6.
+        is_shared: Whether it has shown signs of more than one client; then it never carries an
+            identity again.
     """
 
     handshake: Handshake | None = None
     handshake_forwarding: tuple[str, ...] = ()
     identity: Identity | None = None
     identity_forwarding: tuple[str, ...] = ()
-    trust: Trust = Trust.UNSHARED
+    is_shared: bool = False
 
     def invalid_reason(self, request: web.Request) -> str | None:
-        """Why the kept identity is not good for a request, in words; None if it is.
-
-        Args:
-            request: The request.
-
-        Returns:
-            The cause, or None.
-
-        Source: authsrv design decision 6.
-        """
+        """Why the kept identity is not good for a request, in words; None if it is."""
         if self.identity is None:
             return None
         if self.identity_forwarding != forwarding_of(request):
@@ -98,51 +74,29 @@ class Connection:
         return None
 
     def keep(self, identity: Identity, request: web.Request) -> None:
-        """Keep an identity, if the connection is trusted.
-
-        Args:
-            identity: The identity.
-            request: The request that it came from.
-
-        Source: authsrv design decision 6.
-        """
-        if self.trust is Trust.UNSHARED:
+        """Keep the identity that came with a request, unless the connection is shared."""
+        if not self.is_shared:
             self.identity, self.identity_forwarding = identity, forwarding_of(request)
 
     def end_identity(self) -> None:
-        """Forget the identity and never keep one again.
-
-        Source: authsrv design decision 6.
-        """
-        self.identity, self.trust = None, Trust.SHARED
+        """Forget the identity and never keep one again."""
+        self.identity, self.is_shared = None, True
 
     def await_token(self, handshake: Handshake, request: web.Request) -> None:
-        """Put a handshake aside until the client's next token.
-
-        Args:
-            handshake: The handshake; it waits for a token, or for the rest of one.
-            request: The request that carried the last token.
-
-        Source: authsrv design decision 6.
-        """
+        """Put a handshake aside until the client's next token; `request` carried the last one."""
         if self.handshake is not None:
             self.handshake.close()
         self.handshake, self.handshake_forwarding = handshake, forwarding_of(request)
 
     def take_handshake(self, token: bytes, request: web.Request) -> Handshake | None:
-        """Take out the handshake that a token continues.
+        """Take out the handshake that a token continues; None if a new one must be begun.
 
-        A token that begins a handshake, or that came another way through proxies, does not
-        continue one; the old one is closed.
+        A token that begins a handshake, or that came another way through proxies, does not continue
+        one; the old one is closed.
 
         Args:
             token: The token, from the client, untrusted.
             request: The request that carries it.
-
-        Returns:
-            The handshake, or None if a new one must be begun.
-
-        Source: authsrv design decision 6.
         """
         handshake, self.handshake = self.handshake, None
         if handshake is None or not handshake.is_open:
@@ -155,25 +109,13 @@ class Connection:
 
 
 def forwarding_of(request: web.Request) -> tuple[str, ...]:
-    """The headers by which proxies name the client, as one value to compare.
-
-    Args:
-        request: The request.
-
-    Returns:
-        The values, in the order of the header names.
-
-    Source: RFC 7239; RFC 9110 section 7.6.3.
-    """
+    """The headers by which proxies name the client, as one value to compare."""
     headers = request.headers
     return tuple(f"{name}:{value}" for name in _FORWARDING for value in headers.getall(name, ()))
 
 
 class Connections:
-    """The connections that have state.
-
-    Source: authsrv design decision 6.
-    """
+    """The connections that have state."""
 
     def __init__(self) -> None:
         self._connections: dict[asyncio.Task[Any], Connection] = {}
@@ -182,28 +124,13 @@ class Connections:
         return len(self._connections)
 
     def find(self, request: web.Request) -> Connection | None:
-        """Find the state of the connection that a request came on.
-
-        Args:
-            request: The request.
-
-        Returns:
-            Its state, or None if it has none.
-
-        Source: authsrv design decision 6.
-        """
+        """Find the state of the connection that a request came on; None if it has none."""
         return self._connections.get(request.task) if self._connections else None
 
     def open(self, request: web.Request) -> Connection:
         """Find the state of the connection that a request came on, or make it.
 
-        Args:
-            request: The request.
-
-        Returns:
-            Its state. Where the connection is closed already, it is dropped with the request.
-
-        Source: authsrv design decision 6.
+        Where the connection is closed already, the state is dropped with the request.
         """
         task = request.task
         connection = self._connections.get(task)
@@ -213,10 +140,7 @@ class Connections:
         return connection
 
     def close(self) -> None:
-        """Close every handshake that is pending, and forget all.
-
-        Source: authsrv design decision 6.
-        """
+        """Close every handshake that is pending, and forget all connections."""
         for task in tuple(self._connections):
             self._gone(task)
 

@@ -35,36 +35,19 @@ _LOG = logging.getLogger("authsrv")
 
 
 class Guard(Protocol):
-    """Who decides.
-
-    Source: RFC 9110 section 11.
-    """
+    """Who decides on requests."""
 
     async def guard(self, request: web.Request) -> None:
-        """Decide on a request where it is now.
-
-        Args:
-            request: The request, matched by the router.
+        """Decide on a request where the router has led it now.
 
         Raises:
             web.HTTPException: It may not go on.
-
-        Source: RFC 9110 section 11.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What requests need on one route by one method.
-
-    Args:
-        guard: Who decided.
-        route: The route.
-        method: The method.
-        requirement: What is needed.
-
-    Source: RFC 9110 section 11.
-    """
+    """What requests need on one route by one method, and who decided it."""
 
     guard: Guard
     route: web.AbstractRoute
@@ -81,8 +64,6 @@ class Admission:
         identity: The client, where it is known.
         proof: The fields of the response by which the server proves itself. A request and its
             clones share them, as there is one response.
-
-    Source: RFC 9110 section 11.
     """
 
     decision: Decision
@@ -94,10 +75,7 @@ ADMISSION: web.RequestKey[Admission] = web.RequestKey("authsrv.admission", Admis
 
 
 class AuthenticationRequired(web.HTTPUnauthorized):
-    """The answer that asks the client to authenticate; a handler raises it to challenge on demand.
-
-    Source: RFC 4559 section 4.1.
-    """
+    """The answer that asks the client to authenticate; a handler may raise it, too."""
 
     def __init__(self) -> None:
         headers = {"WWW-Authenticate": build_challenge(), "Cache-Control": "no-store"}
@@ -105,13 +83,7 @@ class AuthenticationRequired(web.HTTPUnauthorized):
 
 
 class Refusal(web.HTTPException):
-    """Carries an answer past all that would come behind.
-
-    Args:
-        reply: The answer.
-
-    Source: RFC 9110 section 15.
-    """
+    """Carries an answer past every handler that comes after the middleware."""
 
     def __init__(self, reply: ErrorResponse) -> None:
         self.status_code = int(reply.status)
@@ -119,29 +91,14 @@ class Refusal(web.HTTPException):
 
 
 def respond(reply: ErrorResponse) -> web.Response:
-    """Make the response of a middleware.
-
-    Args:
-        reply: What to answer.
-
-    Returns:
-        The same for aiohttp.
-
-    Source: RFC 9110 section 15.
-    """
+    """Make the response of a middleware."""
     return web.Response(status=reply.status, headers=reply.headers, text=reply.text)
 
 
 def identity_of(request: web.Request) -> Identity | None:
     """Who sent a request, by what was decided on it where it is now.
 
-    Args:
-        request: The request.
-
-    Returns:
-        The identity; None where nobody is known, or nothing was decided on this route and method.
-
-    Source: aiohttp, Request.match_info.
+    None where nobody is known, or nothing was decided on this route and method.
     """
     try:
         made = request[ADMISSION]
@@ -153,16 +110,11 @@ def identity_of(request: web.Request) -> Identity | None:
 
 
 async def guard(request: web.Request) -> None:
-    """Decide anew on a request that a middleware has resolved again.
-
-    Args:
-        request: The request or its clone, with the match that it has now.
+    """Decide anew on a request that a middleware has resolved again; it has the new match.
 
     Raises:
         ConfigError: No `setup` covers the request.
         web.HTTPException: The request may not go on: a challenge or a refusal.
-
-    Source: RFC 9110 section 11.
     """
     made = request.get(ADMISSION)
     if made is None:
@@ -173,18 +125,13 @@ async def guard(request: web.Request) -> None:
 def demand_identity(request: web.Request | None) -> None:
     """Let a request in only where its client is known; by what was decided on this very route.
 
-    Args:
-        request: The request, or None where none could be found.
-
     Raises:
-        AuthenticationRequired: Nobody is known.
-
-    Source: RFC 9110 section 11.6.1.
+        AuthenticationRequired: Nobody is known, or there is no request.
     """
     if request is not None and identity_of(request) is not None:
         return
     _LOG.error(
-        "refused a request at a handler that requires authentication: nobody had asked for it. "
+        "refused a request at a handler that requires authentication: its client is not known. "
         "Was its mark lost under a decorator, or does a middleware resolve again without "
         "authsrv.aiohttp.guard(request)?"
     )

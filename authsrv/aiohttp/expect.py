@@ -25,16 +25,11 @@ _Handle = Callable[[Any], Awaitable[web.StreamResponse]]
 
 
 def ask_before_continue(app: web.Application, handle: _Handle) -> _Handle:
-    """Put the question before the answer "go on".
+    """Put the question before the answer "go on" (RFC 9110 section 10.1.1).
 
     Args:
         app: The application that the server runs.
-        handle: How the server handles a request.
-
-    Returns:
-        How it handles one from now on.
-
-    Source: RFC 9110 section 10.1.1.
+        handle: How the server handles a request; what is returned takes its place.
     """
 
     def handle_expecting(request: web.Request) -> Awaitable[web.StreamResponse]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Any
 
 from aiohttp import web
@@ -12,54 +11,28 @@ from authsrv.aiohttp.routes import mounted
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
 from authsrv.core.settings import as_instance
 
-__all__ = ["HeaderLimit", "header_limit", "server_settings"]
+__all__ = ["is_fitting", "server_settings"]
 
-_LIMIT: web.AppKey[HeaderLimit] = web.AppKey("authsrv.header-limit")
-
-
-class HeaderLimit(enum.Enum):
-    """What is known of the server's limit for header fields.
-
-    Source: aiohttp, max_field_size.
-    """
-
-    FITTING = "fitting"
-    """It was set by this module."""
-    UNKNOWN = "unknown"
-    """The server was started by somebody else."""
+_IS_FITTING: web.AppKey[bool] = web.AppKey("authsrv.fitting-limits", bool)
 
 
-def header_limit(app: web.Application) -> HeaderLimit:
-    """Tell what is known of the limit of the server that runs an application.
-
-    Args:
-        app: The application.
-
-    Returns:
-        FITTING if server_settings was asked for this application.
-
-    Source: aiohttp, max_field_size.
-    """
-    return app.get(_LIMIT, HeaderLimit.UNKNOWN)
+def is_fitting(app: web.Application) -> bool:
+    """Whether `server_settings` was asked for an application; else nobody knows its limits."""
+    return app.get(_IS_FITTING, False)
 
 
 def server_settings(app: web.Application, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
-    """The settings for whoever runs the application with a runner of their own.
+    """Keyword arguments for web.AppRunner or web.run_app, for whoever calls these.
 
     `web.AppRunner(app, **server_settings(app))` accepts large tokens. It still quotes the beginning
-    of a field that is over even this limit; AppRunner of this module does not.
+    of a field that is over even this limit; AppRunner of authsrv.aiohttp does not.
 
     Args:
         app: The application; it is noted that its server's limits fit.
         limits: max_token_bytes is read.
 
-    Returns:
-        Keyword arguments for web.AppRunner or web.run_app.
-
     Raises:
         ConfigError: limits is something else.
-
-    Source: aiohttp, max_field_size.
     """
     as_instance(Limits, limits, "limits")
     _mark_fitting(app)
@@ -69,4 +42,4 @@ def server_settings(app: web.Application, *, limits: Limits = DEFAULT_LIMITS) ->
 def _mark_fitting(app: web.Application) -> None:
     # A mounted one has a start of its own, and cannot see the application that mounts it.
     for each in (app, *mounted(app)):
-        each[_LIMIT] = HeaderLimit.FITTING
+        each[_IS_FITTING] = True

@@ -11,16 +11,9 @@ __all__ = ["current_identity", "optional_identity"]
 
 
 def optional_identity(request: web.Request) -> Identity | None:
-    """Who sent the request, if it is known.
+    """Who sent the request; None for an anonymous client.
 
-    Args:
-        request: The request.
-
-    Returns:
-        The identity, or None for an anonymous client. None also where a middleware has resolved
-        the request again and nobody asked `guard`.
-
-    Source: authsrv README, Your own application.
+    None also where a middleware has resolved the request again and nobody asked `guard`.
     """
     return identity_of(request)
 
@@ -28,18 +21,10 @@ def optional_identity(request: web.Request) -> Identity | None:
 def current_identity(request: web.Request) -> Identity:
     """Who sent the request.
 
-    Args:
-        request: The request.
-
-    Returns:
-        The identity.
-
     Raises:
         AuthenticationRequired: Nobody is known. Raised out of a handler, it challenges the client;
             so a handler that was left open by mistake, or an application that was never set up,
             lets nobody in.
-
-    Source: authsrv README, Your own application.
     """
     identity = optional_identity(request)
     if identity is None:

@@ -12,7 +12,8 @@ from authsrv.aiohttp.connections import Persistence
 from authsrv.aiohttp.middleware import AUTH, NegotiateAuth
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.tls import OwnChannel
-from authsrv.audit.records import AuditSink, log_event
+from authsrv.audit.log import log_event
+from authsrv.audit.records import AuditSink
 from authsrv.core.bindings import ChannelBindings
 from authsrv.core.flags import AscRet
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
@@ -56,7 +57,7 @@ def setup(
             keytab's own keys, if not given.
         provider: Another provider, instead of a keytab.
         rules: Which requests need an authenticated client; all, if not given.
-        bindings: The TLS channel that clients must speak over (RFC 5929), if it is looked at.
+        bindings: The channel bindings of the TLS that clients speak over (RFC 5929), if looked at.
         required_attributes: What the established context must have, such as MUTUAL_AUTH; a client
             whose context lacks it is refused.
         persistence: How long an identity lasts; for one request, if not given.
@@ -67,15 +68,10 @@ def setup(
         trusted_origins: Other origins whose pages may make requests in a user's name, such as
             "https://app.example.org".
 
-    Returns:
-        What was installed.
-
     Raises:
         ConfigError: Neither keytab nor provider is given, and this is not Windows, or both are; a
             service is given without its keytab; the extra authsrv[kerberos] is missing; the
             application was set up before; or a setting is of a wrong type.
-
-    Source: RFC 4559; authsrv design section 1.
     """
     if AUTH in app:
         raise ConfigError("authentication is set up for this application already")
@@ -115,15 +111,13 @@ def _choose_provider(
             raise ConfigError("give a provider, or a keytab and a service, not both")
         return provider
     if keytab is None and service is None and _HAS_OWN_SSPI:
-        from authsrv.providers.sspi.provider import (
-            SspiProvider,
-        )  # pyspnego brings sspilib along there
+        # pyspnego brings sspilib along there.
+        from authsrv.providers.sspi.provider import SspiProvider
 
         return SspiProvider("Negotiate")
     if keytab is None:
         raise ConfigError("give the keytab with the service's keys, or a provider")
-    from authsrv.providers.gssapi.acceptor import (
-        GssapiProvider,
-    )  # needs the extra authsrv[kerberos]
+    # Needs the extra authsrv[kerberos].
+    from authsrv.providers.gssapi.acceptor import GssapiProvider
 
     return GssapiProvider(keytab, service=service)

@@ -26,63 +26,30 @@ _MARKED = "__authsrv_marked__"
 
 
 def open_access(handler: _Handler) -> _Handler:
-    """Mark a handler, a view class or a view's method as open to everybody.
-
-    Args:
-        handler: The handler; it stays as it is.
-
-    Returns:
-        The handler with the mark.
-
-    Source: authsrv README, Your own application.
-    """
+    """Mark a handler, a view class or a view's method as open to everybody."""
     return _mark(handler, Requirement.OPEN)
 
 
 def optional_authentication(handler: _Handler) -> _Handler:
-    """Mark a handler as open to anonymous clients, who may authenticate.
+    """Mark a handler, a view class or a view's method as open to anonymous clients, too.
 
     Such a handler asks `optional_identity(request)`, and may raise AuthenticationRequired to
     challenge on demand.
-
-    Args:
-        handler: The handler, a view class or a view's method; it stays as it is.
-
-    Returns:
-        The handler with the mark.
-
-    Source: authsrv README, Your own application.
     """
     return _mark(handler, Requirement.OPTIONAL)
 
 
 def require_authentication(handler: _Handler) -> _Handler:
-    """Mark a handler as open to authenticated clients only, whatever the rules say of its path.
+    """Mark a handler, a view class or a view's method as open to authenticated clients only.
 
-    Args:
-        handler: The handler, a view class or a view's method; it stays as it is.
-
-    Returns:
-        The handler with the mark. It refuses every request whose client is not known, however
-        the request got there.
-
-    Source: authsrv README, Your own application.
+    What is returned refuses every request whose client is not known, however the request got there
+    and whatever the rules say of its path.
     """
     return _mark(handler, Requirement.REQUIRED)
 
 
 def mark_of(handler: Any, method: str) -> Requirement | None:
-    """The mark that holds for a handler.
-
-    Args:
-        handler: The handler of a route, or a view class.
-        method: The HTTP method.
-
-    Returns:
-        The mark, or None.
-
-    Source: authsrv README, Your own application.
-    """
+    """The mark that holds for the handler of a route, or a view class, by an HTTP method."""
     if not isinstance(handler, type):
         mark: Requirement | None = getattr(handler, _MARK, None)
         return mark

@@ -2,9 +2,9 @@
 
 The order of a request: the rules say what it needs; `authsrv.http.exchange` reads its Authorization
 field; a token is driven through the handshake; what comes out goes on to the handler or back to
-the client. The token by which the server proves itself (mutual authentication) goes out with the
-handler's response, whatever its status, streaming responses included; only a 401 of the
-handler's own keeps its own challenge.
+the client. The token by which the server proves itself (mutual authentication, RFC 4559 section 5)
+goes out with the handler's response, whatever its status, streaming responses included; only a 401
+of the handler's own keeps its own challenge.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from aiohttp.typedefs import Handler
 
 from authsrv.aiohttp.connections import Connections, Persistence
 from authsrv.aiohttp.decisions import ADMISSION, Admission, Decision, Refusal, respond
-from authsrv.aiohttp.fitting import HeaderLimit, header_limit
+from authsrv.aiohttp.fitting import is_fitting
 from authsrv.aiohttp.placing import SelfCheck, check_place
 from authsrv.aiohttp.reporting import AuditTrail
 from authsrv.aiohttp.routes import mounted
 from authsrv.aiohttp.rules import AccessRules
 from authsrv.aiohttp.tls import OWN_CHANNEL, OwnChannel
-from authsrv.audit.records import AuditSink, log_event
+from authsrv.audit.log import log_event
+from authsrv.audit.records import AuditSink
 from authsrv.core.bindings import ChannelBindings
 from authsrv.core.identity import Identity
 from authsrv.core.results import Refused
@@ -42,7 +43,7 @@ from authsrv.http.exchange import (
     conclude,
     decide,
 )
-from authsrv.http.origins import OriginPolicy, Provenance, RequestKind, is_harmless
+from authsrv.http.origins import OriginPolicy, Provenance, is_harmless
 from authsrv.http.reply import ErrorResponse, build_error_response, challenge
 
 __all__ = ["AUTH", "NegotiateAuth"]
@@ -56,17 +57,10 @@ class NegotiateAuth:
     """Authenticates the requests of one application. `setup` makes and installs it.
 
     Args:
-        acceptor: What accepts the handshakes.
-        rules: Which requests need what.
-        persistence: How long an identity lasts.
-        audit: Where events go.
-        own_channel: Whether the TLS that `run_app` ends is looked at.
-        trusted_origins: Other origins whose pages may make requests in a user's name.
+        acceptor: What accepts the handshakes. The other arguments are those of `setup`.
 
     Raises:
         ConfigError: A setting is of a wrong type.
-
-    Source: RFC 4559; authsrv design section 3.
     """
 
     def __init__(
@@ -97,17 +91,7 @@ class NegotiateAuth:
 
     @web.middleware
     def handle(self, request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-        """Let a request through to its handler, or answer it.
-
-        Args:
-            request: The request, from the client, untrusted.
-            handler: What comes behind.
-
-        Returns:
-            What awaits the handler's response, or a challenge or refusal.
-
-        Source: RFC 4559 section 4.
-        """
+        """Let a request through to its handler, or answer it by a challenge or a refusal."""
         decision = self._decide(request)
         if decision.requirement is Requirement.OPEN:
             # Handed on as it is: what is open to everybody pays for no coroutine of ours.
@@ -124,13 +108,8 @@ class NegotiateAuth:
     async def guard(self, request: web.Request) -> None:
         """Decide on a request that was resolved again; `authsrv.aiohttp.guard` calls it.
 
-        Args:
-            request: The request, with the match that it has now.
-
         Raises:
             Refusal: It may not go on.
-
-        Source: RFC 9110 section 11.
         """
         decision = self._decide(request)
         if decision.requirement is Requirement.OPEN:
@@ -144,20 +123,11 @@ class NegotiateAuth:
         return self.decide_on(request, match) if decision is None else decision
 
     def decide_on(self, request: web.Request, match: web.UrlMappingMatchInfo) -> Decision:
-        """Say what a request needs where the router leads it.
-
-        Args:
-            request: The request, from the client, untrusted.
-            match: What the router made of it.
-
-        Returns:
-            The decision, in which nobody is known yet.
+        """Say what a request needs where the router leads it; nobody is known yet.
 
         Raises:
             ConfigError: Another middleware comes before this one.
             web.HTTPException: A preflight for a route that does not exist.
-
-        Source: RFC 9110 section 11.
         """
         if self._app is not None:
             check_place(self._app, self.handle)
@@ -190,8 +160,6 @@ class NegotiateAuth:
         Returns:
             None where the request may go on to its handler, with an identity if it has one; else
             the challenge or the refusal to answer it with.
-
-        Source: RFC 4559 section 4.
         """
         # Most have nothing noted yet, and a miss is an exception.
         made = request.get(ADMISSION) if len(request) else None
@@ -200,7 +168,8 @@ class NegotiateAuth:
         elif made.decision.guard is self:
             request[ADMISSION] = admission = Admission(decision, made.identity, made.proof)
         else:
-            return self._refuse(request, StateError("two setups authenticate one request"))
+            error = StateError("two setups cover one request: call setup for one application only")
+            return self._refuse(request, error)
         if admission.identity is None:
             try:
                 fields = request.headers.getall(hdrs.AUTHORIZATION, ())
@@ -239,14 +208,7 @@ class NegotiateAuth:
         return reply
 
     async def prove(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Add the mutual-authentication token to a response; a signal of aiohttp calls it.
-
-        Args:
-            request: The request that was authenticated, or any other.
-            response: Its response, not yet sent.
-
-        Source: RFC 4559 section 5; RFC 9110 section 11.6.1.
-        """
+        """Add the mutual-authentication token to a response not yet sent; a signal calls it."""
         made = request.get(ADMISSION)
         if made is not None and made.proof and response.status != 401:
             response.headers.update(made.proof)
@@ -345,31 +307,17 @@ class NegotiateAuth:
         self._trail.ended(request, principal, cause)
 
     def awaits_token(self, request: web.Request) -> bool:
-        """Tell whether a handshake waits for its next token on the connection of a request.
-
-        Args:
-            request: The request.
-
-        Returns:
-            Whether one does.
-
-        Source: RFC 4559 section 5.
-        """
+        """Whether a handshake waits for its next token on the connection of a request."""
         connection = self._connections.find(request)
         return connection is not None and connection.handshake is not None
 
     async def start(self, app: web.Application) -> None:
         """Look at start whether all is in place, and say in the log what is not.
 
-        Args:
-            app: The application.
-
         Raises:
             ConfigError: The provider can never work with its settings, or cannot do what is asked
                 of its contexts; a mounted application is set up too; another middleware comes
                 before this one; a path of the rules fits more than one resource.
-
-        Source: authsrv design decision 7.
         """
         if any(AUTH in inner for inner in mounted(app)):
             raise ConfigError("setup was called for an application and for one mounted in it")
@@ -382,7 +330,7 @@ class NegotiateAuth:
             await asyncio.to_thread(self.acceptor.provider.check)
         except UnavailableError as error:
             _LOG.error("authentication is not possible yet: %s", error.detail)
-        if header_limit(app) is HeaderLimit.UNKNOWN:
+        if not is_fitting(app):
             _LOG.warning(
                 "the server's header limits are not known: aiohttp's own default of 8,190 bytes "
                 "refuses the tokens of users with many groups. Start with authsrv.aiohttp.run_app, "
@@ -395,13 +343,7 @@ class NegotiateAuth:
             self.acceptor.request = replace(request, bindings=bindings)
 
     async def stop(self, app: web.Application) -> None:
-        """End all that is pending, when the application is cleaned up.
-
-        Args:
-            app: The application.
-
-        Source: SSPI FreeCredentialsHandle.
-        """
+        """End all that is pending, when the application is cleaned up."""
         self._connections.close()
         self.acceptor.close()
 
@@ -412,10 +354,9 @@ AUTH: web.AppKey[NegotiateAuth] = web.AppKey("authsrv.auth", NegotiateAuth)
 
 def _provenance(request: web.Request) -> Provenance:
     fields = request.headers
-    is_websocket = fields.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
     return Provenance(
         method=request.method,
-        kind=RequestKind.WEBSOCKET if is_websocket else RequestKind.PLAIN,
+        is_websocket=fields.get(hdrs.UPGRADE, "").strip().lower() == "websocket",
         fetch_site=fields.getall("Sec-Fetch-Site", ()),
         origin=fields.getall(hdrs.ORIGIN, ()),
         host=fields.getall(hdrs.HOST, ()),

@@ -35,8 +35,6 @@ def log_to_stderr() -> None:
 
     The log "authsrv" takes INFO: one line for each request that was challenged, authenticated or
     refused. A level that was given to it, or to "authsrv.audit", stays as it is.
-
-    Source: Python, logging (handlers, propagation, last resort).
     """
     if logging.getLogger().handlers or any(map(_is_set_up, _OURS)):
         return

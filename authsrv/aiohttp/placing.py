@@ -19,8 +19,6 @@ class SelfCheck:
     """The request by which a server asks itself, before it listens.
 
     It is told from others by a secret of the process, which goes over no network.
-
-    Source: authsrv README, Your own application.
     """
 
     def __init__(self) -> None:
@@ -29,23 +27,11 @@ class SelfCheck:
 
     @property
     def header(self) -> str:
-        """The header field of the request.
-
-        Source: RFC 9110 section 5.
-        """
+        """The header field of the request."""
         return f"{_FIELD}: {self._secret}"
 
     def recognize(self, request: web.Request) -> bool:
-        """Note that the request was challenged; it belongs into no audit.
-
-        Args:
-            request: Any request that is challenged.
-
-        Returns:
-            Whether it is the server's own.
-
-        Source: RFC 9110 section 15.5.2.
-        """
+        """Note that a request was challenged; True if it is the server's own, and not for audit."""
         given = request.headers.get(_FIELD, "")
         is_own = hmac.compare_digest(given.encode(errors="replace"), self._secret.encode())
         self.is_challenged = self.is_challenged or is_own
@@ -53,19 +39,13 @@ class SelfCheck:
 
 
 def check_place(app: web.Application, middleware: Any) -> None:
-    """Look whether a middleware comes before all others of an application.
-
-    Args:
-        app: The application.
-        middleware: The middleware.
+    """Check that a middleware comes before all others of an application.
 
     Raises:
         ConfigError: It does not.
-
-    Source: aiohttp, Application.middlewares.
     """
     if not app.middlewares or app.middlewares[0] != middleware:
         raise ConfigError(
             "the middleware of authsrv is not the first of its application: whatever comes before "
-            "it sees requests of clients that are not known. Add other middlewares behind it"
+            "it sees requests of clients that are not known. Add other middlewares after it"
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from authsrv.audit.log import log_event, logs_routine
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditSink,
@@ -24,8 +25,6 @@ from authsrv.audit.records import (
     RecalledEvent,
     RefusedEvent,
     Request,
-    log_event,
-    logs_routine,
 )
 from authsrv.codecs.inspect import peek
 from authsrv.core.identity import Identity
@@ -37,13 +36,7 @@ __all__ = ["AuditTrail"]
 
 
 class AuditTrail:
-    """Tells a sink what happens to requests.
-
-    Args:
-        sink: Where events go.
-
-    Source: authsrv README, Logging.
-    """
+    """Tells a sink what happens to requests."""
 
     def __init__(self, sink: AuditSink) -> None:
         self._sink = sink
@@ -56,13 +49,7 @@ class AuditTrail:
         return self._sink is not log_event or logs_routine()
 
     def challenged(self, request: web.Request) -> None:
-        """Report that a request without a token was challenged.
-
-        Args:
-            request: The request.
-
-        Source: RFC 4559 section 4.1.
-        """
+        """Report that a request without a token was challenged."""
         if not self._takes_routine:
             return
         is_repeated = request.task in self._challenged
@@ -71,43 +58,20 @@ class AuditTrail:
         self._sink(ChallengedEvent(_described(request), challenge))
 
     def continued(self, request: web.Request, leg: Leg, token: bytes) -> None:
-        """Report that a token was taken and another one is needed.
-
-        Args:
-            request: The request.
-            leg: What the token led to.
-            token: The token.
-
-        Source: SSPI SEC_I_CONTINUE_NEEDED.
-        """
+        """Report that a token was taken and another one is needed."""
         if self._takes_routine:
             self._note_token(request)
             mechanism = peek(token).mechanism.label
             self._sink(ContinuedEvent(_described(request), leg, mechanism))
 
     def established(self, request: web.Request, leg: Leg, identity: Identity) -> None:
-        """Report that a client was authenticated.
-
-        Args:
-            request: The request.
-            leg: What the token led to.
-            identity: The client.
-
-        Source: SSPI SEC_E_OK.
-        """
+        """Report that a client was authenticated."""
         if self._takes_routine:
             self._note_token(request)
             self._sink(EstablishedEvent(_described(request), leg, identity))
 
     def recalled(self, request: web.Request, identity: Identity) -> None:
-        """Report that a request has the identity that is kept on its connection.
-
-        Args:
-            request: The request.
-            identity: The client.
-
-        Source: IIS authPersistSingleRequest.
-        """
+        """Report that a request has the identity that is kept on its connection."""
         if self._takes_routine:
             self._sink(RecalledEvent(_described(request), identity))
 
@@ -130,8 +94,6 @@ class AuditTrail:
             leg: What the token led to, where one was taken.
             token: The token.
             identity: The client, where it is known and not allowed.
-
-        Source: SSPI fatal error codes.
         """
         mechanism, service = _shown_by(token)
         if token:
@@ -150,27 +112,12 @@ class AuditTrail:
         )
 
     def abandoned(self, request: web.Request, token: bytes) -> None:
-        """Report that a request was cancelled while its token was worked on.
-
-        Args:
-            request: The request.
-            token: The token.
-
-        Source: SSPI DeleteSecurityContext, remarks on partial contexts.
-        """
+        """Report that a request was cancelled while its token was worked on."""
         mechanism, _ = _shown_by(token)
         self._sink(AbandonedEvent(_described(request), mechanism, len(token)))
 
     def ended(self, request: web.Request, principal: str, cause: str) -> None:
-        """Report that a kept identity is kept no longer.
-
-        Args:
-            request: The request that ended it.
-            principal: Whose identity it was.
-            cause: Why, in words.
-
-        Source: IIS authPersistSingleRequest.
-        """
+        """Report that a kept identity is kept no longer; the cause is in words."""
         self._sink(ConnectionIdentityEndedEvent(_described(request), principal, cause))
 
     def _note_token(self, request: web.Request) -> None:

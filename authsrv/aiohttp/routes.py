@@ -19,8 +19,6 @@ class Place:
         resource: The resource; its canonical path begins with the prefixes of what it is mounted
             in.
         domains: The rules by which the applications around it are found; empty for none.
-
-    Source: aiohttp, UrlDispatcher.resources.
     """
 
     resource: web.AbstractResource
@@ -28,10 +26,7 @@ class Place:
 
     @property
     def matches(self) -> tuple[object, ...]:
-        """What the resource is found by; equal for two that the same requests find.
-
-        Source: aiohttp, AbstractResource.get_info.
-        """
+        """What the resource is found by; equal for two that the same requests find."""
         info = cast(dict[str, Any], self.resource.get_info())
         pattern = info.get("pattern")
         return (
@@ -43,16 +38,7 @@ class Place:
 
 
 def places(app: web.Application) -> Iterator[Place]:
-    """All resources of an application, and of those that are mounted in it.
-
-    Args:
-        app: The application.
-
-    Returns:
-        The resources in the order of the router.
-
-    Source: aiohttp, UrlDispatcher.resources.
-    """
+    """All resources of an application and of those mounted in it, in the order of the router."""
     for resource in app.router.resources():
         inner = _app_of(resource)
         if inner is None:
@@ -65,16 +51,7 @@ def places(app: web.Application) -> Iterator[Place]:
 
 
 def mounted(app: web.Application) -> Iterator[web.Application]:
-    """All applications that are mounted in one, at any depth.
-
-    Args:
-        app: The application.
-
-    Returns:
-        The applications.
-
-    Source: aiohttp, Application.add_subapp and Application.add_domain.
-    """
+    """All applications that are mounted in one, at any depth."""
     for resource in app.router.resources():
         inner = _app_of(resource)
         if inner is not None:

@@ -18,10 +18,7 @@ __all__ = ["AccessRules", "Preflight"]
 
 
 class Preflight(enum.Enum):
-    """What happens to a CORS preflight, which browsers send without credentials.
-
-    Source: Fetch standard section 3.3.5 (CORS-preflight request).
-    """
+    """What happens to a CORS preflight, which browsers send without credentials."""
 
     PASS = "pass"  # noqa: S105 - the name of a rule
     """It reaches its handler without authentication."""
@@ -47,8 +44,6 @@ class AccessRules:
 
     Raises:
         ConfigError: A path does not begin with "/", or is neither text nor a resource.
-
-    Source: authsrv README, Settings.
     """
 
     default: Requirement = Requirement.REQUIRED
@@ -73,33 +68,15 @@ class AccessRules:
             if not isinstance(path, str) or not path.startswith("/"):
                 raise ConfigError(f"the path {path!r} does not begin with /")
 
-    def requirement(self, request: web.Request) -> Requirement:
-        """What a request needs.
-
-        Args:
-            request: The request, already matched by the router.
-
-        Returns:
-            The handler's own mark, or what the rules say.
-
-        Source: authsrv README, Settings.
-        """
-        return self.requirement_of(request.match_info.route, request.method, request.headers)
-
     def requirement_of(
         self, route: web.AbstractRoute, method: str, headers: Mapping[str, str]
     ) -> Requirement:
-        """What a request needs, by what it is judged by.
+        """What a request needs: the handler's own mark, or what the rules say.
 
         Args:
             route: The route that it leads to.
             method: Its method.
             headers: Its header fields, from the client, untrusted.
-
-        Returns:
-            The handler's own mark, or what the rules say.
-
-        Source: authsrv README, Settings.
         """
         mark = mark_of(route.handler, method)
         if mark is not None:
@@ -112,17 +89,8 @@ class AccessRules:
         return self.default if resource is None else self._of_resource(resource)
 
     def is_preflight(self, method: str, headers: Mapping[str, str]) -> bool:
-        """Tell whether a request is a CORS preflight that may pass.
-
-        Args:
-            method: Its method.
-            headers: Its header fields, from the client, untrusted.
-
-        Returns:
-            Whether it is; False wherever preflights are requests like any other.
-
-        Source: Fetch standard section 3.3.5 (CORS-preflight request).
-        """
+        """Whether a request is a CORS preflight that may pass; False where AUTHENTICATE is set."""
+        # Fetch standard, CORS-preflight fetch: its method and the fields that it has.
         return (
             method == hdrs.METH_OPTIONS
             and self.preflight is Preflight.PASS
@@ -131,16 +99,11 @@ class AccessRules:
         )
 
     def check(self, app: web.Application) -> None:
-        """Look at start whether each path means one resource.
-
-        Args:
-            app: The application that the rules are for.
+        """Look at start whether each path means one resource of the application.
 
         Raises:
             ConfigError: A path fits several resources that different requests find, or a
                 resource is none of the application's.
-
-        Source: aiohttp, UrlDispatcher.resources.
         """
         known = tuple(places(app))
         for path in (*self.open_paths, *self.optional_paths):

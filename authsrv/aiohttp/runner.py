@@ -46,8 +46,6 @@ class AppRunner(web.AppRunner):
 
     Raises:
         ConfigError: This release of aiohttp is not the one that the bounds can be set in.
-
-    Source: aiohttp, web.AppRunner.
     """
 
     def __init__(
@@ -62,8 +60,6 @@ class AppRunner(web.AppRunner):
 
         Raises:
             ConfigError: Another middleware comes before ours, or a setting can never work.
-
-        Source: aiohttp, BaseRunner.setup.
         """
         await super().setup()
         assert self.server is not None
@@ -117,8 +113,6 @@ def run_app(
         ConfigError: A setting is of a wrong type or can never work, a request of the server's own
             was let in without a token where one is required, or this release of aiohttp is not
             known.
-
-    Source: aiohttp, web.run_app.
     """
     as_optional(ssl.SSLContext, ssl_context, "ssl_context")
     as_optional(int, port, "port")

@@ -41,13 +41,10 @@ class _Question:
 async def ask_itself(runner: web.AppRunner) -> None:
     """Ask a protected route of each application that was set up, without a token.
 
-    Args:
-        runner: The runner, set up; it does not listen yet.
+    The runner is set up, and does not listen yet.
 
     Raises:
         ConfigError: A route that requires authentication answered a stranger.
-
-    Source: RFC 9110 section 11.6.1.
     """
     for app in (runner.app, *mounted(runner.app)):
         question = next(_questions(runner.app, app), None) if AUTH in app else None
@@ -87,7 +84,7 @@ async def _ask(runner: web.AppRunner, question: _Question) -> None:
     if not answered_before and not (check.is_challenged and status == 401):
         raise ConfigError(
             f"{question} requires authentication, and answered a request without a token: "
-            f"{status}. Nothing listens"
+            f"{status}. The server does not start"
         )
 
 

@@ -1,7 +1,8 @@
-"""The channel of a server that ends TLS itself: the bindings of its own certificate.
+"""The channel bindings of a server that ends TLS itself: those of its own certificate.
 
 No public interface tells which certificate an SSLContext has. So it is asked as its clients ask:
-by handshakes in memory, one as today's clients make it and one for each kind of key.
+by handshakes in memory, one as today's clients make it and one for each kind of key. The bindings
+are those of RFC 5929 section 4, tls-server-end-point.
 """
 
 from __future__ import annotations
@@ -31,10 +32,7 @@ _TURNS = 8
 
 
 class OwnChannel(enum.Enum):
-    """Whether a client's channel bindings are held against the certificate of our own server.
-
-    Source: RFC 5929 section 4.
-    """
+    """Whether a client's channel bindings are held against the certificate of our own server."""
 
     LOOKED_AT = "looked at"
     """They are, where `run_app` ends TLS and no bindings are given: none are fine, wrong not."""
@@ -43,13 +41,11 @@ class OwnChannel(enum.Enum):
 
 
 def note_channel(app: web.Application, context: ssl.SSLContext | None) -> None:
-    """Note which channel an application is served over, for `setup` to look at.
+    """Note the channel bindings of the TLS that an application is served over, for `setup`.
 
     Args:
         app: The application, not yet started.
         context: The TLS of its server, if it speaks TLS.
-
-    Source: RFC 5929 section 4.
     """
     bindings = None if context is None else bindings_of(context)
     if bindings is not None:
@@ -58,20 +54,13 @@ def note_channel(app: web.Application, context: ssl.SSLContext | None) -> None:
 
 
 def bindings_of(context: ssl.SSLContext) -> ChannelBindings | None:
-    """Find the channel bindings of a server's certificate.
+    """Find the channel bindings of a server's certificate, with the policy ALLOW.
+
+    None where it is not one certificate for all clients, which the log says.
 
     A certificate that is loaded into the context later is not noticed: its clients' bindings are
     wrong ones then, so give the bindings to `setup`, or restart. Nor is a second certificate of a
     context that speaks TLS 1.3 alone, which lets no client choose between kinds of keys.
-
-    Args:
-        context: The server's.
-
-    Returns:
-        The bindings, with the policy ALLOW; None where it is not one certificate for all clients,
-        which the log says.
-
-    Source: RFC 5929 section 4.1.
     """
     if context.sni_callback is not None:
         _warn("a callback chooses the certificate by the client's server name")

@@ -34,12 +34,11 @@ class Acceptor(HandshakeRegistry):
         limits: The bounds for one handshake and for all.
         pool: The threads to run the provider on, or None for a pool of its own.
         realms: The realms whose clients are let in, or "*" for all that trust leads to. If it is
-            not given, those of the provider's own keys; where it has none, all, and it says so.
+            not given, those of the provider's own keys; where it has none, all, and a warning in
+            the log says so.
 
     Raises:
         ConfigError: A setting is of a wrong type.
-
-    Source: SSPI AcceptSecurityContext; RFC 4120 section 1.2.
     """
 
     def __init__(
@@ -70,21 +69,18 @@ class Acceptor(HandshakeRegistry):
     ) -> Handshake:
         """Begin a handshake.
 
+        It must be given a token or closed. Once it waits for a second token, it ends by itself when
+        handshake_seconds have passed since its beginning.
+
         Args:
             request: What is asked of this context, if it differs from the acceptor's.
             retention: What becomes of the context once it is established.
-
-        Returns:
-            The handshake. It must be given a token or closed; once it waits for a second token,
-            it ends by itself when handshake_seconds have passed since its beginning.
 
         Raises:
             OverloadedError: More handshakes are pending than the limits allow in all, or memory
                 ran out.
             ConfigError: The provider cannot do what is asked of its contexts.
             ProviderFaultError: The provider could not make a context.
-
-        Source: SSPI AcceptSecurityContext, first call.
         """
         if self._has_to_warn:
             self._warn_of_all_realms()
@@ -112,14 +108,11 @@ class Acceptor(HandshakeRegistry):
         receive: Callable[[], Awaitable[bytes]],
         send: Callable[[bytes], Awaitable[object]],
     ) -> Identity:
-        """Take a whole handshake over a transport of messages.
+        """Take a whole handshake over a transport of messages, and return the authenticated client.
 
         Args:
             receive: Awaits the next token, or the rest of one, from the client.
-            send: Sends a token to the client.
-
-        Returns:
-            The authenticated client; the last token has been sent.
+            send: Sends a token to the client. The last one is sent before this returns.
 
         Raises:
             AuthsrvError: The handshake was refused, and why; an error token has been sent if the
@@ -127,8 +120,6 @@ class Acceptor(HandshakeRegistry):
             HandshakeExpiredError: It took longer than handshake_seconds.
             OverloadedError: max_pending handshakes wait for their clients already.
             BaseException: Whatever receive and send raise; the context is deleted.
-
-        Source: SSPI AcceptSecurityContext, remarks; MS-NNS section 3.1.5.
         """
         handshake = self.create_handshake()
         try:

@@ -18,65 +18,35 @@ _Taken = TypeVar("_Taken", contravariant=True)
 
 
 class CompletionHandler(Protocol[_Taken]):
-    """Who is given the answer of a call; an asyncio.Future is one.
-
-    Source: authsrv design decision 4.
-    """
+    """Who is given the answer of a call; an asyncio.Future is one."""
 
     def done(self) -> bool:
-        """Tell whether the answer is wanted no more; asked on the loop and on threads.
-
-        Returns:
-            True if it was given, or nobody waits for it.
-
-        Source: authsrv design decision 4.
-        """
+        """Whether nobody wants the answer any more; asked on the loop and on threads."""
         ...
 
     def set_result(self, result: _Taken, /) -> None:
-        """Take the answer, on the loop. It must not raise.
-
-        Args:
-            result: What the call returned.
-
-        Source: authsrv design decision 4.
-        """
+        """Take the answer, on the loop. It must not raise."""
         ...
 
     def set_exception(self, exception: BaseException, /) -> None:
-        """Take the error, on the loop. It must not raise.
-
-        Args:
-            exception: What the call raised, or DeadlineError.
-
-        Source: authsrv design decision 4.
-        """
+        """Take the error, or a DeadlineError, on the loop. It must not raise."""
         ...
 
 
 @runtime_checkable
 class EndsWithLoop(Protocol):
-    """A handler that has to hear of the end of the loop, as no task that would be cancelled waits.
-
-    Source: authsrv design decision 4.
-    """
+    """A handler that is told of the end of the loop, as no task is there to be cancelled."""
 
     def end_with_loop(self) -> None:
-        """Hear that there may be no answer: the loop ends, or is closed, and this may be a thread.
+        """Learn that no answer may come: the loop ends, or is closed.
 
-        Source: authsrv design decision 4.
+        This may be called on a thread.
         """
         ...
 
 
 def end_with_loop(handler: object) -> None:
-    """Tell a handler of the end of the loop, if it wants to hear of it.
-
-    Args:
-        handler: The handler.
-
-    Source: authsrv design decision 4.
-    """
+    """Tell a handler of the end of the loop, if it is one that wants to be told."""
     if isinstance(handler, EndsWithLoop):
         # The loop may be closed: then nobody is left to be told.
         with contextlib.suppress(RuntimeError):
@@ -89,8 +59,6 @@ class BlockingCall(Generic[_T]):
     Args:
         function: The call; it takes no argument.
         handler: Who is given the answer, or None for nobody.
-
-    Source: authsrv design decision 4.
     """
 
     __slots__ = ("_answer", "_error", "_function", "handler")
@@ -103,17 +71,11 @@ class BlockingCall(Generic[_T]):
 
     @property
     def is_wanted(self) -> bool:
-        """Whether it is to be performed.
-
-        Source: authsrv design decision 4.
-        """
+        """Whether it is to be performed."""
         return self.handler is None or not self.handler.done()
 
     def perform(self) -> None:
-        """Make the call, on a thread.
-
-        Source: authsrv design decision 4.
-        """
+        """Make the call, on a thread."""
         try:
             self._answer = self._function()
         except StopIteration:
@@ -123,10 +85,7 @@ class BlockingCall(Generic[_T]):
             self._error = error
 
     def deliver(self) -> None:
-        """Give the answer to the handler, on the loop.
-
-        Source: authsrv design decision 4.
-        """
+        """Give the answer to the handler, on the loop."""
         handler = self.handler
         if handler is None or handler.done():
             return
@@ -137,10 +96,7 @@ class BlockingCall(Generic[_T]):
 
 
 class PendingCalls:
-    """The calls whose answers are waited for, each with a deadline, and one timer for all.
-
-    Source: authsrv design decision 4.
-    """
+    """The calls whose answers are waited for, each with a deadline, and one timer for all."""
 
     __slots__ = ("_calls", "_earliest", "_timer")
 
@@ -154,41 +110,22 @@ class PendingCalls:
         return len(self._calls)
 
     def add(self, call: BlockingCall[Any], seconds: float) -> None:
-        """Note a call.
-
-        Args:
-            call: The call.
-            seconds: When its handler is given a DeadlineError, from now.
-
-        Source: authsrv design decision 4.
-        """
+        """Note a call, whose handler is given a DeadlineError after so many seconds."""
         deadline = time.monotonic() + seconds
         self._calls[call] = deadline, seconds
         if deadline < self._earliest:
             self._arm(deadline, seconds)
 
     def remove(self, call: BlockingCall[Any]) -> None:
-        """Let go of a call whose answer is there.
-
-        Args:
-            call: The call, noted or not.
-
-        Source: authsrv design decision 4.
-        """
+        """Let go of a call whose answer is there; one that was never noted is fine."""
         self._calls.pop(call, None)
 
     def end_with_loop(self) -> None:
-        """Tell the handlers that no task waits for of the end of the loop.
-
-        Source: authsrv design decision 4.
-        """
+        """Tell the handlers that no task waits for of the end of the loop."""
         _end_with_loop(tuple(self._calls))
 
     def forget(self) -> None:
-        """Let go of the calls of a loop that is closed, and with them of their tasks.
-
-        Source: authsrv design decision 4.
-        """
+        """Let go of the calls of a loop that is closed, and with them of their tasks."""
         calls = tuple(self._calls)
         # First: who hears of the end may close the pool, and that comes here again.
         self._calls.clear()

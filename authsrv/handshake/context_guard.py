@@ -40,7 +40,6 @@ __all__ = ["ContextGuard", "Retention", "fault_of", "refusal_to_begin"]
 _LOG = logging.getLogger("authsrv")
 
 _NO_FLAGS = AscRet(0)
-_PACKAGE = "the provider"
 _ON_A_THREAD = Deletion.ON_A_THREAD
 _ASKS = (CompleteNeeded, CompleteAndContinue)
 _RESULT_TYPES = (
@@ -54,10 +53,7 @@ _RESULT_TYPES = (
 
 
 class Retention(enum.Enum):
-    """What becomes of a context once it is established.
-
-    Source: SSPI DeleteSecurityContext.
-    """
+    """What becomes of a context once it is established."""
 
     RELEASE = "release"
     """It is deleted at once: all that is asked of it is who the client is."""
@@ -74,20 +70,13 @@ def _deletion_of(context: SecurityContext) -> Deletion:
     return Deletion.AT_ONCE if at_once else _ON_A_THREAD
 
 
-def fault_of(error: BaseException, whose: str = _PACKAGE, doing: str = "") -> AuthsrvError:
+def fault_of(error: BaseException, whose: str = "the provider", doing: str = "") -> AuthsrvError:
     """Tell what an exception means that nobody expected.
 
-    Args:
-        error: The exception. Its type is a name from somebody's code; its text could hold
-            anything, a token too.
-        whose: Who raised it, in words.
-        doing: And where.
-
-    Returns:
-        OverloadedError where memory ran out, which SSPI has a code for; else ProviderFaultError.
-
-    Source: SSPI AcceptSecurityContext, SEC_E_INSUFFICIENT_MEMORY and SEC_E_INTERNAL_ERROR.
+    Its type is a name from somebody's code; its text could hold anything, a token too, and is left
+    out. `whose` and `doing` say in words who raised it and where.
     """
+    # SSPI has a code for it: SEC_E_INSUFFICIENT_MEMORY. For the rest it has SEC_E_INTERNAL_ERROR.
     kind = OverloadedError if isinstance(error, MemoryError) else ProviderFaultError
     return kind(f"{whose} raised {type(error).__name__} {doing}".rstrip())
 
@@ -121,8 +110,6 @@ class ContextGuard:
 
     Raises:
         ProviderFaultError: There is no context.
-
-    Source: SSPI AcceptSecurityContext, phContext; DeleteSecurityContext.
     """
 
     __slots__ = (
@@ -163,49 +150,24 @@ class ContextGuard:
 
         Returns:
             The provider's answers, one or two; none if the context was given up before.
-
-        Source: SSPI AcceptSecurityContext, CompleteAuthToken.
         """
         return self._use(token, _ASKS)
 
     def step(self, token: bytes) -> list[Result]:
-        """Take one token through the provider, and leave CompleteAuthToken to the caller.
-
-        Args:
-            token: The token, from the peer, untrusted.
-
-        Returns:
-            The provider's answer; none if the context was given up before.
-
-        Source: SSPI AcceptSecurityContext.
-        """
+        """As `work`, but leave CompleteAuthToken to the caller: at most one answer."""
         return self._use(token, ())
 
     def complete(self) -> list[Result]:
-        """Call CompleteAuthToken.
-
-        Returns:
-            The provider's answer; none if the context was given up before.
-
-        Source: SSPI CompleteAuthToken.
-        """
+        """Call CompleteAuthToken; the answers are as of `step`."""
         return self._use(None, ())
 
     def query(self, attribute: ContextAttribute) -> object:
-        """Ask an attribute of an established context.
-
-        Args:
-            attribute: What to ask.
-
-        Returns:
-            What `authsrv.core.attributes` says of it.
+        """Ask an attribute of an established context; `authsrv.core.attributes` says what it is.
 
         Raises:
             StateError: The context is deleted, or at work.
             UnsupportedFunctionError: The provider cannot tell.
             ProviderFaultError: It raised something else; OverloadedError for a MemoryError.
-
-        Source: SSPI QueryContextAttributes.
         """
         context = self._acquire()
         if context is None:
@@ -220,22 +182,13 @@ class ContextGuard:
             self._release(ended=False)
 
     def abandon(self) -> bool:
-        """Forbid further work.
-
-        Returns:
-            True if the caller has to see to the deletion.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Forbid further work; True if the caller has to see to the deletion."""
         with self._guard:
             self._abandoned = True
             return self._context is not None and not self._busy
 
     def delete(self) -> None:
-        """Delete the context; a second call does nothing.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """Delete the context; a second call does nothing."""
         with self._guard:
             context, self._context = self._context, None
         if context is None:
@@ -284,7 +237,7 @@ class ContextGuard:
             self.delete()
 
     def _ask(self, call: Callable[..., Result], *token: bytes) -> Result:
-        """Believe an answer that keeps the contract; any exception is the provider's fault."""
+        """Believe an answer that keeps the contract; any exception is the fault of the provider."""
         try:
             return self._checked(call(*token))
         except AuthsrvError as error:
@@ -296,14 +249,18 @@ class ContextGuard:
     def _checked(self, result: Result) -> Result:
         # A subclass could have a status that its class does not have.
         if type(result) not in _RESULT_TYPES:
-            raise ProviderFaultError(f"the provider answered a {type(result).__name__}")
+            raise ProviderFaultError(
+                f"the provider answered {type(result).__name__}, which is not a result"
+            )
         if not isinstance(getattr(result, "token", b""), bytes):
-            raise ProviderFaultError("the provider made a token that is no bytes")
+            raise ProviderFaultError("the provider made a token that is not bytes")
         if isinstance(result, Refused) and not isinstance(result.error, AuthsrvError):
             raise ProviderFaultError("the provider refused without a cause")
         unused, missing = getattr(result, "unused", 0), getattr(result, "missing", None)
         if not _is_count(unused) or not (missing is None or _is_count(missing)):
-            raise ProviderFaultError("the provider counted bytes by no number")
+            raise ProviderFaultError(
+                "the provider gave a count of bytes that is not a whole number"
+            )
         if isinstance(result, Established):
             self._check_established(result.identity)
         return result

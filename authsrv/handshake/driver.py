@@ -44,17 +44,13 @@ class Leg:
             where CompleteAuthToken was called: then it is SEC_I_COMPLETE_NEEDED or
             SEC_I_COMPLETE_AND_CONTINUE.
         states: The states that the handshake went through, the one before the token first.
-        round: The number of the leg in its handshake, from 1; 0 where the token was not taken.
         token_bytes: The length of the token.
         seconds: The time that the leg took, waiting for a thread included.
-
-    Source: authsrv design decision 3.
     """
 
     result: Result
     status: SecurityStatus
     states: tuple[State, ...]
-    round: int
     token_bytes: int
     seconds: float
 
@@ -95,8 +91,6 @@ class Handshake:
         registry: Whose limits and threads it keeps to.
         guard: Its security context.
         role: Which side of it this is.
-
-    Source: SSPI AcceptSecurityContext; authsrv design decision 3.
     """
 
     __slots__ = ("_guard", "_handshake", "_open", "_registry", "_timer")
@@ -115,44 +109,32 @@ class Handshake:
 
     @property
     def state(self) -> State:
-        """What the handshake waits for, or how it ended.
-
-        Source: authsrv design decision 3.
-        """
+        """What the handshake waits for, or how it ended."""
         return self._handshake.state
 
     @property
     def kept(self) -> bytes:
-        """What is kept of a token that is not whole; the rest of it comes next.
-
-        Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE.
-        """
+        """What is kept of a token that is not whole; the rest of it comes next."""
         return self._handshake.kept
 
     @property
     def is_open(self) -> bool:
-        """Whether a further token can be taken.
-
-        Source: authsrv design decision 3.
-        """
+        """Whether a further token can be taken."""
         return self._open
 
     def advance(self, token: bytes) -> Coroutine[Any, Any, Leg]:
         """Take one token from the peer through the provider, CompleteAuthToken included.
 
+        Every failure is a Leg whose result is Refused: wrong tokens, limits, deadlines, an
+        overloaded server and faults of the provider alike.
+
         Args:
             token: The token, from the peer, untrusted; 1 to max_token_bytes bytes. It is empty in
                 the first leg of an initiator.
 
-        Returns:
-            What it led to. Every failure is a Leg whose result is Refused: wrong tokens, limits,
-            deadlines, an overloaded server and faults of the provider alike.
-
         Raises:
             asyncio.CancelledError: The task was cancelled; the handshake has failed and its
                 context is deleted.
-
-        Source: SSPI AcceptSecurityContext, SspiAcceptSecurityContextAsync.
         """
         # Not awaited here: each coroutine on the way costs at every turn.
         return self._run(self._guard.work, token)
@@ -165,8 +147,6 @@ class Handshake:
             handler: Who is told the result, perhaps before this returns. It is as of `advance`;
                 or CompleteNeeded or CompleteAndContinue: then `complete` comes next. Who wants it
                 no more has to close the handshake.
-
-        Source: SSPI AcceptSecurityContext, SspiAcceptSecurityContextAsync.
         """
         step = _StepUnderWay(self, handler)
         try:
@@ -176,44 +156,28 @@ class Handshake:
             step.set_exception(error)
 
     async def complete(self) -> Leg:
-        """Call CompleteAuthToken, after a leg that asked for it.
-
-        Returns:
-            What it led to, as of `advance`.
+        """Call CompleteAuthToken, after a leg that asked for it; its answer is as of `advance`.
 
         Raises:
             asyncio.CancelledError: As of `advance`.
-
-        Source: SSPI CompleteAuthToken.
         """
         return await self._run(self._guard.complete, None)
 
     async def query(self, attribute: ContextAttribute) -> object:
         """Ask an attribute of the established context, which was kept (Retention.KEEP).
 
-        Args:
-            attribute: What to ask.
-
-        Returns:
-            What ContextAttribute says of it.
-
         Raises:
             StateError: The handshake is not established, or its context is deleted.
             UnsupportedFunctionError: The provider cannot tell.
             ProviderFaultError: The provider broke.
             UnavailableError: The provider did not answer in time, or too many calls wait.
-
-        Source: SSPI QueryContextAttributes.
         """
         if self._handshake.state is not State.ESTABLISHED:
             raise StateError("only an established context has attributes")
         return await self._registry.pool.run(partial(self._guard.query, attribute))
 
     def close(self) -> None:
-        """End the handshake and delete its context; a second call does nothing.
-
-        Source: SSPI DeleteSecurityContext.
-        """
+        """End the handshake and delete its context; a second call does nothing."""
         if self._open:
             self._end()
         if not self._guard.abandon():
@@ -232,8 +196,6 @@ class Handshake:
                 the pool is closed: then it is deleted later. A call of the provider that is still
                 running is waited for by nobody: its thread deletes the context.
                 Who wants to hear of it no more has to close the handshake.
-
-        Source: SSPI DeleteSecurityContext.
         """
         if self._open:
             self._end()
@@ -274,7 +236,6 @@ class Handshake:
             result=ending,
             status=answers[0].status if answers else ending.status,
             states=self._handshake.path_from(already),
-            round=self._handshake.rounds,
             token_bytes=len(token or b""),
             seconds=time.monotonic() - began,
         )
@@ -297,7 +258,7 @@ class Handshake:
         """Believe the provider's answers where they are legal, and do what they mean."""
         handshake = self._handshake
         if handshake.state is State.FAILED or not answers:
-            raise UnexpectedTokenError("the handshake ended while its token was worked on")
+            raise UnexpectedTokenError("the handshake ended while the provider worked on its token")
         for answer in answers:
             handshake.receive_result(answer)
         ending = answers[-1]

@@ -24,8 +24,6 @@ class Initiator(HandshakeRegistry):
 
     Raises:
         ConfigError: A setting is of a wrong type.
-
-    Source: SSPI InitializeSecurityContext.
     """
 
     def __init__(
@@ -46,22 +44,19 @@ class Initiator(HandshakeRegistry):
     def create_handshake(
         self, request: InitiatorRequest, *, retention: Retention = Retention.RELEASE
     ) -> Handshake:
-        """Begin a handshake. Its first leg takes an empty token.
+        """Begin a handshake, as Acceptor.create_handshake does; its identity is the server's.
+
+        Its first leg takes an empty token.
 
         Args:
             request: Whom to talk to, and what is asked of the context.
             retention: What becomes of the context once it is established.
-
-        Returns:
-            The handshake, as of Acceptor.create_handshake; its identity is the server's.
 
         Raises:
             OverloadedError: More handshakes are pending than the limits allow in all, or memory
                 ran out.
             ConfigError: The provider cannot do what is asked of its contexts.
             ProviderFaultError: The provider could not make a context.
-
-        Source: SSPI InitializeSecurityContext, first call.
         """
         self.demand_room()
         try:

@@ -13,7 +13,8 @@ still refuse. OK ends in ESTABLISHED, every fatal code in FAILED. ACCEPTING and 
 states have no TOKEN entry: that is the guard against two requests working on one context, and what
 a cancelled step leaves behind, so that whatever comes next fails closed.
 
-The picture in the README is drawn from TRANSITIONS by `draw_transitions`, and a test compares them.
+A test draws TRANSITIONS and compares it with the picture in the README. The codes, and what may
+follow them, are those of SSPI's AcceptSecurityContext and CompleteAuthToken.
 """
 
 from __future__ import annotations
@@ -23,10 +24,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from authsrv.codecs.inspect import continues_handshake
-from authsrv.core.identity import Identity
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
 from authsrv.core.outcome import OUTCOMES, Outcome
-from authsrv.core.results import Established, Incomplete, Refused, Result
+from authsrv.core.results import Incomplete, Refused, Result
 from authsrv.core.role import Role
 from authsrv.core.status import SecurityStatus
 from authsrv.errors import (
@@ -35,26 +35,22 @@ from authsrv.errors import (
     InvalidTokenError,
     LostHandshakeError,
     ProviderFaultError,
-    StateError,
     TokenTooLargeError,
     TooManyRoundsError,
     UnexpectedTokenError,
 )
 
-__all__ = ["TRANSITIONS", "Event", "HandshakeMachine", "State", "draw_transitions", "event_of"]
+__all__ = ["TRANSITIONS", "Event", "HandshakeMachine", "State", "event_of"]
 
 
 _LOST = (
-    "the token goes on with a handshake that did not begin here, but on another connection: "
+    "the token continues a handshake that did not begin here, but on another connection: "
     "is there a proxy that pools connections?"
 )
 
 
 class State(enum.Enum):
-    """What a handshake waits for, or how it ended.
-
-    Source: SSPI AcceptSecurityContext, return values.
-    """
+    """What a handshake waits for, or how it ended."""
 
     # Members are singletons. Enum hashes their names, in Python, a dozen times a handshake.
     __hash__ = object.__hash__
@@ -76,10 +72,7 @@ class State(enum.Enum):
 
 
 class Event(enum.Enum):
-    """What can happen to a handshake.
-
-    Source: SSPI AcceptSecurityContext, return values.
-    """
+    """What can happen to a handshake."""
 
     __hash__ = object.__hash__
 
@@ -147,16 +140,10 @@ _EVENT_OF_STATUS: Mapping[SecurityStatus, Event] = MappingProxyType(
 
 
 def event_of(result: Result) -> Event:
-    """Tell which event a provider's answer is, by the row of its status code.
+    """Tell which event a provider's answer is, by its status code.
 
-    Args:
-        result: The answer. A Refused is fatal whatever code it carries, and an Established is OK
-            only because it holds an identity.
-
-    Returns:
-        The event to look up in TRANSITIONS.
-
-    Source: authsrv design section 4.
+    A Refused is fatal whatever code it carries, and an Established is OK only because it holds an
+    identity.
     """
     if isinstance(result, Refused):
         return Event.FATAL
@@ -171,13 +158,10 @@ class HandshakeMachine:
         started_at: The time of its beginning, in seconds of the clock that the caller will go on
             to hand in.
         role: Which side of it this is.
-
-    Source: authsrv design decision 3; SSPI AcceptSecurityContext.
     """
 
     __slots__ = (
         "_deadline",
-        "_identity",
         "_kept",
         "_limits",
         "_path",
@@ -200,76 +184,33 @@ class HandshakeMachine:
         self._path = [State.AWAIT_TOKEN]
         self._kept = b""
         self._rounds = 0
-        self._identity: Identity | None = None
 
     def __repr__(self) -> str:
         return f"<HandshakeMachine {self._state.value}, round {self._rounds}>"
 
     @property
     def state(self) -> State:
-        """What the handshake waits for, or how it ended.
-
-        Source: authsrv design decision 3.
-        """
+        """What the handshake waits for, or how it ended."""
         return self._state
 
     @property
     def steps(self) -> int:
-        """How many times the state has changed.
-
-        Source: authsrv design decision 3.
-        """
+        """How many times the state has changed."""
         return len(self._path) - 1
 
     def path_from(self, step: int) -> tuple[State, ...]:
-        """The states that the handshake went through.
-
-        Args:
-            step: After how many changes to begin; 0 for the beginning.
-
-        Returns:
-            The states, the present one last.
-
-        Source: authsrv design decision 3.
-        """
+        """The states that it went through after so many changes, the present one last."""
         return tuple(self._path[step:])
 
     @property
-    def rounds(self) -> int:
-        """How many tokens were received.
-
-        Source: authsrv design decision 3.
-        """
-        return self._rounds
-
-    @property
     def kept(self) -> bytes:
-        """What is kept of a token that is not whole; nothing where none is awaited.
-
-        Source: SSPI AcceptSecurityContext, SEC_E_INCOMPLETE_MESSAGE.
-        """
+        """What is kept of a token that is not whole; nothing where none is awaited."""
         return self._kept
 
     @property
     def deadline(self) -> float:
-        """When the handshake ends at the latest, in seconds of the caller's clock.
-
-        Source: authsrv design decision 4.
-        """
+        """When the handshake ends at the latest, in seconds of the caller's clock."""
         return self._deadline
-
-    @property
-    def identity(self) -> Identity:
-        """The authenticated client.
-
-        Raises:
-            StateError: The handshake is not established; nobody is known.
-
-        Source: authsrv design decision 1.
-        """
-        if self._state is not State.ESTABLISHED or self._identity is None:
-            raise StateError("nobody is authenticated: the handshake is not established")
-        return self._identity
 
     def receive_token(self, token: bytes, *, now: float = 0.0) -> bytes:
         """Take a token from the peer and say what to hand to the provider.
@@ -289,8 +230,6 @@ class HandshakeMachine:
             TooManyRoundsError: The client has sent more than max_rounds tokens.
             InvalidTokenError: The token is empty.
             TokenTooLargeError: The token, or what was kept with it, is over its limit.
-
-        Source: SSPI AcceptSecurityContext, pInput.
         """
         if Event.TOKEN not in TRANSITIONS[self._state]:
             raise self._fail(UnexpectedTokenError(f"a token arrived in state {self._state.value}"))
@@ -305,16 +244,11 @@ class HandshakeMachine:
         return whole
 
     def await_completion(self, *, now: float = 0.0) -> None:
-        """Check that CompleteAuthToken is what comes next.
-
-        Args:
-            now: The time, in seconds of the clock of `started_at`.
+        """Check that CompleteAuthToken is what comes next; `now` is as of `receive_token`.
 
         Raises:
             UnexpectedTokenError: The provider did not ask for it.
             HandshakeExpiredError: The handshake has taken longer than handshake_seconds.
-
-        Source: SSPI CompleteAuthToken, SEC_E_OUT_OF_SEQUENCE.
         """
         if self._state not in (State.COMPLETING, State.COMPLETING_LEG):
             raise self._fail(
@@ -324,17 +258,12 @@ class HandshakeMachine:
             raise self._fail(self._expired())
 
     def receive_result(self, result: Result) -> None:
-        """Take the provider's answer.
-
-        Args:
-            result: The answer of the provider to the last token, or of its CompleteAuthToken.
+        """Take the provider's answer to the last token, or to CompleteAuthToken.
 
         Raises:
             ProviderFaultError: The provider gave an answer that this state does not allow; the
                 handshake has failed.
             TokenTooLargeError: More of the token is needed than may be kept; it has failed.
-
-        Source: SSPI AcceptSecurityContext, return values.
         """
         event = event_of(result)
         if event not in TRANSITIONS[self._state]:
@@ -344,16 +273,11 @@ class HandshakeMachine:
         if event is not Event.INCOMPLETE:
             self._kept = b""
         elif len(self._kept) + (_missing(result) or 1) > self._limits.max_incomplete_bytes:
-            raise self._fail(TokenTooLargeError("the token in pieces is over its limit"))
-        if isinstance(result, Established):
-            self._identity = result.identity
+            raise self._fail(TokenTooLargeError("the token that comes in pieces is over its limit"))
         self._move(event)
 
     def abandon(self) -> None:
-        """End the handshake from our side; a handshake that has ended stays as it is.
-
-        Source: SSPI DeleteSecurityContext, remarks on partial contexts.
-        """
+        """End the handshake from our side; a handshake that has ended stays as it is."""
         if Event.ABANDON in TRANSITIONS[self._state]:
             self._move(Event.ABANDON)
         self._kept = b""
@@ -369,10 +293,10 @@ class HandshakeMachine:
             return InvalidTokenError("the token is empty")
         if len(token) > self._limits.max_token_bytes:
             return TokenTooLargeError(
-                f"the token has {len(token)} bytes, at most {self._limits.max_token_bytes} may be"
+                f"the token has {len(token)} bytes; the limit is {self._limits.max_token_bytes}"
             )
         if self._kept and len(self._kept) + len(token) > self._limits.max_incomplete_bytes:
-            return TokenTooLargeError("the token in pieces is over its limit")
+            return TokenTooLargeError("the token that comes in pieces is over its limit")
         return None
 
     def _expired(self) -> HandshakeExpiredError:
@@ -388,27 +312,8 @@ class HandshakeMachine:
         self._state = State.FAILED
         self._path.append(State.FAILED)
         self._kept = b""
-        self._identity = None
         return error
 
 
 def _missing(result: Result) -> int | None:
     return result.missing if isinstance(result, Incomplete) else None
-
-
-def draw_transitions() -> str:
-    """Draw TRANSITIONS as a Mermaid state diagram, one line a transition, without a fence.
-
-    Returns:
-        The diagram's text, the same at every call.
-
-    Source: authsrv TRANSITIONS.
-    """
-    lines = ["stateDiagram-v2", f"    [*] --> {State.AWAIT_TOKEN.name}"]
-    for state, row in TRANSITIONS.items():
-        lines += [
-            f"    {state.name} --> {after.name}: {event.name}" for event, after in row.items()
-        ]
-        if not row:
-            lines.append(f"    {state.name} --> [*]")
-    return "\n".join(lines)

@@ -67,8 +67,6 @@ class WorkerPool:
 
     Raises:
         ConfigError: The limits are of a wrong type.
-
-    Source: authsrv design decision 4.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, name: str = "authsrv") -> None:
@@ -95,18 +93,12 @@ class WorkerPool:
 
     @property
     def occupied(self) -> int:
-        """How many threads are at work or about to be.
-
-        Source: authsrv design decision 4.
-        """
+        """How many threads are at work or about to be."""
         return self._threads - len(self._parked)
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a thread.
-
-        Source: authsrv design decision 4.
-        """
+        """How many calls wait for a thread."""
         return len(self._submitted) + len(self._queue)
 
     async def run(self, function: Callable[[], _T], *, seconds: float | None = None) -> _T:
@@ -116,36 +108,24 @@ class WorkerPool:
             function: The call; it takes no argument. It may go on after this coroutine has ended.
             seconds: Its deadline, or None for the limits' step_seconds.
 
-        Returns:
-            What the call returns.
-
         Raises:
             OverloadedError: max_queued calls wait already; the call is not begun.
             DeadlineError: The call did not return in time; it may still be running.
             StateError: The pool is closed, or belongs to another event loop.
             BaseException: Whatever the call raises.
-
-        Source: authsrv design decision 4.
         """
         return await self.start(function, seconds=seconds)
 
     def start(
         self, function: Callable[[], _T], *, seconds: float | None = None
     ) -> asyncio.Future[_T]:
-        """Run a blocking call beside the loop; its answer is awaited later.
+        """Begin a blocking call beside the loop; `function` and `seconds` are as of `run`.
 
-        Args:
-            function: As of `run`.
-            seconds: As of `run`.
-
-        Returns:
-            What awaits the answer. Cancelled, it drops the call if that has not begun.
+        The future that awaits its answer drops the call, when it is cancelled, if it has not begun.
 
         Raises:
             OverloadedError: As of `run`.
             StateError: As of `run`.
-
-        Source: authsrv design decision 4.
         """
         loop = self._own_loop()
         future: asyncio.Future[_T] = loop.create_future()
@@ -159,7 +139,7 @@ class WorkerPool:
         *,
         seconds: float | None = None,
     ) -> None:
-        """Run a blocking call beside the loop, and go on.
+        """Begin a blocking call beside the loop whose answer is told to a handler.
 
         Args:
             function: As of `run`.
@@ -168,10 +148,8 @@ class WorkerPool:
             seconds: As of `run`.
 
         Raises:
-            OverloadedError: As of `run`; the handler hears of nothing.
+            OverloadedError: As of `run`; the handler is told nothing.
             StateError: As of `run`.
-
-        Source: authsrv design decision 4.
         """
         self._take(function, handler, self._own_loop(), seconds)
 
@@ -191,13 +169,9 @@ class WorkerPool:
     def spawn(self, function: Callable[[], object]) -> None:
         """Run a call that nobody waits for, such as deleting a context; it is never refused.
 
-        It may be called on any thread, and while no loop runs.
-
-        Args:
-            function: The call; what it raises is dropped. It runs here and now where the loop is
-                closed, so that there is none to block, or no thread can be had at all.
-
-        Source: authsrv design decision 4.
+        It may be called on any thread, and while no loop runs. What the call raises is dropped. It
+        runs here and now where the loop is closed, so that there is none to block, or where no
+        thread can be had at all.
         """
         call = BlockingCall(function, None)
         if self._loop is not None and self._loop.is_closed():
@@ -208,10 +182,7 @@ class WorkerPool:
             self._submit(call, self._loop)
 
     def close(self) -> None:
-        """Let the threads end when the waiting calls are done; nothing is accepted any more.
-
-        Source: authsrv design decision 4.
-        """
+        """Let the threads end when the waiting calls are done; nothing is accepted any more."""
         with self._guard:
             self._closed = True
             parked, self._parked = self._parked, []
@@ -233,9 +204,9 @@ class WorkerPool:
         return loop
 
     def _follow(self) -> None:
-        """Hear of the end of the loop: it closes the asynchronous generators begun on it.
+        """Learn of the end of the loop: it closes the asynchronous generators begun on it.
 
-        A task would hear of it, too. But one would be needed for each call that nobody awaits.
+        A task would learn of it, too. But one would be needed for each call that nobody awaits.
         """
         self._loop_end = self._await_loop_end()
         with contextlib.suppress(StopIteration):

@@ -1,7 +1,8 @@
 """The rules of one HTTP request: its Authorization field in, a decision out.
 
 Nothing here awaits or keeps state. An integration asks `decide` what to do with a request, drives
-the handshake where a token came, and asks `conclude` what the leg means for the response.
+the handshake where a token came, and asks `conclude` what the leg means for the response. The rules
+are those of RFC 4559 sections 4 and 5.
 """
 
 from __future__ import annotations
@@ -35,10 +36,7 @@ __all__ = [
 
 
 class Requirement(enum.Enum):
-    """What a request needs before it reaches its handler.
-
-    Source: RFC 9110 section 11.
-    """
+    """What a request needs before it reaches its handler."""
 
     OPEN = "open"
     """Nothing; its Authorization field is not looked at."""
@@ -50,29 +48,17 @@ class Requirement(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Anonymous:
-    """The request goes on without an identity.
-
-    Source: RFC 9110 section 11.6.2.
-    """
+    """The request goes on without an identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """The client is asked to authenticate.
-
-    Source: RFC 9110 section 15.5.2.
-    """
+    """The client is asked to authenticate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Negotiate:
-    """The request carries a token, which the handshake must take.
-
-    Args:
-        token: The token, from the client, untrusted.
-
-    Source: RFC 4559 section 4.2.
-    """
+    """The request carries a token, from the client and untrusted, which the handshake must take."""
 
     token: bytes = field(repr=False)
 
@@ -81,12 +67,8 @@ class Negotiate:
 class Accepted:
     """The request goes on with an identity.
 
-    Args:
-        identity: The authenticated client.
-        challenge: The WWW-Authenticate field of the response, with the token by which the server
-            proves itself; None where the provider made none.
-
-    Source: RFC 4559 section 5.
+    `challenge` is the WWW-Authenticate field of the response, with the token by which the server
+    proves itself; None where the provider made none.
     """
 
     identity: Identity
@@ -100,22 +82,17 @@ _CHALLENGE = Challenge()
 def decide(
     authorization: Sequence[str], requirement: Requirement, *, limits: Limits = DEFAULT_LIMITS
 ) -> Anonymous | Challenge | Negotiate:
-    """Decide what a request needs.
+    """Decide what a request needs. Another scheme than Negotiate counts as no token.
 
     Args:
         authorization: The values of its Authorization fields, from the client, untrusted.
         requirement: What its handler requires.
         limits: max_token_bytes is read.
 
-    Returns:
-        Anonymous, Challenge or Negotiate. Another scheme than Negotiate counts as no token.
-
     Raises:
         InvalidHeaderError: There are two fields, or one without a scheme.
-        InvalidTokenError: The token is empty, or no base64.
+        InvalidTokenError: The token is empty, or is not base64.
         TokenTooLargeError: The token is over its limit.
-
-    Source: RFC 9110 section 11.6.2; RFC 4559 section 4.2.
     """
     if requirement is Requirement.OPEN:
         return _ANONYMOUS
@@ -128,15 +105,8 @@ def decide(
 def conclude(result: Result, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | ErrorResponse:
     """Say what a leg of the handshake means for the response.
 
-    Args:
-        result: How the leg ended.
-        limits: retry_after_seconds is read.
-
-    Returns:
-        Accepted, or the answer that ends the request: a challenge with the next token, or a
-        refusal.
-
-    Source: RFC 4559 section 5; authsrv design section 4.
+    An ErrorResponse ends the request: a challenge with the next token, or a refusal. Of the limits
+    retry_after_seconds is read.
     """
     match result:
         case Established(identity=identity, token=token):
@@ -152,5 +122,5 @@ def conclude(result: Result, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | E
             # CompleteNeeded or CompleteAndContinue: only Handshake.step ends a leg like
             # that, and HTTP does not call it.
             return build_error_response(
-                ProviderFaultError("CompleteAuthToken was left out"), limits=limits
+                ProviderFaultError("CompleteAuthToken is still to be called"), limits=limits
             )

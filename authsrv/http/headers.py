@@ -2,7 +2,8 @@
 
 `parse_authorization` is the server's side and runs for every request; `parse_challenges` is the
 client's side, for tests, probes and command-line tools. Both take the field's values as the HTTP
-library gives them, one string for each line of the message.
+library gives them, one string for each line of the message. The fields are those of RFC 9110
+section 11, and what Negotiate puts into them is that of RFC 4559 section 4.
 
 Only one reading of a field is accepted. Where it is unclear which scheme or which token is meant,
 the field is malformed, and is not "no credentials".
@@ -57,8 +58,6 @@ class ParsedChallenge:
         scheme: The authentication scheme as the server wrote it; its case means nothing.
         token68: The token behind the scheme, still in its encoding, if there is one.
         params: The parameters behind the scheme, names as written, values without quotes.
-
-    Source: RFC 9110 section 11.3.
     """
 
     scheme: str
@@ -66,7 +65,7 @@ class ParsedChallenge:
     params: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        """Show the token's length in its place, and no values: a nonce is no secret, but no use."""
+        """Show the length of the token in its place, and no values of parameters."""
         token = "no token" if self.token68 is None else f"token of {len(self.token68)} characters"
         names = ", ".join(name for name, _ in self.params) or "no parameters"
         return f"<ParsedChallenge {self.scheme}; {token}; {names}>"
@@ -89,8 +88,6 @@ def parse_authorization(
         InvalidHeaderError: There are two such fields, or the field has no scheme.
         InvalidTokenError: The token is empty, or is not base64 in its one strict form.
         TokenTooLargeError: The token is larger than the limit.
-
-    Source: RFC 4559 section 4.2; RFC 9110 sections 11.4 and 11.6.2.
     """
     if not values:
         return None
@@ -111,34 +108,20 @@ def parse_authorization(
 
 
 def build_challenge(token: bytes | None = None) -> str:
-    """Build the value of a WWW-Authenticate field.
-
-    Args:
-        token: The server's token for the client; None or empty to ask the client to begin.
-
-    Returns:
-        "Negotiate", or "Negotiate" with the token in base64.
-
-    Source: RFC 4559 section 4.1.
-    """
+    """Build the value of a WWW-Authenticate field: "Negotiate", and the token if there is one."""
     if not token:
         return "Negotiate"
     return "Negotiate " + binascii.b2a_base64(token, newline=False).decode("ascii")
 
 
 def parse_challenges(values: Sequence[str]) -> tuple[ParsedChallenge, ...]:
-    """Parse the challenges of a response.
+    """Parse the challenges of a response, in their order.
 
     Args:
         values: All values of the response's WWW-Authenticate field, from the server, untrusted.
 
-    Returns:
-        The challenges in their order; none if there is no such field, or only empty ones.
-
     Raises:
         InvalidHeaderError: A value is malformed.
-
-    Source: RFC 9110 section 11.6.1.
     """
     return tuple(challenge for value in values for challenge in _read_challenges(value))
 
@@ -161,8 +144,6 @@ def negotiate_token(
             in its one strict form, or a value is malformed that begins with it. A value that is
             malformed otherwise hides nothing but itself, unless nothing else is there to read.
         TokenTooLargeError: The token is larger than the limit.
-
-    Source: RFC 4559 section 4.1.
     """
     found: list[ParsedChallenge] = []
     malformed: InvalidHeaderError | None = None
@@ -180,7 +161,7 @@ def negotiate_token(
     if not found:
         return None
     if len(found) > 1 or found[0].params:
-        raise InvalidHeaderError("the Negotiate challenge stands twice or has parameters")
+        raise InvalidHeaderError("the Negotiate challenge occurs twice or has parameters")
     return _decode(found[0].token68 or "", max_token_bytes)
 
 
@@ -190,11 +171,11 @@ def _demand_scheme(scheme: str) -> None:
 
 
 def _decode(encoded: str, max_token_bytes: int) -> bytes:
-    """Decode base64 in the form of RFC 4648 section 4, padding included."""
+    """Decode base64 in its one strict form, padding included."""
     whole, rest = divmod(len(encoded), 4)
     if whole * 3 - encoded.count("=", -2) > max_token_bytes:
         raise TokenTooLargeError(f"the token has more than {max_token_bytes} bytes")
-    # The strict mode of older Pythons takes a fourth group that is padding only.
+    # RFC 4648 section 4. The strict mode of older Pythons takes a fourth group of padding alone.
     if rest or encoded.endswith("==="):
         raise InvalidHeaderError("the token is not base64: its length or padding is wrong")
     try:
@@ -253,7 +234,7 @@ def _read_challenge(scanner: _Scanner) -> ParsedChallenge:
 
 
 def _read_params(scanner: _Scanner, name: re.Match[str] | None) -> Iterator[tuple[str, str]]:
-    """Read parameters up to an element that is none: there the next challenge begins."""
+    """Read parameters up to an element that is not one: there the next challenge begins."""
     seen: set[str] = set()
     while name is not None:
         key = name.group(1).lower()

@@ -10,7 +10,6 @@ what is not understood is refused, and a WebSocket, which begins by GET, is look
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from dataclasses import dataclass
 from authsrv.core.settings import as_texts
 from authsrv.errors import ConfigError, CrossSiteError
 
-__all__ = ["OriginPolicy", "Provenance", "RequestKind", "is_harmless"]
+__all__ = ["OriginPolicy", "Provenance", "is_harmless"]
 
 # RFC 9110 section 9.2.1.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# W3C Fetch Metadata, Sec-Fetch-Site: "none" is a request that the user made by hand.
 _OWN_SITES = frozenset({"same-origin", "none"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = r"(?:\[[0-9a-f:.]+\]|[^\[\]:/?#@\\\s]+)"
@@ -33,30 +33,8 @@ _AUTHORITY = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?")
 _MAX_SHOWN = 128
 
 
-class RequestKind(enum.Enum):
-    """What a request is for.
-
-    Source: RFC 9110 section 7.8; RFC 6455 section 4.1.
-    """
-
-    PLAIN = "plain"
-    """Its method says all."""
-    WEBSOCKET = "websocket"
-    """It begins a WebSocket, over which anything may be done."""
-
-
 def is_harmless(method: str, upgrade: str | None) -> bool:
-    """Tell at one look that nothing has to be asked about where a request comes from.
-
-    Args:
-        method: The method.
-        upgrade: The value of the Upgrade field, if there is one.
-
-    Returns:
-        True for a safe method that begins no other protocol.
-
-    Source: RFC 9110 section 9.2.1.
-    """
+    """Whether nothing has to be asked: a safe method that begins no other protocol."""
     return upgrade is None and method in _SAFE
 
 
@@ -66,16 +44,14 @@ class Provenance:
 
     Args:
         method: The method.
-        kind: What the request is for.
+        is_websocket: Whether it begins a WebSocket, over which anything may be done.
         fetch_site: The values of its Sec-Fetch-Site fields.
         origin: The values of its Origin fields.
         host: The values of its Host fields, or the authority that the client asked for.
-
-    Source: W3C Fetch Metadata, Sec-Fetch-Site; RFC 6454 section 7; RFC 9110 section 7.2.
     """
 
     method: str
-    kind: RequestKind
+    is_websocket: bool
     fetch_site: Sequence[str]
     origin: Sequence[str]
     host: Sequence[str]
@@ -83,33 +59,21 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class OriginPolicy:
-    """Whose pages may make requests in the name of a user.
+    """Whose pages may make requests in the name of a user; `of_setting` makes it.
 
     Args:
-        trusted: Origins other than our own, such as "https://app.example.org:8443".
-
-    Raises:
-        ConfigError: `of_setting`: one is no origin: it has a path, a wildcard, or no scheme.
-
-    Source: RFC 6454 section 6.2.
+        trusted: Origins other than our own: scheme, host, and port where it is not the default.
     """
 
     trusted: frozenset[tuple[str, str, int | None]] = frozenset()
 
     @classmethod
     def of_setting(cls, setting: object) -> OriginPolicy:
-        """Take a setting.
-
-        Args:
-            setting: Several origins.
-
-        Returns:
-            The policy.
+        """Take several origins, such as "https://app.example.org:8443".
 
         Raises:
-            ConfigError: It is something else, or one of them is no origin.
-
-        Source: RFC 6454 section 6.2.
+            ConfigError: It is something else, or one of them is not an origin: it has a path, a
+                wildcard, or no scheme.
         """
         trusted = []
         for text in as_texts(setting, "trusted_origins"):
@@ -123,21 +87,12 @@ class OriginPolicy:
         return cls(frozenset(trusted))
 
     def refusal(self, request: Provenance) -> CrossSiteError | None:
-        """Say why a request may not be made in the name of a user.
-
-        Args:
-            request: What it says of where it comes from.
-
-        Returns:
-            The error, or None where nothing speaks against it.
-
-        Source: RFC 9110 section 9.2.1; W3C Fetch Metadata, Sec-Fetch-Site.
-        """
-        is_websocket = request.kind is RequestKind.WEBSOCKET
+        """Say why a request may not be made in the name of a user; None where it may."""
+        is_websocket = request.is_websocket
         if request.method in _SAFE and not is_websocket:
             return None
         if len(request.origin) > 1 or len(request.fetch_site) > 1:
-            return CrossSiteError("the request says twice where it comes from")
+            return CrossSiteError("the request has more than one Origin or Sec-Fetch-Site field")
         origin = request.origin[0].strip().lower() if request.origin else None
         if origin is not None and _read_origin(origin) in self.trusted:
             return None
@@ -156,7 +111,7 @@ def _by_origin(origin: str, hosts: Sequence[str]) -> CrossSiteError | None:
     ours = _read_authority(hosts[0].strip().lower()) if len(hosts) == 1 else None
     theirs = _read_origin(origin)
     if ours is None:
-        return CrossSiteError("the request has no Host that its Origin could be compared with")
+        return CrossSiteError("the request has no usable Host to compare its Origin with")
     if theirs is not None and _is_same(theirs, ours):
         return None
     return CrossSiteError(

@@ -7,7 +7,6 @@ fixed for each answer: the cause goes to the log, and the reference in the answe
 
 from __future__ import annotations
 
-import enum
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +22,6 @@ __all__ = [
     "EXCEPTIONS",
     "RESPONSE_RULES",
     "ErrorResponse",
-    "Invitation",
     "ResponseRule",
     "answer_for",
     "build_error_response",
@@ -31,41 +29,12 @@ __all__ = [
 ]
 
 
-class Invitation(enum.Enum):
-    """Whether an answer invites the client to authenticate (again).
-
-    Source: RFC 9110 section 11.6.1.
-    """
-
-    CHALLENGE = "challenge"
-    """It carries `WWW-Authenticate: Negotiate`."""
-    SILENCE = "silence"
-    """It does not."""
-
-
 @dataclass(frozen=True, slots=True)
 class ResponseRule:
-    """A row of the table: what a client gets for a kind of fault.
-
-    Args:
-        status: The HTTP status.
-        invitation: Whether the client is invited to try again.
-        text: The fixed text.
-
-    Source: RFC 9110 sections 15.5 and 15.6.
-    """
+    """A row of the table: the status and the fixed text that a client gets for a kind of fault."""
 
     status: HTTPStatus
-    invitation: Invitation
     text: str
-
-    @property
-    def retry_later(self) -> bool:
-        """Whether the answer carries Retry-After.
-
-        Source: RFC 9110 section 10.2.3.
-        """
-        return self.status is HTTPStatus.SERVICE_UNAVAILABLE
 
 
 RESPONSE_RULES: Mapping[Outcome, ResponseRule] = MappingProxyType(
@@ -73,22 +42,18 @@ RESPONSE_RULES: Mapping[Outcome, ResponseRule] = MappingProxyType(
         # RFC 9110 section 11.4: invalid or partial credentials are answered as none are.
         Outcome.PROTOCOL_ERROR: ResponseRule(
             HTTPStatus.UNAUTHORIZED,
-            Invitation.CHALLENGE,
             "The authentication data in the request could not be understood.",
         ),
         Outcome.DENIED: ResponseRule(
             HTTPStatus.UNAUTHORIZED,
-            Invitation.CHALLENGE,
             "Authentication failed.",
         ),
         Outcome.UNAVAILABLE: ResponseRule(
             HTTPStatus.SERVICE_UNAVAILABLE,
-            Invitation.SILENCE,
             "Authentication is not possible at the moment. Try again later.",
         ),
         Outcome.INTERNAL_ERROR: ResponseRule(
             HTTPStatus.INTERNAL_SERVER_ERROR,
-            Invitation.SILENCE,
             "Authentication failed because of a fault of the server.",
         ),
     }
@@ -99,17 +64,14 @@ EXCEPTIONS: Mapping[type[AuthsrvError], ResponseRule] = MappingProxyType(
     {
         InvalidHeaderError: ResponseRule(
             HTTPStatus.BAD_REQUEST,
-            Invitation.SILENCE,
             "The authentication data in the request could not be understood.",
         ),
         TokenTooLargeError: ResponseRule(
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Invitation.SILENCE,
             "The authentication data in the request is too large.",
         ),
         ForbiddenError: ResponseRule(
             HTTPStatus.FORBIDDEN,
-            Invitation.SILENCE,
             "Access is not allowed.",
         ),
     }
@@ -129,8 +91,6 @@ class ErrorResponse:
         text: The body, plain text.
         reference: An opaque id that stands in the log beside the cause; empty where nothing is
             to be looked up.
-
-    Source: RFC 9110 section 15.
     """
 
     status: HTTPStatus
@@ -142,15 +102,9 @@ class ErrorResponse:
 def answer_for(error: AuthsrvError) -> ResponseRule:
     """Find the row of an error.
 
-    Args:
-        error: The error.
-
-    Returns:
-        The exception that HTTP makes for its class or for the nearest ancestor that has one; else
-        the row of the fault that the status of its class tells. A status that one error was given
-        for itself, from a library, does not count.
-
-    Source: RFC 9110 section 15; authsrv.core.outcome.
+    It is the exception that HTTP makes for the error's class or for the nearest ancestor that has
+    one; else the row of the fault that the status of its class tells. A status that one error was
+    given for itself, from a library, does not count.
     """
     for kind in type(error).__mro__:
         if kind in EXCEPTIONS:
@@ -163,39 +117,26 @@ def answer_for(error: AuthsrvError) -> ResponseRule:
 def build_error_response(
     error: AuthsrvError, *, token: bytes = b"", limits: Limits = DEFAULT_LIMITS
 ) -> ErrorResponse:
-    """Make the answer for an error.
+    """Make the answer for an error, with a fresh reference.
 
     Args:
         error: The error; nothing of its text enters the answer.
         token: The provider's error token, sent along with a 401; empty for none.
         limits: retry_after_seconds is read.
-
-    Returns:
-        The answer, with a fresh reference.
-
-    Source: RFC 9110 sections 10.2.3, 11.6.1 and 15; RFC 4559 section 5.
     """
     answer = answer_for(error)
     reference = secrets.token_hex(6)
     headers: list[tuple[str, str]] = [("Cache-Control", "no-store")]
-    if answer.invitation is Invitation.CHALLENGE:
+    # RFC 9110 sections 15.5.2 and 10.2.3: what a 401 must, and a 503 may, carry.
+    if answer.status is HTTPStatus.UNAUTHORIZED:
         headers.append(("WWW-Authenticate", build_challenge(token or None)))
-    if answer.retry_later:
+    if answer.status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", str(limits.retry_after_seconds)))
     text = f"{answer.text}\nReference: {reference}\n"
     return ErrorResponse(answer.status, tuple(headers), text, reference)
 
 
 def challenge(token: bytes = b"") -> ErrorResponse:
-    """Make the 401 that asks for a token: the first one, or the next one of a handshake.
-
-    Args:
-        token: The output token for the client, or empty.
-
-    Returns:
-        The answer.
-
-    Source: RFC 4559 section 4.1.
-    """
+    """Make the 401 that asks for a token: the first one, or the next one of a handshake."""
     headers = (("Cache-Control", "no-store"), ("WWW-Authenticate", build_challenge(token or None)))
     return ErrorResponse(HTTPStatus.UNAUTHORIZED, headers, f"{_REQUIRED}\n")

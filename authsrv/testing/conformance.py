@@ -48,10 +48,7 @@ _CLAIMS = (
 
 
 def _describes_itself(case: Case) -> None:
-    """The provider has a name for logs, and with all in place its `check` finds nothing.
-
-    Source: SSPI SecPkgInfo, Name; authsrv design decision 7.
-    """
+    """The provider has a name for logs, and with all in place its `check` finds nothing."""
     provider = case.make_provider()
     assert provider.name, "the provider has no name"
     assert provider.name.isprintable(), "the provider's name is not printable"
@@ -62,10 +59,7 @@ def _describes_itself(case: Case) -> None:
 
 
 def _names_the_client(case: Case) -> None:
-    """An entitled client gets in and is named, and takes the server's proof for good.
-
-    Source: authsrv design decision 1.
-    """
+    """An entitled client gets in and is named, and takes the server's proof for good."""
     with open_context(case.make_provider()) as context:
         result = establish(context, case.make_client())
     _demand_name(case, result)
@@ -73,10 +67,7 @@ def _names_the_client(case: Case) -> None:
 
 
 def _refuses_strangers(case: Case) -> None:
-    """A client that keeps the protocol and is not entitled is denied.
-
-    Source: SSPI SEC_E_LOGON_DENIED.
-    """
+    """A client that keeps the protocol and is not entitled is denied."""
     with open_context(case.make_provider()) as context:
         result = play(context, case.make_stranger())
     assert isinstance(result, Refused), f"a stranger got in: {result!r}"
@@ -84,10 +75,7 @@ def _refuses_strangers(case: Case) -> None:
 
 
 def _creates_many_contexts(case: Case) -> None:
-    """Contexts can be made and deleted without a step, many of them at once.
-
-    Source: SSPI DeleteSecurityContext.
-    """
+    """Contexts can be made and deleted without a step, many of them at once."""
     provider = case.make_provider()
     try:
         contexts = [provider.create_context(ContextRequest()) for _ in range(_MANY)]
@@ -98,10 +86,7 @@ def _creates_many_contexts(case: Case) -> None:
 
 
 def _deletes_twice(case: Case) -> None:
-    """A second deletion does nothing: before a step, after a refusal, after success.
-
-    Source: SSPI DeleteSecurityContext.
-    """
+    """A second deletion does nothing: before a step, after a refusal, after success."""
     provider = case.make_provider()
     unused, refused, done = (provider.create_context(ContextRequest()) for _ in range(3))
     take_step(refused, b"no token")
@@ -115,10 +100,7 @@ def _deletes_twice(case: Case) -> None:
 
 
 def _deletes_where_it_says(case: Case) -> None:
-    """What is deleted at once takes no time, unused or established: it is done on the event loop.
-
-    Source: authsrv design decision 4.
-    """
+    """What is deleted at once takes no time, unused or established: it blocks the event loop."""
     provider, spent = case.make_provider(), []
     for _ in range(_DELETIONS):
         unused, done = (provider.create_context(ContextRequest()) for _ in range(2))
@@ -135,10 +117,7 @@ def _deletes_where_it_says(case: Case) -> None:
 
 
 def _refuses_after_deletion(case: Case) -> None:
-    """A deleted context lets nobody in, be it unused or half-way.
-
-    Source: SSPI DeleteSecurityContext.
-    """
+    """A deleted context lets nobody in, be it unused or half-way."""
     provider = case.make_provider()
     for leg in range(count_legs(case)):
         with open_context(provider) as context:
@@ -155,10 +134,7 @@ def _deleting(context: SecurityContext) -> Callable[[bytes], bytes]:
 
 
 def _ends_when_established(case: Case) -> None:
-    """An established context takes no further token.
-
-    Source: SSPI AcceptSecurityContext, remarks on SEC_E_OK.
-    """
+    """An established context takes no further token."""
     with open_context(case.make_provider()) as context:
         establish(context, case.make_client())
         result = take_step(context, _first_token(case))
@@ -166,10 +142,7 @@ def _ends_when_established(case: Case) -> None:
 
 
 def _refuses_garbage(case: Case) -> None:
-    """Garbage is refused by a result that blames the client, and never by an exception.
-
-    Source: SSPI SEC_E_INVALID_TOKEN.
-    """
+    """Garbage is refused by a result that blames the client, and never by an exception."""
     provider = case.make_provider()
     garbage = (b"\x00", b"no token", os.urandom(100), b"\x60\x82\xff\xff", b"\xff" * 65_536)
     for token in garbage:
@@ -181,8 +154,6 @@ def _refuses_truncated_tokens(case: Case) -> None:
     """The beginning of a token lets nobody in, and is no fault of the server.
 
     What it lacks may be asked for, or may be no loss.
-
-    Source: SSPI SEC_E_INVALID_TOKEN, SEC_E_INCOMPLETE_MESSAGE.
     """
     provider = case.make_provider()
     token = _first_token(case)
@@ -198,8 +169,6 @@ def _withstands_altered_tokens(case: Case) -> None:
     """A changed byte, in whatever leg, makes nobody anybody else, and is no fault of the server.
 
     Bytes that nothing protects may change without effect.
-
-    Source: SSPI SEC_E_MESSAGE_ALTERED.
     """
     provider = case.make_provider()
     for leg in range(count_legs(case)):
@@ -221,10 +190,7 @@ def _flipping(where: float) -> Callable[[bytes], bytes]:
 
 
 def _refuses_replays(case: Case) -> None:
-    """A recorded handshake lets nobody in when it is played again.
-
-    Source: RFC 4120 section 3.2.3 (replay cache); MS-NLMP section 3.1.5 (server challenge).
-    """
+    """A recorded handshake lets nobody in when it is played again."""
     recorder = Recorder(case.make_client())
     provider = case.make_provider()
     with open_context(provider) as context:
@@ -238,10 +204,7 @@ def _refuses_replays(case: Case) -> None:
 
 
 def _tells_attributes(case: Case) -> None:
-    """An established context tells the name that it authenticated, and no other one tells any.
-
-    Source: SSPI QueryContextAttributes.
-    """
+    """An established context tells the name that it authenticated, and no other one tells any."""
     with open_context(case.make_provider()) as context:
         _demand_silence(context, "before the first token")
         result = establish(context, case.make_client())
@@ -255,10 +218,7 @@ def _tells_attributes(case: Case) -> None:
 
 
 def _keeps_tokens_to_itself(case: Case) -> None:
-    """No token, nor a piece of one, shows in the log, or in a repr or an error's text.
-
-    Source: authsrv design decision 7.
-    """
+    """No token, nor a piece of one, shows in the log, or in a repr or an error's text."""
     provider = case.make_provider()
     secret = bytes(range(0x81, 0xA1))
     recorder = Recorder(case.make_client())
@@ -301,10 +261,7 @@ class _Overheard:
 
 
 def _refuses_completion_unasked(case: Case) -> None:
-    """CompleteAuthToken is refused where nothing asked for it.
-
-    Source: SSPI CompleteAuthToken.
-    """
+    """CompleteAuthToken is refused where nothing asked for it."""
     with open_context(case.make_provider()) as context:
         try:
             result = context.complete()
@@ -314,10 +271,7 @@ def _refuses_completion_unasked(case: Case) -> None:
 
 
 def _refuses_claimed_completion(case: Case) -> None:
-    """A client that only says "accept-completed" does not get in, in whatever leg it says so.
-
-    Source: RFC 4178 section 4.2.2 (negState).
-    """
+    """A client that only says "accept-completed" does not get in, in whatever leg it says so."""
     provider = case.make_provider()
     for leg in range(count_legs(case)):
         for claim in _CLAIMS:
@@ -332,10 +286,7 @@ def _replacing(claim: bytes) -> Callable[[bytes], bytes]:
 
 
 def _keeps_contexts_apart(case: Case) -> None:
-    """Two handshakes that take turns both come to their end.
-
-    Source: SSPI AcceptSecurityContext, phContext.
-    """
+    """Two handshakes that take turns both come to their end."""
     provider = case.make_provider()
     clients = [case.make_client() for _ in range(2)]
     tokens = [client.step(None) for client in clients]
@@ -352,10 +303,7 @@ def _keeps_contexts_apart(case: Case) -> None:
 
 
 def _works_in_parallel(case: Case) -> None:
-    """Several contexts of one provider are established at the same time on several threads.
-
-    Source: SSPI AcceptSecurityContext, remarks on threads.
-    """
+    """Several contexts of one provider are established at the same time on several threads."""
     provider = case.make_provider()
 
     def one(_: int) -> None:
@@ -397,13 +345,8 @@ CHECKS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
 def check_provider(case: Case) -> None:
     """Run all checks on a provider.
 
-    Args:
-        case: The provider and its clients.
-
     Raises:
         AssertionError: What is wrong.
-
-    Source: authsrv design section 3 (testing).
     """
     for check in CHECKS.values():
         check(case)

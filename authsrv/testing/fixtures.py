@@ -10,7 +10,7 @@ the service ``HTTP/localhost`` and the user ``alice``. A test that needs others 
 of ``HTTP/localhost`` takes the ground from under the tests that come after it.
 
 Where the realm's programs are not installed, the tests fail, and the failure names the Debian
-provider: a test suite that skips its only real test is green for no reason.
+package: a test suite that skips its only real test is green for no reason.
 """
 
 from __future__ import annotations
@@ -28,13 +28,7 @@ __all__ = ["kerberos_environment", "kerberos_keytab", "kerberos_realm"]
 
 @pytest.fixture(scope="session")
 def kerberos_realm() -> Iterator[Realm]:
-    """A running development realm, shared by the tests of this process.
-
-    Yields:
-        The realm.
-
-    Source: authsrv design.
-    """
+    """A running development realm, shared by the tests of this process."""
     with contextlib.ExitStack() as stack:
         try:
             realm = stack.enter_context(Realm())
@@ -47,17 +41,9 @@ def kerberos_realm() -> Iterator[Realm]:
 def kerberos_environment(kerberos_realm: Realm, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """This process's environment, put into the realm for one test; alice has just logged in.
 
-    The C library reads these variables when a context or a credential is made, so one that was
-    made before does not notice them.
-
-    Args:
-        kerberos_realm: The realm.
-        monkeypatch: Restores the environment after the test.
-
-    Returns:
-        The variables, for subprocesses that get an environment of their own.
-
-    Source: MIT krb5, kerberos(7).
+    The C library reads these variables when a context or a credential is made, so one that was made
+    before does not notice them. They are returned for subprocesses that get an environment of their
+    own.
     """
     kerberos_realm.login("alice")
     variables = kerberos_realm.environment("alice")
@@ -68,14 +54,5 @@ def kerberos_environment(kerberos_realm: Realm, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def kerberos_keytab(kerberos_realm: Realm) -> Path:
-    """The keytab with the realm's keys of ``HTTP/localhost``.
-
-    Args:
-        kerberos_realm: The realm.
-
-    Returns:
-        The file.
-
-    Source: MIT krb5, keytab type FILE.
-    """
+    """The keytab with the realm's keys of ``HTTP/localhost``."""
     return kerberos_realm.keytab

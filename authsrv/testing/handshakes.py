@@ -41,24 +41,15 @@ _MAX_LEGS = 10
 
 
 class Client(Protocol):
-    """An initiator that plays the client's part of one handshake.
-
-    Source: RFC 2743 section 2.2.1 (GSS_Init_sec_context).
-    """
+    """An initiator that plays the client's part of one handshake."""
 
     def step(self, token: bytes | None) -> bytes | None:
         """Give the client a token of the server, or None to begin, and take its answer.
 
-        Args:
-            token: The server's token.
-
-        Returns:
-            The client's token, or None where it has nothing more to say.
+        It answers None where it has nothing more to say.
 
         Raises:
             Exception: Anything, where the server's token does not convince the client.
-
-        Source: RFC 2743 section 2.2.1.
         """
         ...
 
@@ -74,8 +65,6 @@ class Case:
         make_stranger: Makes a client that keeps the protocol and is not entitled: it has another
             password, or a ticket for another service.
         principal: Whom the provider must name for the entitled one.
-
-    Source: authsrv design section 3 (testing).
     """
 
     make_provider: Callable[[], SecurityProvider]
@@ -85,10 +74,7 @@ class Case:
 
 
 class ClientGaveUpError(AssertionError):
-    """The client had nothing to say although the provider asked, or did not take its token.
-
-    Source: authsrv design section 3 (testing).
-    """
+    """The client had nothing to say although the provider asked, or did not take its token."""
 
 
 @dataclass(slots=True)
@@ -100,8 +86,6 @@ class Recorder:
         disturb: Takes the number of the leg, from 0, and the client's token, and answers what is
             sent in its place.
         tokens: What was sent so far.
-
-    Source: authsrv design section 3 (testing).
     """
 
     client: Client
@@ -109,10 +93,7 @@ class Recorder:
     tokens: list[bytes] = field(default_factory=list, repr=False)
 
     def step(self, token: bytes | None) -> bytes | None:
-        """Take a step; see Client.
-
-        Source: RFC 2743 section 2.2.1.
-        """
+        """See Client.step."""
         answer = self.client.step(token)
         if not answer:
             return None
@@ -122,16 +103,7 @@ class Recorder:
 
 @contextlib.contextmanager
 def open_context(provider: SecurityProvider) -> Iterator[SecurityContext]:
-    """Make a context that is deleted at the end of the block.
-
-    Args:
-        provider: The provider.
-
-    Yields:
-        The context.
-
-    Source: SSPI DeleteSecurityContext.
-    """
+    """Make a context that is deleted at the end of the block."""
     context = provider.create_context(ContextRequest())
     try:
         yield context
@@ -140,19 +112,10 @@ def open_context(provider: SecurityProvider) -> Iterator[SecurityContext]:
 
 
 def take_step(context: SecurityContext, token: bytes) -> Result:
-    """Take one step, CompleteAuthToken included.
-
-    Args:
-        context: The context.
-        token: The client's token.
-
-    Returns:
-        The result, of CompleteAuthToken where the step asked for it.
+    """Take one step, CompleteAuthToken included where the step asks for it.
 
     Raises:
         AssertionError: The provider raised, or answered what is no result.
-
-    Source: SSPI AcceptSecurityContext, CompleteAuthToken.
     """
     try:
         result: object = context.step(token)
@@ -167,20 +130,11 @@ def take_step(context: SecurityContext, token: bytes) -> Result:
 
 
 def play(context: SecurityContext, client: Client) -> Result:
-    """Take a handshake as far as it goes.
-
-    Args:
-        context: A new context.
-        client: A new client.
-
-    Returns:
-        The first result that is no Continue.
+    """Take a handshake of a new context and a new client to the first result that is no Continue.
 
     Raises:
         ClientGaveUpError: The client ended it.
         AssertionError: The provider raised, or the handshake does not end.
-
-    Source: RFC 2743 section 2.2.
     """
     token = _answer(client, None)
     for _ in range(_MAX_LEGS):
@@ -202,19 +156,12 @@ def _answer(client: Client, token: bytes | None) -> bytes:
 
 
 def establish(context: SecurityContext, client: Client) -> Established:
-    """Take a handshake between a context and a client to its good end.
+    """Take a handshake of a new context and a new client to its good end.
 
-    Args:
-        context: A new context.
-        client: A new client.
-
-    Returns:
-        The result that ended it; the client has taken its token for good.
+    The client has taken the last token for good.
 
     Raises:
         AssertionError: It did not end in Established.
-
-    Source: RFC 2743 section 2.2.
     """
     result = play(context, client)
     assert not isinstance(result, Refused), f"refused: {result.error!r}"
@@ -230,16 +177,8 @@ def establish(context: SecurityContext, client: Client) -> Established:
 def count_legs(case: Case) -> int:
     """Count the tokens that an entitled client sends.
 
-    Args:
-        case: The provider and its clients.
-
-    Returns:
-        How many, 1 at least.
-
     Raises:
         AssertionError: An entitled client does not get in.
-
-    Source: RFC 2743 section 2.2.
     """
     recorder = Recorder(case.make_client())
     with open_context(case.make_provider()) as context:

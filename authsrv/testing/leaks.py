@@ -35,8 +35,6 @@ def find_leak(text: str, token: bytes) -> str | None:
     Returns:
         How a piece of it shows, such as "hexadecimal at 17"; None where none does. The piece
         itself is not told.
-
-    Source: authsrv design decision 7.
     """
     return next(_leaks(text, token), None)
 
@@ -93,15 +91,9 @@ class _Listener(logging.Handler):
 
 @contextlib.contextmanager
 def overhear(lines: list[str]) -> Iterator[None]:
-    """Note all that is logged in the block, at every level that the loggers' own settings let pass.
+    """Append to `lines` all that is logged in the block, with arguments and tracebacks.
 
-    Args:
-        lines: What is logged is appended here, with arguments and tracebacks.
-
-    Yields:
-        Nothing: look at `lines`.
-
-    Source: authsrv design decision 7.
+    It hears every level that the loggers' own settings let pass.
     """
     root, listener = logging.getLogger(), _Listener(lines)
     level = root.level

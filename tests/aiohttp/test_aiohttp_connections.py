@@ -64,9 +64,7 @@ async def test_two_legs_on_one_connection_establish_the_client() -> None:
         assert (second.status, second.text) == (200, ALICE.principal)
         assert second.challenges == [PROOF]
         assert site.auth.acceptor.pending == 0
-    (continued,) = site.events_of(ContinuedEvent)
-    (established,) = site.events_of(EstablishedEvent)
-    assert (continued.leg.round, established.leg.round) == (1, 2)
+    assert len(site.events_of(ContinuedEvent)) == len(site.events_of(EstablishedEvent)) == 1
 
 
 async def test_two_legs_work_with_an_ordinary_client_too() -> None:

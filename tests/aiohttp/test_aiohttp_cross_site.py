@@ -9,7 +9,8 @@ from aiohttp import web
 from sites import PROOF, Site, Wire, connected, served
 
 from authsrv.aiohttp import AccessRules, Persistence, guard
-from authsrv.audit.records import RefusedEvent, describe
+from authsrv.audit.log import describe
+from authsrv.audit.records import RefusedEvent
 from authsrv.http.exchange import Requirement
 
 EVIL = {"Origin": "https://evil.test"}

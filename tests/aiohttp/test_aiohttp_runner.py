@@ -27,7 +27,7 @@ from sites import Site, connected, field, log_in, served
 from waiting import until
 
 from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
-from authsrv.aiohttp.fitting import HeaderLimit, header_limit
+from authsrv.aiohttp.fitting import is_fitting
 from authsrv.aiohttp.runner import _shown
 from authsrv.audit.records import RefusedEvent
 from authsrv.core.limits import Limits
@@ -191,7 +191,7 @@ async def test_a_runner_whose_limits_are_not_known_is_warned_of_and_refuses_larg
         assert "8,190 bytes" in record.getMessage()
         assert "authsrv.aiohttp.run_app" in record.getMessage()
         assert (await wire.ask(token=large_token(LARGEST))).status == 400
-    assert header_limit(site.app) is HeaderLimit.UNKNOWN
+    assert not is_fitting(site.app)
 
 
 async def test_a_runner_with_our_settings_is_not_warned_of(
@@ -200,7 +200,7 @@ async def test_a_runner_with_our_settings_is_not_warned_of(
     for runner, site in ((AppRunner, Site()), (web.AppRunner, Site())):
         settings = {} if runner is AppRunner else server_settings(site.app)
         async with served(site.app, runner=runner, **settings):
-            assert header_limit(site.app) is HeaderLimit.FITTING
+            assert is_fitting(site.app)
     assert SMALL_LIMIT not in caplog.text
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authsrv.audit.log import describe, log_event, logs_routine
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditEvent,
@@ -23,9 +24,6 @@ from authsrv.audit.records import (
     RecalledEvent,
     RefusedEvent,
     Request,
-    describe,
-    log_event,
-    logs_routine,
 )
 from authsrv.core.identity import Identity
 from authsrv.core.results import Continue, Established, Refused
@@ -50,7 +48,7 @@ ALICE = dataclasses.replace(scripted.ALICE, service="HTTP/web.authsrv.test")
 
 
 def leg_of(result: Established | Continue | Refused, status: SecurityStatus, end: State) -> Leg:
-    return Leg(result, status, (State.AWAIT_TOKEN, State.ACCEPTING, end), 1, 1234, 0.00125)
+    return Leg(result, status, (State.AWAIT_TOKEN, State.ACCEPTING, end), 1234, 0.00125)
 
 
 ESTABLISHED_LEG = leg_of(Established(ALICE, SECRET), SecurityStatus.SEC_E_OK, State.ESTABLISHED)

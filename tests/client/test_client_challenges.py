@@ -124,7 +124,7 @@ async def test_a_challenge_on_a_line_of_its_own_is_understood_beside_any_other(
         (["Basic realm=x", "Bearer"], [], "the server does not offer Negotiate"),
         (['"'], [], "the WWW-Authenticate field is malformed"),
         (["Negotiate !!!"], [], "the WWW-Authenticate field is malformed"),
-        (["Negotiate", "Negotiate"], [], "stands twice"),
+        (["Negotiate", "Negotiate"], [], "occurs twice"),
         (["Negotiate " + "A" * 7], [], "not base64"),
         (["Negotiate"], ["Negotiate"], "the server refuses the token, and gives no cause"),
         (["Negotiate"], ["Basic realm=x"], NOT_OURS),

@@ -344,7 +344,7 @@ class TestClaimedCompletion:
     async def test_as_the_first_message(self, witness: LeakMonitor, kerberos_keytab: Path) -> None:
         async with serve(witness, keytab=kerberos_keytab) as server:
             answer = await server.ask(ACCEPT_COMPLETED)
-            words = "the token goes on with a handshake that did not begin here.*"
+            words = "the token continues a handshake that did not begin here.*"
             witness.expect(answer, 401, "lost-handshake", words)
 
     async def test_as_the_second_message(self, witness: LeakMonitor, kerberos_keytab: Path) -> None:
@@ -365,7 +365,7 @@ class TestClaimedCompletion:
         provider = PyspnegoProvider(ntlm=NTLMPolicy.ON)
         async with serve(witness, provider=provider) as server:
             answer = await server.ask(ACCEPT_COMPLETED)
-            words = "the token goes on with a handshake that did not begin here.*"
+            words = "the token continues a handshake that did not begin here.*"
             witness.expect(answer, 401, "lost-handshake", words)
 
     @pytest.mark.parametrize("mechanism", [None, NTLM])

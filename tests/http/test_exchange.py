@@ -48,7 +48,7 @@ def field(token: bytes) -> str:
 
 def leg_of(result: Result) -> Leg:
     states = (State.AWAIT_TOKEN, State.ACCEPTING)
-    return Leg(result, SecurityStatus.SEC_E_OK, states, 1, 5, 0.001)
+    return Leg(result, SecurityStatus.SEC_E_OK, states, 5, 0.001)
 
 
 @pytest.mark.parametrize(

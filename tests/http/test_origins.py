@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authsrv.errors import ConfigError
-from authsrv.http.origins import OriginPolicy, Provenance, RequestKind
+from authsrv.http.origins import OriginPolicy, Provenance
 
 TRUSTED = OriginPolicy.of_setting(["https://app.example.org", "http://[::1]:8080"])
 HERE = "web.example.org"
@@ -21,12 +21,12 @@ def told(
     site: str | tuple[str, ...] = (),
     origin: str | tuple[str, ...] = (),
     host: str | tuple[str, ...] = HERE,
-    kind: RequestKind = RequestKind.PLAIN,
+    is_websocket: bool = False,
 ) -> Provenance:
     def fields(value: str | tuple[str, ...]) -> tuple[str, ...]:
         return (value,) if isinstance(value, str) else value
 
-    return Provenance(method, kind, fields(site), fields(origin), fields(host))
+    return Provenance(method, is_websocket, fields(site), fields(origin), fields(host))
 
 
 PASS: dict[str, dict[str, Any]] = {
@@ -112,7 +112,7 @@ def test_safe_methods_pass(fields: dict[str, Any], method: str) -> None:
     ],
 )
 def test_a_websocket_is_told_by_its_origin(fields: dict[str, Any], passes: bool) -> None:
-    error = TRUSTED.refusal(told("GET", kind=RequestKind.WEBSOCKET, **fields))
+    error = TRUSTED.refusal(told("GET", is_websocket=True, **fields))
     assert (error is None) == passes
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from http import HTTPStatus
 
 import pytest
 
@@ -35,7 +34,6 @@ from authsrv.errors import (
 from authsrv.http.reply import (
     EXCEPTIONS,
     RESPONSE_RULES,
-    Invitation,
     ResponseRule,
     answer_for,
     build_error_response,
@@ -166,17 +164,9 @@ def test_a_text_is_one_plain_sentence_or_two(answer: ResponseRule) -> None:
     assert answer.text.endswith(".")
 
 
-def test_only_an_unavailable_server_says_when_to_come_back() -> None:
-    later = {answer.status for answer in RESPONSE_RULES.values() if answer.retry_later}
-    assert later == {HTTPStatus.SERVICE_UNAVAILABLE}
+def test_an_unavailable_server_says_when_to_come_back() -> None:
     reply = build_error_response(OverloadedError("x"), limits=Limits(retry_after_seconds=7))
     assert dict(reply.headers)["Retry-After"] == "7"
-
-
-def test_only_a_denial_invites_to_try_again() -> None:
-    rows = [*RESPONSE_RULES.values(), *EXCEPTIONS.values()]
-    inviting = {row.status for row in rows if row.invitation is Invitation.CHALLENGE}
-    assert inviting == {HTTPStatus.UNAUTHORIZED}
 
 
 def test_an_error_token_goes_out_with_a_401_and_with_nothing_else() -> None:

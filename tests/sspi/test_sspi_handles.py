@@ -670,7 +670,7 @@ async def test_an_object_is_for_one_handshake() -> None:
             await unused.accept(b"mallory:")
         assert world.provider.created == created
         failed = ServerContext(world.credential)
-        with pytest.raises(Exception, match="may be"):
+        with pytest.raises(Exception, match="the limit is"):
             await failed.accept(b"x" * 70_000)
         with pytest.raises(StateError):
             await failed.accept(b"mallory:")
