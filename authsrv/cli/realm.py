@@ -36,7 +36,8 @@ krb5-admin-server and krb5-user; --expired and a negative --skew need
 libfaketime, too.
 
 example:
-  authsrv realm run --service HTTP/localhost -- python examples/server.py
+  authsrv realm run --service HTTP/localhost -- \\
+      sh -c 'python examples/hello.py --keytab "${KRB5_KTNAME#FILE:}"'
   authsrv realm run --expired -- curl --negotiate -u: http://localhost:8080/
 """
 

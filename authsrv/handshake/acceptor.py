@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 
-from authsrv.core.identity import Identity
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
 from authsrv.core.realms import RealmPolicy
-from authsrv.core.results import Established, Incomplete, Refused
 from authsrv.core.role import Role
 from authsrv.core.settings import as_instance
-from authsrv.errors import ConfigError, HandshakeExpiredError
+from authsrv.errors import ConfigError
 from authsrv.handshake.context_guard import ContextGuard, Retention, refusal_to_begin
 from authsrv.handshake.driver import Handshake
 from authsrv.handshake.pool import WorkerPool
@@ -102,43 +99,3 @@ class Acceptor(HandshakeRegistry):
             "which; name them in realms=[...], or give realms='*' if that is meant",
             self.provider.name,
         )
-
-    async def accept(
-        self,
-        receive: Callable[[], Awaitable[bytes]],
-        send: Callable[[bytes], Awaitable[object]],
-    ) -> Identity:
-        """Take a whole handshake over a transport of messages, and return the authenticated client.
-
-        Args:
-            receive: Awaits the next token, or the rest of one, from the client.
-            send: Sends a token to the client. The last one is sent before this returns.
-
-        Raises:
-            AuthsrvError: The handshake was refused, and why; an error token has been sent if the
-                provider made one.
-            HandshakeExpiredError: It took longer than handshake_seconds.
-            OverloadedError: max_pending handshakes wait for their clients already.
-            BaseException: Whatever receive and send raise; the context is deleted.
-        """
-        handshake = self.create_handshake()
-        try:
-            self.mark_waiting(handshake)
-            async with asyncio.timeout(self.limits.handshake_seconds) as scope:
-                while True:
-                    leg = await handshake.advance(await receive())
-                    token = b"" if isinstance(leg.result, Incomplete) else leg.result.token
-                    if token:
-                        await send(token)
-                    if isinstance(leg.result, Established):
-                        return leg.result.identity
-                    if isinstance(leg.result, Refused):
-                        raise leg.result.error
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            raise HandshakeExpiredError(
-                f"the handshake took longer than {self.limits.handshake_seconds:g} s"
-            ) from None
-        finally:
-            handshake.close()

@@ -111,19 +111,8 @@ async def take_one_leg(acceptor: Acceptor) -> None:
     handshake.close()
 
 
-async def accept(acceptor: Acceptor) -> None:
-    async def receive() -> bytes:
-        await asyncio.sleep(0)
-        return b"token"
-
-    async def send(_: bytes) -> None:
-        await asyncio.sleep(0)
-
-    await acceptor.accept(receive, send)
-
-
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
-@pytest.mark.parametrize("work", [take_legs, take_one_leg, accept])
+@pytest.mark.parametrize("work", [take_legs, take_one_leg])
 async def test_a_cancel_at_each_await_leaves_no_context_open(
     work: Callable[[Acceptor], Awaitable[object]], script: tuple[Act, ...]
 ) -> None:
