@@ -110,8 +110,8 @@ def accept_security_context_async(
     Raises:
         RuntimeError: No event loop is running.
     """
-    party = None if credential is None else _party(credential, _acceptor_of)
-    status = _check(call, party, context, new_context, (input, output), _ACCEPTOR)
+    registry = None if credential is None else _registry_of(credential, _acceptor_of)
+    status = _check(call, registry, context, new_context, (input, output), _ACCEPTOR)
     if status is not _OK:
         return status
     try:
@@ -125,8 +125,8 @@ def accept_security_context_async(
     def first(handle: ContextHandle) -> None:
         if int(request.flags) & _UNSUPPORTED:
             raise UnsupportedFunctionError("context_req has a flag that a server cannot ask for")
-        assert isinstance(party, Acceptor)
-        handle.fill(party.create_handshake(request, retention=_KEEP), party)
+        assert isinstance(registry, Acceptor)
+        handle.fill(registry.create_handshake(request, retention=_KEEP), registry)
 
     return queue(call, _Step(context, new_context, token, input, output, first))
 
@@ -170,8 +170,8 @@ def initialize_security_context_async(
     Raises:
         RuntimeError: No event loop is running.
     """
-    party = None if credential is None else _party(credential, _initiator_of)
-    status = _check(call, party, context, new_context, (input, output), _INITIATOR)
+    registry = None if credential is None else _registry_of(credential, _initiator_of)
+    status = _check(call, registry, context, new_context, (input, output), _INITIATOR)
     if status is not _OK:
         return status
     if context is None and not target_name:
@@ -191,8 +191,8 @@ def initialize_security_context_async(
         return _S.SEC_E_INSUFFICIENT_MEMORY
 
     def first(handle: ContextHandle) -> None:
-        assert isinstance(party, Initiator)
-        handle.fill(party.create_handshake(request, retention=_KEEP), party)
+        assert isinstance(registry, Initiator)
+        handle.fill(registry.create_handshake(request, retention=_KEEP), registry)
 
     return queue(call, _Step(context, new_context, token, input, output, first))
 
@@ -266,32 +266,32 @@ class _Step(Operation[Result]):
             self._new_context.is_busy = False
 
 
-def _party(
+def _registry_of(
     credential: CredentialHandle,
     which: Callable[[CredentialHandle], Acceptor | Initiator | None],
 ) -> Acceptor | Initiator | SecurityStatus:
     if not isinstance(credential, CredentialHandle):
         return _S.SEC_E_INVALID_HANDLE  # type: ignore[unreachable]  # not typed by all
-    party = which(credential)
-    if party is not None:
-        return party
+    registry = which(credential)
+    if registry is not None:
+        return registry
     return _S.SEC_E_NO_CREDENTIALS if credential.is_valid else _S.SEC_E_INVALID_HANDLE
 
 
 def _check(
     call: AsyncContext,
-    party: Acceptor | Initiator | SecurityStatus | None,
+    registry: Acceptor | Initiator | SecurityStatus | None,
     context: ContextHandle | None,
     new_context: ContextHandle | None,
     buffers: tuple[SecBufferDesc | None, SecBufferDesc | None],
     role: Role,
 ) -> SecurityStatus:
-    if isinstance(party, SecurityStatus):
-        return party
+    if isinstance(registry, SecurityStatus):
+        return registry
     status = check_idle(call)
     if status is _OK and context is not None:
-        status = _check_next(context, party, role)
-    elif status is _OK and party is None:
+        status = _check_next(context, registry, role)
+    elif status is _OK and registry is None:
         status = _S.SEC_E_INVALID_HANDLE
     if status is _OK and new_context is not None:
         status = _check_new(context, new_context)
@@ -301,14 +301,14 @@ def _check(
 
 
 def _check_next(
-    context: ContextHandle, party: Acceptor | Initiator | None, role: Role
+    context: ContextHandle, registry: Acceptor | Initiator | None, role: Role
 ) -> SecurityStatus:
     status = check_context(context)
     if status is not _OK:
         return status
     if context.role is not role:
         return _S.SEC_E_INVALID_HANDLE
-    if party is not None and context.party is not party:
+    if registry is not None and context.registry is not registry:
         return _S.SEC_E_WRONG_CREDENTIAL_HANDLE
     waits = context.handshake is not None and context.handshake.state in (
         State.AWAIT_TOKEN,

@@ -35,7 +35,9 @@ class CredentialHandle:
         self._initiator: Initiator | None = None
 
     def __repr__(self) -> str:
-        parties = [repr(party) for party in (self._acceptor, self._initiator) if party is not None]
+        parties = [
+            repr(registry) for registry in (self._acceptor, self._initiator) if registry is not None
+        ]
         return f"<CredentialHandle {' '.join(parties) or 'of nothing'}>"
 
     async def __aenter__(self) -> CredentialHandle:
@@ -82,9 +84,9 @@ class CredentialHandle:
 
 
 def _close_all(*parties: Acceptor | Initiator | None) -> None:
-    for party in parties:
-        if party is not None:
-            party.close()
+    for registry in parties:
+        if registry is not None:
+            registry.close()
 
 
 class ContextHandle:
@@ -96,12 +98,12 @@ class ContextHandle:
         is_busy: Whether an operation works on it; no other one may be queued then.
     """
 
-    __slots__ = ("__weakref__", "_handshake", "_loop", "_party", "is_busy")
+    __slots__ = ("__weakref__", "_handshake", "_loop", "_registry_of", "is_busy")
 
     def __init__(self) -> None:
         self._handshake: Handshake | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._party: Acceptor | Initiator | None = None
+        self._registry_of: Acceptor | Initiator | None = None
         self.is_busy = False
 
     def __repr__(self) -> str:
@@ -127,13 +129,13 @@ class ContextHandle:
     @property
     def was_used(self) -> bool:
         """Whether it ever referred to a context."""
-        # The party stays after a release: SSPI's DeleteSecurityContext may be called twice.
-        return self._party is not None
+        # The registry stays after a release: SSPI's DeleteSecurityContext may be called twice.
+        return self._registry_of is not None
 
     @property
     def role(self) -> Role:
         """Which side of the handshake it is."""
-        return _INITIATOR if isinstance(self._party, Initiator) else _ACCEPTOR
+        return _INITIATOR if isinstance(self._registry_of, Initiator) else _ACCEPTOR
 
     @property
     def handshake(self) -> Handshake | None:
@@ -141,13 +143,13 @@ class ContextHandle:
         return self._handshake
 
     @property
-    def party(self) -> Acceptor | Initiator | None:
+    def registry(self) -> Acceptor | Initiator | None:
         """The credential that the context was begun with."""
-        return self._party
+        return self._registry_of
 
-    def fill(self, handshake: Handshake, party: Acceptor | Initiator) -> None:
-        """Make it refer to a context, begun by `party`, on the running event loop."""
-        self._handshake, self._party = handshake, party
+    def fill(self, handshake: Handshake, registry: Acceptor | Initiator) -> None:
+        """Make it refer to a context, begun by `registry`, on the running event loop."""
+        self._handshake, self._registry_of = handshake, registry
         self._loop = asyncio.get_running_loop()
 
     def take_from(self, old: ContextHandle) -> None:
@@ -155,9 +157,9 @@ class ContextHandle:
 
         If both are the same handle, nothing happens.
         """
-        party, handshake = old.party, old.release()
-        if handshake is not None and party is not None:
-            self.fill(handshake, party)
+        registry, handshake = old.registry, old.release()
+        if handshake is not None and registry is not None:
+            self.fill(handshake, registry)
 
     def drop_failed(self) -> None:
         """Refer to nothing if the handshake has failed: its context is deleted already."""
