@@ -76,8 +76,9 @@ check: $(STAMP) ## lint, format and types
 
 docs: $(STAMP) ## the reference of all modules, from the docstrings, in build/docs
 	@rm -rf build/docs
-	$(BIN)/python -m pdoc --docformat google --output-directory build/docs authsrv \
-	  $$(cd authsrv && ls -d [a-z]*/ *.py | sed -e '/^__/d' -e 's#/$$##' -e 's#.py$$##' -e 's#^#authsrv.#')
+	@$(BIN)/python -W ignore -m pdoc --docformat google --output-directory build/docs \
+	  $$(git ls-files 'authsrv/*.py' | sed -e '/__main__/d' -e 's#/__init__.py$$##' -e 's#.py$$##' -e 's#/#.#g')
+	@echo "written: build/docs/index.html"
 
 bench: system-bench $(STAMP) ## measure against Apache, a C loop and the obvious code; writes build/bench.json
 	@$(BIN)/python tests/bench/run.py

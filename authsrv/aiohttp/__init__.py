@@ -16,7 +16,7 @@ run_app(app, port=8080)
 
 from authsrv.aiohttp.connections import Persistence
 from authsrv.aiohttp.decisions import AuthenticationRequired, guard
-from authsrv.aiohttp.fitting import server_settings
+from authsrv.aiohttp.header_limits import server_settings
 from authsrv.aiohttp.identity import current_identity, optional_identity
 from authsrv.aiohttp.install import setup
 from authsrv.aiohttp.marks import open_access, optional_authentication, require_authentication

@@ -22,8 +22,8 @@ __all__ = [
     "ADMISSION",
     "Admission",
     "AuthenticationRequired",
+    "Decider",
     "Decision",
-    "Guard",
     "Refusal",
     "demand_identity",
     "guard",
@@ -34,7 +34,7 @@ __all__ = [
 _LOG = logging.getLogger("authsrv")
 
 
-class Guard(Protocol):
+class Decider(Protocol):
     """Who decides on requests."""
 
     async def guard(self, request: web.Request) -> None:
@@ -49,7 +49,7 @@ class Guard(Protocol):
 class Decision:
     """What requests need on one route by one method, and who decided it."""
 
-    guard: Guard
+    guard: Decider
     route: web.AbstractRoute
     method: str
     requirement: Requirement

@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 
 from authsrv.aiohttp.connections import Connections, Persistence
 from authsrv.aiohttp.decisions import ADMISSION, Admission, Decision, Refusal, respond
-from authsrv.aiohttp.fitting import is_fitting
+from authsrv.aiohttp.header_limits import is_fitting
 from authsrv.aiohttp.placing import SelfCheck, check_place
 from authsrv.aiohttp.reporting import AuditTrail
 from authsrv.aiohttp.routes import mounted

@@ -17,8 +17,8 @@ from authsrv.audit.log import log_event, logs_routine
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditSink,
-    Challenge,
     ChallengedEvent,
+    ChallengeKind,
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
@@ -54,7 +54,7 @@ class AuditTrail:
             return
         is_repeated = request.task in self._challenged
         self._challenged.add(request.task)
-        challenge = Challenge.REPEATED if is_repeated else Challenge.FIRST
+        challenge = ChallengeKind.REPEATED if is_repeated else ChallengeKind.FIRST
         self._sink(ChallengedEvent(_described(request), challenge))
 
     def continued(self, request: web.Request, leg: Leg, token: bytes) -> None:

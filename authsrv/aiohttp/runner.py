@@ -23,7 +23,7 @@ from aiohttp.web_runner import GracefulExit
 
 from authsrv.aiohttp import _private
 from authsrv.aiohttp.expect import ask_before_continue
-from authsrv.aiohttp.fitting import server_settings
+from authsrv.aiohttp.header_limits import server_settings
 from authsrv.aiohttp.middleware import AUTH
 from authsrv.aiohttp.own_log import log_to_stderr
 from authsrv.aiohttp.placing import check_place

@@ -15,8 +15,8 @@ import re
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditEvent,
-    Challenge,
     ChallengedEvent,
+    ChallengeKind,
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
@@ -37,8 +37,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:/%+-]+")
 
 _CANCELLED = "the request was cancelled: its client has gone, or the server stops"
 _REASONS = {
-    Challenge.FIRST: "the request carries no token",
-    Challenge.REPEATED: "the request carries no token, and none came since the last challenge",
+    ChallengeKind.FIRST: "the request carries no token",
+    ChallengeKind.REPEATED: "the request carries no token, and none came since the last challenge",
 }
 
 _WORDS = {

@@ -18,7 +18,7 @@ __all__ = [
     "AbandonedEvent",
     "AuditEvent",
     "AuditSink",
-    "Challenge",
+    "ChallengeKind",
     "ChallengedEvent",
     "ConnectionIdentityEndedEvent",
     "ContinuedEvent",
@@ -44,7 +44,7 @@ class Request:
     peer: str | None
 
 
-class Challenge(enum.Enum):
+class ChallengeKind(enum.Enum):
     """What came before a challenge to a request without a token."""
 
     FIRST = "first"
@@ -58,7 +58,7 @@ class ChallengedEvent:
     """A request without a token was answered with a challenge."""
 
     request: Request
-    challenge: Challenge = Challenge.FIRST
+    challenge: ChallengeKind = ChallengeKind.FIRST
 
 
 @dataclass(frozen=True, slots=True)

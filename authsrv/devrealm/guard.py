@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Final, Self
 
-__all__ = ["PROCESS_FILE", "Guard"]
+__all__ = ["PROCESS_FILE", "CleanupGuard"]
 
 PROCESS_FILE: Final = "process.id"
 """The file, in the folder or in one below it, with the id of a process that is to be ended."""
@@ -32,7 +32,7 @@ rm -rf -- "$1.gone"
 """
 
 
-class Guard:
+class CleanupGuard:
     """Removes a folder, and ends processes whose ids stand in it, at the end of a block.
 
     A context manager. It does so as well when this process is gone before. The folder belongs to

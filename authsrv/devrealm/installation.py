@@ -13,7 +13,7 @@ from pathlib import Path
 from authsrv.devrealm.clients import Clock
 from authsrv.devrealm.database import Database
 from authsrv.devrealm.errors import RealmError
-from authsrv.devrealm.guard import Guard
+from authsrv.devrealm.guard import CleanupGuard
 from authsrv.devrealm.kdc import run_kdc
 from authsrv.devrealm.keytab import Key, select_keys
 from authsrv.devrealm.profiles import Layout, write_profiles
@@ -99,7 +99,7 @@ def install(
     for program in PACKAGES:
         find_program(program)
     folder = _name_folder()
-    with Guard(folder):
+    with CleanupGuard(folder):
         folder.mkdir(0o700)
         layout = Layout(folder)
         layout.additions.write_text(configuration, encoding="utf-8")

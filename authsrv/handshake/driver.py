@@ -1,6 +1,6 @@
 """The coroutine around the handshake table: one token in, the provider off the loop, one leg out.
 
-HTTP calls `advance` once a request, a stream calls it in a loop (`Acceptor.accept`), and the SSPI
+HTTP calls `advance` once a request, `streams.accept` calls it in a loop, and the SSPI
 calls take `submit_step`, which needs no task and tells a handler, and `complete`: they leave
 CompleteAuthToken to the caller. Whatever happens in between, the security context is deleted: at
 the end of the leg that establishes or refuses, when the peer is too slow, when the task is

@@ -119,8 +119,8 @@ def conclude(result: Result, *, limits: Limits = DEFAULT_LIMITS) -> Accepted | E
         case Refused(error=error, token=token):
             return build_error_response(error, token=token, limits=limits)
         case _:
-            # CompleteNeeded or CompleteAndContinue: only Handshake.step ends a leg like
-            # that, and HTTP does not call it.
+            # CompleteNeeded or CompleteAndContinue: only Handshake.submit_step ends a
+            # leg like that, and HTTP does not call it.
             return build_error_response(
                 ProviderFaultError("CompleteAuthToken is still to be called"), limits=limits
             )

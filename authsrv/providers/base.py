@@ -7,6 +7,10 @@ CompleteAuthToken, QueryContextAttributes and DeleteSecurityContext.
 Rules of threads: the methods below may block, and are therefore never called on the event loop;
 but `delete` is, where the context says so (Deletion). One context is used by one thread at a time,
 but not always by the same one. Different contexts of one provider are used at the same time.
+
+Which realms are let in: a provider whose keys belong to realms has `realms()` (core.realms,
+KnowsRealms). Where it has none, and no setting names realms, the clients of all are let in, and the
+log says so.
 """
 
 from __future__ import annotations

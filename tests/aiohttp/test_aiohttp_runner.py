@@ -27,7 +27,7 @@ from sites import Site, connected, field, log_in, served
 from waiting import until
 
 from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
-from authsrv.aiohttp.fitting import is_fitting
+from authsrv.aiohttp.header_limits import is_fitting
 from authsrv.aiohttp.runner import _shown
 from authsrv.audit.records import RefusedEvent
 from authsrv.core.limits import Limits

@@ -16,8 +16,8 @@ from authsrv.audit.log import describe, log_event, logs_routine
 from authsrv.audit.records import (
     AbandonedEvent,
     AuditEvent,
-    Challenge,
     ChallengedEvent,
+    ChallengeKind,
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
@@ -86,7 +86,7 @@ def test_a_challenge_is_described_by_its_request() -> None:
 
 
 def test_a_challenge_that_came_after_one_without_an_answer_is_marked() -> None:
-    line = describe(ChallengedEvent(REQUEST, Challenge.REPEATED))
+    line = describe(ChallengedEvent(REQUEST, ChallengeKind.REPEATED))
     assert " http=401 challenge=repeated cause=no-token reason=" in line
 
 

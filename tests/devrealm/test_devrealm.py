@@ -30,7 +30,7 @@ from authsrv.devrealm import (
 )
 from authsrv.devrealm import kdc as kdc_module
 from authsrv.devrealm import programs as programs_module
-from authsrv.devrealm.guard import PROCESS_FILE, Guard
+from authsrv.devrealm.guard import PROCESS_FILE, CleanupGuard
 from authsrv.devrealm.kdc import run_kdc
 from authsrv.devrealm.keytab import select_keys
 from authsrv.devrealm.profiles import Layout, write_profiles
@@ -664,7 +664,7 @@ class TestGuard:
             subprocess.Popen(sleep) as below_it,
             subprocess.Popen(sleep) as other,
         ):
-            guard = Guard(folder)
+            guard = CleanupGuard(folder)
             guard.__enter__()
             below.mkdir(parents=True)
             (folder / PROCESS_FILE).write_text(f"{named.pid}\n")
@@ -680,7 +680,7 @@ class TestGuard:
             other.kill()
 
     def test_a_guard_that_was_killed_is_no_reason_to_leave_the_folder(self, tmp_path: Path) -> None:
-        with Guard(tmp_path) as guard:
+        with CleanupGuard(tmp_path) as guard:
             assert guard._shell is not None
             guard._shell.kill()
             guard._shell.wait()

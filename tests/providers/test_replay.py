@@ -33,7 +33,7 @@ from authsrv.errors import ConfigError, InvalidTokenError, ReplayCacheError, Rep
 from authsrv.providers import replay as replay_module
 from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
-from authsrv.providers.gssapi.spnego import Leg, read_first, read_next
+from authsrv.providers.gssapi.spnego import ReadToken, read_first, read_next
 from authsrv.providers.replay import (
     MITReplayCache,
     ProcessReplayCache,
@@ -431,7 +431,7 @@ def test_a_handshake_without_an_authenticator_that_was_read_is_refused(
     cache = Unreadable()
     provider = GssapiProvider(kerberos_keytab, replay=cache)
     monkeypatch.setattr(
-        "authsrv.providers.gssapi.acceptor.read_first", lambda token: Leg(token, None)
+        "authsrv.providers.gssapi.acceptor.read_first", lambda token: ReadToken(token, None)
     )
     result = accept(provider, fresh_token())
     assert isinstance(result, Refused)

@@ -15,9 +15,9 @@ from elements import mutate_element
 from initiators import LateInitiator, fresh_token
 from strategies import STRATEGIES, Way, outcome_of
 
-from authsrv.codecs.beginnings import Beginnings
 from authsrv.codecs.der.reader import GENERAL_STRING, OCTET_STRING, SEQUENCE
 from authsrv.codecs.der.writer import build_frame, encode, encode_field, encode_oid
+from authsrv.codecs.known_prefixes import KnownPrefixes
 from authsrv.codecs.spnego import KERBEROS, NTLM, SPNEGO, build_neg_token_init
 from authsrv.core.results import Refused, Result
 from authsrv.errors import InvalidTokenError, MutualAuthenticationError
@@ -154,10 +154,10 @@ def test_a_first_token_is_taken_for_the_same_whatever_came_before(
         for _ in range(1_500)
         for other in (token, altered(token, chance), mutate_element(token, chance))
     ]
-    with patch("authsrv.providers.gssapi.spnego._KNOWN", Beginnings()):
+    with patch("authsrv.providers.gssapi.spnego._KNOWN", KnownPrefixes()):
         warm = [read_first_or_refuse(token) for token in (*tokens, *tokens)]
     for token, *seen in zip(tokens, warm, warm[len(tokens) :], strict=False):
-        with patch("authsrv.providers.gssapi.spnego._KNOWN", Beginnings()):
+        with patch("authsrv.providers.gssapi.spnego._KNOWN", KnownPrefixes()):
             assert seen == [read_first_or_refuse(token)] * 2
 
 

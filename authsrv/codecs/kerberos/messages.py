@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
-from authsrv.codecs.beginnings import Beginnings
 from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.reader import SEQUENCE, Reader
 from authsrv.codecs.der.types import (
@@ -37,6 +36,7 @@ from authsrv.codecs.kerberos.types import (
     read_microseconds,
     read_principal_name,
 )
+from authsrv.codecs.known_prefixes import KnownPrefixes
 from authsrv.codecs.spnego import KERBEROS_OIDS, unwrap_spnego
 from authsrv.errors import InvalidTokenError
 
@@ -73,7 +73,7 @@ _VERSION_FIELD, _REALM_FIELD, _NAME_FIELD = map(der.field_tag, range(3))
 _AP_REQ_ID: Final = b"\x01\x00"
 
 # The services that tickets say, behind such beginnings, that they are for.
-_ASKED: Final[Beginnings[str]] = Beginnings()
+_ASKED: Final[KnownPrefixes[str]] = KnownPrefixes()
 
 _T = TypeVar("_T")
 

@@ -55,7 +55,7 @@ from authsrv.providers.gssapi.identity import (
     read_name_attributes,
 )
 from authsrv.providers.gssapi.mechanisms import KERBEROS, SPNEGO
-from authsrv.providers.gssapi.spnego import Leg, read_first, read_next
+from authsrv.providers.gssapi.spnego import ReadToken, read_first, read_next
 from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
 from authsrv.providers.kerberos.pac_signature import is_signed_for_us
 from authsrv.providers.kerberos.profile import clock_skew
@@ -248,13 +248,13 @@ class _Context:
         # gss_delete_sec_context is called when the last reference goes.
         self._context = None
 
-    def _read(self, token: bytes) -> Leg:
+    def _read(self, token: bytes) -> ReadToken:
         """Read a token strictly: nothing malformed may reach libgssapi's parser of SPNEGO."""
         try:
             if self._context is None:
                 self._is_spnego = is_spnego(token)
                 return read_first(token)
-            return read_next(token) if self._is_spnego else Leg(token, token)
+            return read_next(token) if self._is_spnego else ReadToken(token, token)
         except InvalidTokenError as error:
             raise InvalidTokenError(f"the token is malformed: {error.detail}") from None
 

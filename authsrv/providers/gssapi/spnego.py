@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple
 import gssapi.raw as gss
 import krb5
 
-from authsrv.codecs.beginnings import Beginnings
 from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.types import read_oid
+from authsrv.codecs.known_prefixes import KnownPrefixes
 from authsrv.codecs.spnego import (
     KERBEROS,
     KERBEROS_OIDS,
@@ -36,13 +36,13 @@ from authsrv.codecs.spnego import (
 from authsrv.errors import InvalidTokenError, KeytabError, UnexpectedTokenError
 from authsrv.providers.gssapi import mechanisms
 
-__all__ = ["Leg", "MICField", "mic_field", "read_first", "read_next"]
+__all__ = ["MICField", "ReadToken", "mic_field", "read_first", "read_next"]
 
 _AES256 = 18
 _KEY_BYTES = 32
 
 # Whether the token at the end, behind such a beginning, is one of Kerberos.
-_KNOWN: Final[Beginnings[bool]] = Beginnings()
+_KNOWN: Final[KnownPrefixes[bool]] = KnownPrefixes()
 
 
 class MICField(enum.Enum):
@@ -54,7 +54,7 @@ class MICField(enum.Enum):
     """One field behind, as krb5 1.21 to 1.22.1 do."""
 
 
-class Leg(NamedTuple):
+class ReadToken(NamedTuple):
     """A token that may be handed to libgssapi.
 
     Args:
@@ -67,10 +67,10 @@ class Leg(NamedTuple):
 
     def __repr__(self) -> str:
         """Show lengths where tokens are."""
-        return f"<Leg of {len(self.token)} bytes, {len(self.kerberos or b'')} of Kerberos>"
+        return f"<ReadToken of {len(self.token)} bytes, {len(self.kerberos or b'')} of Kerberos>"
 
 
-def read_first(token: bytes) -> Leg:
+def read_first(token: bytes) -> ReadToken:
     """Read the first token of a handshake strictly: the client's, untrusted, in SPNEGO or not.
 
     Raises:
@@ -80,14 +80,14 @@ def read_first(token: bytes) -> Leg:
     known = _KNOWN.find(token)
     if known is not None:
         beginning, is_kerberos = known
-        return Leg(token, token[len(beginning) :] if is_kerberos else None)
+        return ReadToken(token, token[len(beginning) :] if is_kerberos else None)
     if not token:
         raise InvalidTokenError("the token is empty")
     if not is_spnego(token):
         if token[0] == der.FRAME:
             # Another reading of the lengths must not make it SPNEGO after all.
             read_oid(der.open_frame(token))
-        return Leg(token, token)
+        return ReadToken(token, token)
     message = parse_spnego(token)
     if not isinstance(message, NegTokenInit):
         raise InvalidTokenError("the token continues a negotiation, and is not an initial token")
@@ -95,10 +95,10 @@ def read_first(token: bytes) -> Leg:
     carried, is_kerberos = message.mech_token, message.mech_types[0] in KERBEROS_OIDS
     if carried is not None and message.ends_in_mech_token:
         _KNOWN.note(token, len(token) - len(carried), is_kerberos)
-    return Leg(token, carried if is_kerberos else None)
+    return ReadToken(token, carried if is_kerberos else None)
 
 
-def read_next(token: bytes) -> Leg:
+def read_next(token: bytes) -> ReadToken:
     """Read a later token of a negotiation strictly, and put its MIC where libgssapi looks for it.
 
     The token is the peer's, untrusted.
@@ -119,7 +119,7 @@ def read_next(token: bytes) -> Leg:
             message.mech_list_mic,
             mic_field=MICField.MISPLACED.value,
         )
-    return Leg(token, message.response_token)
+    return ReadToken(token, message.response_token)
 
 
 @functools.cache

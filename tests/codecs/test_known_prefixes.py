@@ -10,8 +10,8 @@ from unittest.mock import patch
 import pytest
 from elements import mutate_element
 
-from authsrv.codecs.beginnings import Beginnings
 from authsrv.codecs.kerberos.messages import parse_asked_service
+from authsrv.codecs.known_prefixes import KnownPrefixes
 from authsrv.codecs.spnego import unwrap_spnego
 from authsrv.errors import InvalidTokenError
 
@@ -45,17 +45,17 @@ def test_a_token_is_taken_for_the_same_whatever_came_before(
 ) -> None:
     chance = random.Random(1)
     tokens = [request_token, *(mutate(request_token, chance) for _ in range(2_000))]
-    with patch("authsrv.codecs.kerberos.messages._ASKED", Beginnings()):
+    with patch("authsrv.codecs.kerberos.messages._ASKED", KnownPrefixes()):
         warm = [taken_for(token) for token in (*tokens, *tokens)]
     for token, *seen in zip(tokens, warm, warm[len(tokens) :], strict=False):
-        with patch("authsrv.codecs.kerberos.messages._ASKED", Beginnings()):
+        with patch("authsrv.codecs.kerberos.messages._ASKED", KnownPrefixes()):
             assert seen == [taken_for(token)] * 2
 
 
 @pytest.mark.parametrize("request_token", REQUESTS, ids=["MIT", "Windows"])
 def test_what_is_remembered_ends_with_the_claim(request_token: bytes) -> None:
     """The bytes that were read, each of them, and none of what is encrypted."""
-    known: Beginnings[str] = Beginnings()
+    known: KnownPrefixes[str] = KnownPrefixes()
     with patch("authsrv.codecs.kerberos.messages._ASKED", known):
         told = parse_asked_service(request_token)
         found = known.find(request_token)
@@ -67,7 +67,7 @@ def test_what_is_remembered_ends_with_the_claim(request_token: bytes) -> None:
 
 
 def test_a_token_is_found_by_length_and_beginning() -> None:
-    known: Beginnings[int] = Beginnings()
+    known: KnownPrefixes[int] = KnownPrefixes()
     known.note(b"begin rest", 5, 1)
     assert known.find(b"begin else") == (b"begin", 1)
     assert known.find(b"other rest") is None
@@ -75,7 +75,7 @@ def test_a_token_is_found_by_length_and_beginning() -> None:
 
 
 def test_a_client_cannot_make_it_grow() -> None:
-    known: Beginnings[int] = Beginnings()
+    known: KnownPrefixes[int] = KnownPrefixes()
     for length in range(1, 10_000):
         known.note(bytes(length), 1, length)
     for number in range(10_000):

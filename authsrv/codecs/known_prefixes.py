@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
-__all__ = ["Beginnings"]
+__all__ = ["KnownPrefixes"]
 
 # Lengths of tokens, and beginnings for one length: clients choose both, so both are bounded.
 _MAX_LENGTHS: Final = 2_048
@@ -23,7 +23,7 @@ _MAX_BEGINNING: Final = 512
 _T = TypeVar("_T")
 
 
-class Beginnings(Generic[_T]):
+class KnownPrefixes(Generic[_T]):
     """Values that were read from the beginnings of tokens. Any thread may use it."""
 
     __slots__ = ("_known",)
