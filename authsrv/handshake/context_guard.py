@@ -33,14 +33,13 @@ from authsrv.errors import (
     ProviderFaultError,
     StateError,
 )
-from authsrv.providers.base import Deletion, SecurityContext
+from authsrv.providers.base import SecurityContext
 
 __all__ = ["ContextGuard", "Retention", "fault_of", "refusal_to_begin"]
 
 _LOG = logging.getLogger("authsrv")
 
 _NO_FLAGS = AscRet(0)
-_ON_A_THREAD = Deletion.ON_A_THREAD
 _ASKS = (CompleteNeeded, CompleteAndContinue)
 _RESULT_TYPES = (
     Established,
@@ -59,15 +58,6 @@ class Retention(enum.Enum):
     """It is deleted at once: all that is asked of it is who the client is."""
     KEEP = "keep"
     """It is kept, to be queried, until the handshake is closed."""
-
-
-def _deletion_of(context: SecurityContext) -> Deletion:
-    try:
-        at_once = getattr(context, "deletion", None) is Deletion.AT_ONCE
-    except Exception:
-        # It has to be deleted, whatever else is wrong with it.
-        return _ON_A_THREAD
-    return Deletion.AT_ONCE if at_once else _ON_A_THREAD
 
 
 def fault_of(error: BaseException, whose: str = "the provider", doing: str = "") -> AuthsrvError:
@@ -95,8 +85,7 @@ def _is_count(value: object) -> bool:
 class ContextGuard:
     """A security context, used by one thread at a time and deleted exactly once.
 
-    `abandon` is called on the loop at any moment, everything else on a thread; and `delete` where
-    `deletion` says.
+    `abandon` is called on the loop at any moment, everything else on a thread.
 
     Args:
         context: The provider's context.
@@ -104,9 +93,6 @@ class ContextGuard:
         retention: What becomes of it then.
         admit: Called with the identity that it establishes; raises an AuthsrvError to refuse it. It
             may block.
-
-    Attributes:
-        deletion: Where it is to be deleted.
 
     Raises:
         ProviderFaultError: There is no context.
@@ -120,7 +106,6 @@ class ContextGuard:
         "_guard",
         "_last",
         "_required",
-        "deletion",
     )
 
     def __init__(
@@ -133,7 +118,6 @@ class ContextGuard:
         if context is None:
             raise ProviderFaultError("the provider made no context")
         self._context: SecurityContext | None = context
-        self.deletion = _deletion_of(context)
         self._required = required
         self._admit = admit
         # The results after which nobody needs the context any more.

@@ -26,11 +26,8 @@ from authsrv.handshake.calls import CompletionHandler, end_with_loop
 from authsrv.handshake.context_guard import ContextGuard
 from authsrv.handshake.machine import HandshakeMachine, State
 from authsrv.handshake.registry import HandshakeRegistry
-from authsrv.providers.base import Deletion
 
 __all__ = ["Handshake", "Leg"]
-
-_AT_ONCE = Deletion.AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +177,7 @@ class Handshake:
         """End the handshake and delete its context; a second call does nothing."""
         if self._open:
             self._end()
-        if not self._guard.abandon():
-            return
-        if self._guard.deletion is _AT_ONCE:
-            self._guard.delete()
-        else:
+        if self._guard.abandon():
             self._registry.pool.spawn(self._guard.delete)
 
     def submit_delete(self, handler: CompletionHandler[None]) -> None:
@@ -201,13 +194,7 @@ class Handshake:
             self._end()
         if not self._guard.abandon():
             handler.set_result(None)
-        elif self._guard.deletion is _AT_ONCE:
-            self._guard.delete()
-            handler.set_result(None)
-        else:
-            self._submit_deletion(handler)
-
-    def _submit_deletion(self, handler: CompletionHandler[None]) -> None:
+            return
         try:
             self._registry.pool.submit(self._guard.delete, handler)
         except AuthsrvError as error:

@@ -4,9 +4,9 @@ The contract is stated here once, and `authsrv.testing.conformance` checks it ag
 The calls are those of SSPI: AcceptSecurityContext and InitializeSecurityContext (`step`),
 CompleteAuthToken, QueryContextAttributes and DeleteSecurityContext.
 
-Rules of threads: the methods below may block, and are therefore never called on the event loop;
-but `delete` is, where the context says so (Deletion). One context is used by one thread at a time,
-but not always by the same one. Different contexts of one provider are used at the same time.
+Rules of threads: the methods below may block, and are therefore never called on the event loop. One
+context is used by one thread at a time, but not always by the same one. Different contexts of one
+provider are used at the same time.
 
 Which realms are let in: a provider whose keys belong to realms has `realms()` (core.realms,
 KnowsRealms). Where it has none, and no setting names realms, the clients of all are let in, and the
@@ -15,7 +15,6 @@ log says so.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +26,6 @@ from authsrv.core.settings import as_flags, as_instance, as_member, as_optional
 
 __all__ = [
     "ContextRequest",
-    "Deletion",
     "InitiatorProvider",
     "InitiatorRequest",
     "SecurityContext",
@@ -101,19 +99,6 @@ def _normalise(request: ContextRequest | InitiatorRequest, kind: type[AscReq | I
     if type(request.representation) is not DataRepresentation:
         told = as_member(DataRepresentation, request.representation, "representation")
         object.__setattr__(request, "representation", told)
-
-
-class Deletion(enum.Enum):
-    """What it takes to delete a context, and so where it is deleted.
-
-    A context may say it in an attribute `deletion`. One that says nothing is deleted on a thread.
-    """
-
-    ON_A_THREAD = "on a thread"
-    """It may block: it asks another process, or takes a lock that others hold for long."""
-    AT_ONCE = "at once"
-    """It frees memory, no more. That is done on the event loop, and costs a tenth of the way to a
-    thread and back."""
 
 
 class SecurityContext(Protocol):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from types import MappingProxyType
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.results import Continue, Established, Incomplete, Refused, Result
 from authsrv.errors import DeniedError, PeerError, StateError, UnsupportedFunctionError
-from authsrv.providers.base import ContextRequest, Deletion, SecurityContext
+from authsrv.providers.base import ContextRequest, SecurityContext
 from authsrv.testing.handshakes import (
     Case,
     Client,
@@ -37,8 +36,6 @@ __all__ = ["CHECKS", "Case", "Client", "check_provider", "establish"]
 
 _MANY = 200
 _POSITIONS = 48
-_DELETIONS = 3
-_AT_ONCE_S = 0.001
 
 # NegTokenResp(accept-completed), bare and with supportedMech = Kerberos: RFC 4178 section 4.2.2.
 _CLAIMS = (
@@ -97,23 +94,6 @@ def _deletes_twice(case: Case) -> None:
             context.delete()
         except Exception as error:
             raise AssertionError(f"a deletion raised {type(error).__name__}") from error
-
-
-def _deletes_where_it_says(case: Case) -> None:
-    """What is deleted at once takes no time, unused or established: it blocks the event loop."""
-    provider, spent = case.make_provider(), []
-    for _ in range(_DELETIONS):
-        unused, done = (provider.create_context(ContextRequest()) for _ in range(2))
-        establish(done, case.make_client())
-        where = getattr(done, "deletion", Deletion.ON_A_THREAD)
-        assert isinstance(where, Deletion), f"its deletion is a {type(where).__name__}"
-        begun = time.perf_counter()
-        for context in (unused, done):
-            context.delete()
-        spent.append(time.perf_counter() - begun)
-    if where is Deletion.AT_ONCE:
-        # The quickest counts: a busy machine may take any time for the others.
-        assert min(spent) < _AT_ONCE_S, f"a deletion at once took {min(spent):g} s"
 
 
 def _refuses_after_deletion(case: Case) -> None:
@@ -323,7 +303,6 @@ CHECKS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
             _refuses_strangers,
             _creates_many_contexts,
             _deletes_twice,
-            _deletes_where_it_says,
             _refuses_after_deletion,
             _ends_when_established,
             _refuses_garbage,

@@ -46,7 +46,7 @@ from authsrv.handshake.context_guard import ContextGuard, Retention
 from authsrv.handshake.driver import Handshake, Leg
 from authsrv.handshake.machine import State
 from authsrv.handshake.pool import WorkerPool
-from authsrv.providers.base import ContextRequest, Deletion, SecurityContext
+from authsrv.providers.base import ContextRequest, SecurityContext
 from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedProvider
 
 SECRET = "SECRETSECRET"
@@ -437,41 +437,15 @@ class Watched(ScriptedContext):
 
 
 class WatchedProvider(ScriptedProvider):
-    """Makes contexts that say so or so, or nothing, of their deletion."""
+    """Makes such contexts."""
 
-    def __init__(self, says: Deletion | None, *script: Act) -> None:
+    def __init__(self, *script: Act) -> None:
         super().__init__(script)
-        self.says = says
         self.deleted_on: list[int] = []
 
     def create_context(self, request: ContextRequest) -> ScriptedContext:
         super().create_context(request)
-        context = Watched(self, self._script)
-        if self.says is not None:
-            setattr(context, "deletion", self.says)  # noqa: B010 - no attribute of the others
-        return context
-
-
-class SaysNothing(ScriptedContext):
-    """A context that breaks where it is asked for its deletion."""
-
-    @property
-    def deletion(self) -> Deletion:
-        raise OSError(SECRET)
-
-
-async def test_a_context_that_cannot_say_where_is_deleted_all_the_same() -> None:
-    class Package(ScriptedProvider):
-        def create_context(self, request: ContextRequest) -> ScriptedContext:
-            super().create_context(request)
-            return SaysNothing(self, self._script)
-
-    provider = Package([Continue(b"next")])
-    acceptor = Acceptor(provider)
-    handshake = acceptor.create_handshake()
-    await handshake.advance(b"token")
-    handshake.close()
-    await ended(acceptor, provider)
+        return Watched(self, self._script)
 
 
 async def by_closing(handshake: Handshake) -> None:
@@ -484,14 +458,13 @@ async def by_deleting(handshake: Handshake) -> None:
     await done
 
 
-@pytest.mark.parametrize("says", [Deletion.AT_ONCE, Deletion.ON_A_THREAD, None])
 @pytest.mark.parametrize("delete", [by_closing, by_deleting])
 @pytest.mark.parametrize("act", [Established(ALICE), Continue(b"next")])
 @pytest.mark.parametrize("closed", [False, True], ids=["", "acceptor-closed"])
-async def test_a_context_is_deleted_where_it_says(
-    closed: bool, act: Result, delete: Callable[..., Awaitable[None]], says: Deletion | None
+async def test_a_context_is_deleted_once_and_on_a_thread(
+    closed: bool, act: Result, delete: Callable[..., Awaitable[None]]
 ) -> None:
-    provider = WatchedProvider(says, act)
+    provider = WatchedProvider(act)
     acceptor = Acceptor(provider)
     handshake = acceptor.create_handshake(retention=Retention.KEEP)
     await handshake.advance(b"token")
@@ -501,8 +474,8 @@ async def test_a_context_is_deleted_where_it_says(
         with contextlib.suppress(StateError):
             await delete(handshake)
     await ended(acceptor, provider)
-    on_the_loop = provider.deleted_on == [threading.get_ident()]
-    assert on_the_loop is (says is Deletion.AT_ONCE)
+    (thread,) = provider.deleted_on
+    assert thread != threading.get_ident()
 
 
 # Deadlines and limits.

@@ -45,7 +45,7 @@ from authsrv.errors import (
     StateError,
     UnexpectedTokenError,
 )
-from authsrv.providers.base import ContextRequest, Deletion
+from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.attributes import query_context
 from authsrv.providers.gssapi.diagnosis import Failure, diagnose
 from authsrv.providers.gssapi.identity import (
@@ -174,9 +174,6 @@ class GssapiProvider:
 
 class _Context:
     """One security context of MIT's acceptor."""
-
-    # An acceptor's context is memory, with gssproxy's interposer too, whose daemon keeps nothing.
-    deletion = Deletion.AT_ONCE
 
     __slots__ = (
         "_bindings",
