@@ -21,7 +21,7 @@ from authsrv.codecs.kerberos.messages import (
     parse_ap_req,
     parse_kerberos_header,
 )
-from authsrv.codecs.ntlm import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
+from authsrv.codecs.ntlm.messages import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
 from authsrv.codecs.spnego import (
     KERBEROS_OIDS,
     NegState,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from authsrv.codecs.ntlm import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
+from authsrv.codecs.ntlm.messages import NTLM_SIGNATURE, NTLMMessageType, parse_ntlm_header
 from authsrv.errors import InvalidTokenError
 
 

@@ -20,7 +20,7 @@ from authsrv.codecs.inspect import (
     peek,
 )
 from authsrv.codecs.kerberos.messages import parse_ap_req
-from authsrv.codecs.ntlm import NTLMMessageType
+from authsrv.codecs.ntlm.messages import NTLMMessageType
 from authsrv.codecs.spnego import (
     IAKERB,
     KERBEROS,

@@ -19,6 +19,8 @@ import spnego
 import sspilib.raw as raw
 from answers import error_of
 
+from authsrv.codecs.ntlm.md4 import md4
+from authsrv.codecs.ntlm.proof import agreed_attributes, verify_proof
 from authsrv.core.attributes import (
     ContextAttribute,
     ContextSizes,
@@ -47,8 +49,6 @@ from authsrv.errors import (
 from authsrv.providers.base import ContextRequest, InitiatorRequest, SecurityContext
 from authsrv.providers.sspi.attributes import attributes_from_client, expiry_of
 from authsrv.providers.sspi.codes import error_from_native, error_from_windows
-from authsrv.providers.sspi.md4 import md4
-from authsrv.providers.sspi.ntlm import agreed_attributes, verify_proof
 from authsrv.providers.sspi.provider import SspiInitiatorProvider, SspiProvider, SspiRsUse
 
 S = SecurityStatus
@@ -370,6 +370,20 @@ def test_a_message_that_is_cut_off_or_altered_proves_nothing() -> None:
         altered = EXAMPLE[:at] + bytes((EXAMPLE[at] ^ 0x40,)) + EXAMPLE[at + 1 :]
         with pytest.raises(refused):
             verify_proof(known, EXAMPLE_CHALLENGE, altered)
+
+
+@pytest.mark.parametrize(
+    ("altered", "told"),
+    [
+        (EXAMPLE[:60] + bytes(4) + EXAMPLE[64:], "not in Unicode"),
+        (EXAMPLE.replace("User".encode("utf-16-le"), b"\x00\xd8" * 4), "names no user"),
+    ],
+    ids=["not in Unicode", "half a character"],
+)
+def test_names_that_cannot_be_read_prove_nothing(altered: bytes, told: str) -> None:
+    assert altered != EXAMPLE
+    with pytest.raises(InvalidTokenError, match=told):
+        verify_proof(Password("User", "Password", "Domain"), EXAMPLE_CHALLENGE, altered)
 
 
 @pytest.mark.parametrize("length", [0, 16, 24, 43])

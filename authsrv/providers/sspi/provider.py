@@ -44,6 +44,7 @@ from collections.abc import Callable
 from typing import Any
 
 from authsrv.codecs.inspect import begins_handshake
+from authsrv.codecs.ntlm.proof import agreed_attributes, is_known_user, verify_proof
 from authsrv.core.bindings import BindingPolicy
 from authsrv.core.credentials import Password
 from authsrv.core.flags import AscReq, AscRet, IscReq
@@ -61,7 +62,6 @@ from authsrv.errors import (
 )
 from authsrv.providers.base import ContextRequest, InitiatorRequest, SecurityContext
 from authsrv.providers.sspi.codes import error_from_native
-from authsrv.providers.sspi.ntlm import agreed_attributes, is_known_user, verify_proof
 
 try:
     import sspilib.raw as raw

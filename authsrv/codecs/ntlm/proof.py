@@ -11,11 +11,11 @@ import hmac
 import struct
 from dataclasses import dataclass, field
 
-from authsrv.codecs.ntlm import NTLMMessageType, parse_ntlm_header
+from authsrv.codecs.ntlm.md4 import md4
+from authsrv.codecs.ntlm.messages import NTLMMessageType, parse_ntlm_header
 from authsrv.core.credentials import Password
 from authsrv.core.flags import AscRet
 from authsrv.errors import InvalidTokenError, LogonDeniedError
-from authsrv.providers.sspi.md4 import md4
 
 __all__ = ["agreed_attributes", "is_known_user", "verify_proof"]
 
