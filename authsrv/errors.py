@@ -16,6 +16,7 @@ The tree; what each error means is said at its class::
         ReplayCacheError
         AuthorityError
         NoCredentialError
+        StoreError
       PeerError                   the client broke the protocol
         InvalidHeaderError
         InvalidTokenError
@@ -36,9 +37,20 @@ The tree; what each error means is said at its class::
         MechanismError
         HandshakeExpiredError
         UnknownCauseError
+        SessionError
+        TooManyTriesError
+        BlockedRequestError
+          MetadataError
+          UnknownSiteError
+          AmbiguousPathError
+          AliasedHeaderError
+          InsecureSchemeError
+          HandOverError
         ForbiddenError
           ForbiddenRealmError
           CrossSiteError
+          NoRuleError
+          IdentityTooLargeError
         MutualAuthenticationError
 
 The text of an error is its cause in words, for the log. authsrv composes it from names and numbers;
@@ -53,10 +65,13 @@ from typing import ClassVar
 from authsrv.core.status import NativeCode, SecurityStatus
 
 __all__ = [
+    "AliasedHeaderError",
+    "AmbiguousPathError",
     "AttributesError",
     "AuthorityError",
     "AuthsrvError",
     "BadBindingsError",
+    "BlockedRequestError",
     "ClockSkewError",
     "ConfigError",
     "CrossSiteError",
@@ -65,7 +80,10 @@ __all__ = [
     "EncryptionTypeError",
     "ForbiddenError",
     "ForbiddenRealmError",
+    "HandOverError",
     "HandshakeExpiredError",
+    "IdentityTooLargeError",
+    "InsecureSchemeError",
     "InvalidHeaderError",
     "InvalidTokenError",
     "KeyVersionError",
@@ -74,21 +92,27 @@ __all__ = [
     "LogonDeniedError",
     "LostHandshakeError",
     "MechanismError",
+    "MetadataError",
     "MutualAuthenticationError",
     "NoCredentialError",
+    "NoRuleError",
     "OverloadedError",
     "PeerError",
     "ProviderFaultError",
     "ReplayCacheError",
     "ReplayError",
+    "SessionError",
     "StateError",
+    "StoreError",
     "TargetUnknownError",
     "TicketExpiredError",
     "TokenTooLargeError",
     "TooManyRoundsError",
+    "TooManyTriesError",
     "UnavailableError",
     "UnexpectedTokenError",
     "UnknownCauseError",
+    "UnknownSiteError",
     "UnsupportedFunctionError",
     "WrongServiceError",
 ]
@@ -208,6 +232,12 @@ class NoCredentialError(UnavailableError):
 
     status = SecurityStatus.SEC_E_NO_CREDENTIALS
     code = "no-credential"
+
+
+class StoreError(UnavailableError):
+    """What must be remembered cannot be: the store is away, full, broken or not ours."""
+
+    code = "store-fault"
 
 
 class PeerError(AuthsrvError):
@@ -344,6 +374,61 @@ class UnknownCauseError(DeniedError):
     code = "unknown"
 
 
+class SessionError(DeniedError):
+    """The session's cookie is malformed, doubled, forged, over, revoked, or of another host."""
+
+    status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
+    code = "session"
+
+
+class TooManyTriesError(DeniedError):
+    """More passwords were tried than are asked of the KDC; this one was not looked at."""
+
+    code = "too-many-tries"
+
+
+class BlockedRequestError(DeniedError):
+    """Whoever sends it, the request is not let through: it is not clear what it is."""
+
+    code = "blocked-request"
+
+
+class MetadataError(BlockedRequestError):
+    """What the proxy says of the client's request is missing, doubled, or cannot be read."""
+
+    code = "metadata"
+
+
+class UnknownSiteError(BlockedRequestError):
+    """The host belongs to no site, or to another one than the proxy names."""
+
+    code = "unknown-site"
+
+
+class AmbiguousPathError(BlockedRequestError):
+    """The path is not in normal form, so the application may take it for another one."""
+
+    code = "ambiguous-path"
+
+
+class AliasedHeaderError(BlockedRequestError):
+    """The client sent a header that the application may take for the identity."""
+
+    code = "aliased-header"
+
+
+class InsecureSchemeError(BlockedRequestError):
+    """The client came by plain http, over which no session and no password may go."""
+
+    code = "insecure-scheme"
+
+
+class HandOverError(BlockedRequestError):
+    """The code that hands a session over was used, is too old, or is of another browser or host."""
+
+    code = "hand-over"
+
+
 class ForbiddenError(DeniedError):
     """The client is known, and is not allowed to do this."""
 
@@ -360,6 +445,18 @@ class CrossSiteError(ForbiddenError):
     """The client is known, and the request was made by a page of another site."""
 
     code = "cross-site"
+
+
+class NoRuleError(ForbiddenError):
+    """No rule of the site lets this client make this request."""
+
+    code = "no-rule"
+
+
+class IdentityTooLargeError(ForbiddenError):
+    """What the application is to be told of the client does not fit into header fields."""
+
+    code = "identity-too-large"
 
 
 class MutualAuthenticationError(DeniedError):

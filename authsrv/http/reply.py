@@ -15,7 +15,13 @@ from types import MappingProxyType
 
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
 from authsrv.core.outcome import Outcome, outcome_of
-from authsrv.errors import AuthsrvError, ForbiddenError, InvalidHeaderError, TokenTooLargeError
+from authsrv.errors import (
+    AuthsrvError,
+    BlockedRequestError,
+    ForbiddenError,
+    InvalidHeaderError,
+    TokenTooLargeError,
+)
 from authsrv.http.headers import build_challenge
 
 __all__ = [
@@ -69,6 +75,10 @@ EXCEPTIONS: Mapping[type[AuthsrvError], ResponseRule] = MappingProxyType(
         TokenTooLargeError: ResponseRule(
             HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
             "The authentication data in the request is too large.",
+        ),
+        BlockedRequestError: ResponseRule(
+            HTTPStatus.FORBIDDEN,
+            "The request is not allowed.",
         ),
         ForbiddenError: ResponseRule(
             HTTPStatus.FORBIDDEN,

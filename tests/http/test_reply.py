@@ -16,6 +16,7 @@ from authsrv.core.outcome import OUTCOMES, Outcome, outcome_of
 from authsrv.core.status import GSSCode, SecurityStatus
 from authsrv.errors import (
     AuthsrvError,
+    BlockedRequestError,
     ClockSkewError,
     ConfigError,
     DeniedError,
@@ -50,6 +51,7 @@ FAMILIES: tuple[tuple[type[AuthsrvError], int], ...] = (
     (TokenTooLargeError, 431),
     (InvalidHeaderError, 400),
     (ForbiddenError, 403),
+    (BlockedRequestError, 403),
     (PeerError, 401),
     (DeniedError, 401),
     (UnavailableError, 503),
