@@ -7,6 +7,8 @@ from authsrv.audit.log import (
 )
 from authsrv.audit.records import (
     AbandonedEvent,
+    AdmissionBasis,
+    AdmittedEvent,
     AuditEvent,
     AuditSink,
     ChallengedEvent,
@@ -14,13 +16,19 @@ from authsrv.audit.records import (
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
+    LedEvent,
     RecalledEvent,
     RefusedEvent,
     Request,
+    SignedInEvent,
+    SignedOutEvent,
+    SignInWay,
 )
 
 __all__ = [
     "AbandonedEvent",
+    "AdmissionBasis",
+    "AdmittedEvent",
     "AuditEvent",
     "AuditSink",
     "ChallengeKind",
@@ -28,9 +36,13 @@ __all__ = [
     "ConnectionIdentityEndedEvent",
     "ContinuedEvent",
     "EstablishedEvent",
+    "LedEvent",
     "RecalledEvent",
     "RefusedEvent",
     "Request",
+    "SignInWay",
+    "SignedInEvent",
+    "SignedOutEvent",
     "describe",
     "log_event",
     "logs_routine",

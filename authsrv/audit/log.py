@@ -14,14 +14,18 @@ import re
 
 from authsrv.audit.records import (
     AbandonedEvent,
+    AdmittedEvent,
     AuditEvent,
     ChallengedEvent,
     ChallengeKind,
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
+    LedEvent,
     RecalledEvent,
     RefusedEvent,
+    SignedInEvent,
+    SignedOutEvent,
 )
 from authsrv.errors import AuthsrvError, LocalError, UnavailableError
 from authsrv.handshake.driver import Leg
@@ -42,6 +46,10 @@ _REASONS = {
 }
 
 _WORDS = {
+    AdmittedEvent: "admitted",
+    LedEvent: "led",
+    SignedInEvent: "signed-in",
+    SignedOutEvent: "signed-out",
     ChallengedEvent: "challenged",
     ContinuedEvent: "continued",
     EstablishedEvent: "established",
@@ -60,7 +68,8 @@ def describe(event: AuditEvent) -> str:
     """
     request = event.request
     line = f"{_WORDS[type(event)]} method={_plain(request.method)} path={_quoted(request.path)}"
-    return f"{line} peer={_plain(str(request.peer))}{_details(event)}"
+    site = "" if request.site is None else f" site={_plain(request.site)}"
+    return f"{line} peer={_plain(str(request.peer))}{site}{_details(event)}"
 
 
 def _details(event: AuditEvent) -> str:
@@ -73,6 +82,8 @@ def _details(event: AuditEvent) -> str:
         case EstablishedEvent(leg=leg, identity=identity):
             who = _who(identity.principal, identity.service)
             return f"{who}{_leg(leg, identity.mechanism)}"
+        case AdmittedEvent() | LedEvent() | SignedInEvent() | SignedOutEvent():
+            return _of_service(event)
         case RecalledEvent(identity=identity):
             who = _who(identity.principal, identity.service)
             return f"{who} mechanism={_plain(identity.mechanism)}"
@@ -83,6 +94,20 @@ def _details(event: AuditEvent) -> str:
             return f"{_who(principal, None)} cause={_quoted(cause, _MAX_REASON)}"
         case refused:
             return _refusal(refused)
+
+
+def _of_service(event: AdmittedEvent | LedEvent | SignedInEvent | SignedOutEvent) -> str:
+    match event:
+        case AdmittedEvent(basis=basis, rule=rule, principal=principal, mechanism=mechanism):
+            how = f" mechanism={_plain(mechanism)}" if mechanism else ""
+            return f"{_who(principal, None)} basis={basis.value} rule={_plain(rule)}{how}"
+        case LedEvent(step=step):
+            return f" step={_plain(step)} cause=no-identity"
+        case SignedInEvent(way=way, principal=principal, mechanism=mechanism, sid=sid):
+            how = f" way={way.value} mechanism={_plain(mechanism)} sid={_plain(sid)}"
+            return f"{_who(principal, None)}{how}"
+        case SignedOutEvent(principal=principal, sid=sid):
+            return f"{_who(principal, None)} sid={_plain(sid)}"
 
 
 def _refusal(event: RefusedEvent) -> str:

@@ -16,6 +16,8 @@ from authsrv.handshake.driver import Leg
 
 __all__ = [
     "AbandonedEvent",
+    "AdmissionBasis",
+    "AdmittedEvent",
     "AuditEvent",
     "AuditSink",
     "ChallengeKind",
@@ -23,9 +25,13 @@ __all__ = [
     "ConnectionIdentityEndedEvent",
     "ContinuedEvent",
     "EstablishedEvent",
+    "LedEvent",
     "RecalledEvent",
     "RefusedEvent",
     "Request",
+    "SignInWay",
+    "SignedInEvent",
+    "SignedOutEvent",
 ]
 
 
@@ -36,12 +42,15 @@ class Request:
     Args:
         method: The HTTP method.
         path: The path, without the query, which may hold secrets.
-        peer: The address of the other end of the connection; a proxy's, where there is one.
+        peer: The address of the other end of the connection; a proxy's, where there is one. Of the
+            auth service, the client's address as far as the proxy tells it.
+        site: The site of the auth service; None in an application.
     """
 
     method: str
     path: str
     peer: str | None
+    site: str | None = None
 
 
 class ChallengeKind(enum.Enum):
@@ -139,8 +148,79 @@ class ConnectionIdentityEndedEvent:
     cause: str
 
 
+class AdmissionBasis(enum.Enum):
+    """By what the auth service knows who sends a request that it lets through."""
+
+    OPEN = "open"
+    """Nobody has to be known."""
+    TICKET = "ticket"
+    """By a handshake with this request."""
+    SESSION = "session"
+    """By the cookie of a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedEvent:
+    """The auth service told a proxy to let a request through.
+
+    Args:
+        request: The client's request.
+        basis: By what its client is known.
+        rule: The name of the rule that lets it in.
+        principal: The client; None where nobody has to be known.
+        mechanism: How the client was authenticated; empty where it was not.
+    """
+
+    request: Request
+    basis: AdmissionBasis
+    rule: str
+    principal: str | None = None
+    mechanism: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LedEvent:
+    """The auth service sent a client without an identity to sign in; `step` is where."""
+
+    request: Request
+    step: str
+
+
+class SignInWay(enum.Enum):
+    """How a session began."""
+
+    TICKET = "ticket"
+    PASSWORD = "password"  # noqa: S105 - the name of a way
+    HAND_OVER = "hand-over"
+    """By the login host, where the client has a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedInEvent:
+    """A session began; `sid` names it in later events and is no secret."""
+
+    request: Request
+    way: SignInWay
+    principal: str
+    mechanism: str
+    sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOutEvent:
+    """A user ended a session, and with it all that came of the same log-in."""
+
+    request: Request
+    principal: str
+    sid: str
+
+
 AuditEvent = (
-    ChallengedEvent
+    AdmittedEvent
+    | LedEvent
+    | SignedInEvent
+    | SignedOutEvent
+    | ChallengedEvent
     | ContinuedEvent
     | EstablishedEvent
     | RecalledEvent

@@ -15,15 +15,21 @@ from hypothesis import strategies as st
 from authsrv.audit.log import describe, log_event, logs_routine
 from authsrv.audit.records import (
     AbandonedEvent,
+    AdmissionBasis,
+    AdmittedEvent,
     AuditEvent,
     ChallengedEvent,
     ChallengeKind,
     ConnectionIdentityEndedEvent,
     ContinuedEvent,
     EstablishedEvent,
+    LedEvent,
     RecalledEvent,
     RefusedEvent,
     Request,
+    SignedInEvent,
+    SignedOutEvent,
+    SignInWay,
 )
 from authsrv.core.identity import Identity
 from authsrv.core.results import Continue, Established, Refused
@@ -63,6 +69,8 @@ def refused(error: AuthsrvError, *, request: Request = REQUEST, **changes: Any) 
     return dataclasses.replace(event, **changes)
 
 
+ASKED = dataclasses.replace(REQUEST, site="wiki")
+
 EVENTS: dict[str, AuditEvent] = {
     "challenged": ChallengedEvent(REQUEST),
     "continued": ContinuedEvent(REQUEST, CONTINUED_LEG, "SPNEGO/NTLM"),
@@ -71,7 +79,30 @@ EVENTS: dict[str, AuditEvent] = {
     "refused": refused(LogonDeniedError("no"), leg=REFUSED_LEG, mechanism="Kerberos"),
     "abandoned": AbandonedEvent(REQUEST, "Kerberos", 1234),
     "connection-identity-ended": ConnectionIdentityEndedEvent(REQUEST, "alice@X", "it was shared"),
+    "admitted": AdmittedEvent(ASKED, AdmissionBasis.TICKET, "staff", "alice@X", "kerberos"),
+    "led": LedEvent(ASKED, "sign-in"),
+    "signed-in": SignedInEvent(ASKED, SignInWay.PASSWORD, "alice@X", "password", "0aF-_"),
+    "signed-out": SignedOutEvent(ASKED, "alice@X", "0aF-_"),
 }
+
+
+SERVICE_LINES = {
+    "admitted": ' principal="alice@X" basis=ticket rule=staff mechanism=kerberos',
+    "led": " step=sign-in cause=no-identity",
+    "signed-in": ' principal="alice@X" way=password mechanism=password sid=0aF-_',
+    "signed-out": ' principal="alice@X" sid=0aF-_',
+}
+
+
+@pytest.mark.parametrize(("word", "details"), SERVICE_LINES.items())
+def test_an_event_of_the_service_names_its_site(word: str, details: str) -> None:
+    where = 'method=GET path="/" peer=192.0.2.1 site=wiki'
+    assert describe(EVENTS[word]) == f"{word} {where}{details}"
+
+
+def test_a_request_that_is_open_to_everybody_names_nobody() -> None:
+    event = AdmittedEvent(ASKED, AdmissionBasis.OPEN, "public")
+    assert describe(event).endswith(" site=wiki basis=open rule=public")
 
 
 def test_these_are_all_the_events() -> None:
@@ -209,7 +240,8 @@ def pairs(line: str) -> dict[str, str]:
 def test_a_line_is_read_back_as_what_happened_whatever_a_client_sends(
     name: str, path: str, method: str, peer: str, text: str
 ) -> None:
-    event = dataclasses.replace(EVENTS[name], request=Request(method, path, peer))  # type: ignore[type-var]
+    site = EVENTS[name].request.site
+    event = dataclasses.replace(EVENTS[name], request=Request(method, path, peer, site))  # type: ignore[type-var]
     told = {"method": method, "path": path, "peer": peer}
     if isinstance(event, RefusedEvent):
         error = LogonDeniedError(text)
