@@ -1,0 +1,232 @@
+"""The ask: may this request of a client go on to the application, and who sends it?
+
+The order: what the proxy tells is read; host and site name the site; its rules say what the request
+needs; a ticket or a session says who the client is; the rules decide; the cross-site rule may still
+refuse. Whatever is raised on the way, by whatever fault, is a denial. `_admit` is the one place
+that lets anybody in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from aiohttp import web
+
+from authsrv.audit.records import SignInWay
+from authsrv.errors import AuthsrvError, CrossSiteError, ProviderFaultError, SessionError
+from authsrv.http.exchange import Negotiate, Requirement, decide
+from authsrv.http.headers import build_challenge
+from authsrv.http.origins import OriginPolicy, Provenance
+from authsrv.service.answers import Admitted, Answer, Denied, SignIn, render
+from authsrv.service.claimants import Claimant, Claimants, TicketRefused
+from authsrv.service.conventions import Convention, read
+from authsrv.service.cookie_names import OWN
+from authsrv.service.fields import Fields
+from authsrv.service.leading import Visit, visit_of
+from authsrv.service.own_paths import RENEW, SIGN_IN, with_return
+from authsrv.service.rules import Candidates, RuledRequest, Ruling, Verdict
+from authsrv.service.served import Ask, host_text
+from authsrv.service.session_cookies import SessionCookies
+from authsrv.service.sites import NegotiateAt
+from authsrv.service.snapshot import Snapshot
+from authsrv.service.trail import Trail
+
+__all__ = ["Asks"]
+
+_LOG = logging.getLogger("authsrv")
+
+_OWN_PAGES_ONLY = OriginPolicy()
+_AT_ASK = frozenset({NegotiateAt.ASK, NegotiateAt.BOTH})
+
+
+class Asks:
+    """Answers the asks of one kind of proxy.
+
+    Args:
+        current: Gives the configuration in force; an ask takes it once.
+        claimants: Who finds out who sends requests.
+        cookies: Who begins and renews sessions.
+        trail: Where decisions are told.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], Snapshot],
+        claimants: Claimants,
+        cookies: SessionCookies,
+        trail: Trail,
+        clock: Callable[[], float],
+    ) -> None:
+        self._current = current
+        self._claimants = claimants
+        self._cookies = cookies
+        self._trail = trail
+        self._clock = clock
+
+    async def handle(self, convention: Convention, request: web.BaseRequest) -> web.Response:
+        """Answer one ask; every fault on the way is a denial."""
+        ask: Ask | None = None
+        try:
+            ask = self._read(convention, request)
+            answer = await self._decide(convention, ask)
+        except asyncio.CancelledError:
+            raise
+        except AuthsrvError as error:
+            answer = self._deny(request, ask, error)
+        except Exception:
+            _LOG.exception("an ask could not be answered, and is denied")
+            answer = self._deny(request, ask, ProviderFaultError("an ask failed: see the log"))
+        return render(answer, convention)
+
+    def _read(self, convention: Convention, request: web.BaseRequest) -> Ask:
+        """Read what the proxy tells, and find the site that it is about."""
+        snapshot, headers = self._current(), request.raw_headers
+        snapshot.peers.check(request)
+        reading = read(
+            convention,
+            request.method,
+            request.raw_path,
+            headers,
+            trusted_proxies=snapshot.trusted_proxies,
+        )
+        served = snapshot.find(reading.asked)
+        snapshot.identity_names.check(headers)
+        self._trail.count_foreign(reading.foreign)
+        fields = Fields(headers)
+        visit = visit_of(reading.asked.method, fields)
+        return Ask(served, reading.asked, fields, visit, self._clock())
+
+    async def _decide(self, convention: Convention, ask: Ask) -> Answer:
+        site = ask.served.site
+        candidates = site.rules.candidates(RuledRequest.of(ask.asked, ask.fields.raw))
+        if not candidates.needs_identity:
+            ruling = candidates.rule_on(None)
+            return self._admit(ask, ruling, None, None)
+        claimant = await self._find_claimant(ask)
+        if not isinstance(claimant, Claimant):
+            return claimant
+        return await self._decide_on(convention, ask, candidates, claimant)
+
+    async def _decide_on(
+        self, convention: Convention, ask: Ask, candidates: Candidates, claimant: Claimant
+    ) -> Answer:
+        ruling = candidates.rule_on(claimant.subject)
+        if ruling.verdict is Verdict.STEP_UP:
+            return self._step_up(ask, ruling, claimant)
+        if not ruling.is_yes:
+            raise ruling.refusal()
+        refusal = _OWN_PAGES_ONLY.refusal(_provenance(ask))
+        if refusal is not None:
+            raise refusal
+        if claimant.identity is not None:
+            await self._claimants.end_session_beside(ask)
+            cookie = self._begin(ask, claimant)
+        elif self._is_renewal_due(ask, claimant):
+            if not convention.on_acceptance.cookies:
+                return self._send(ask, with_return(RENEW, ask.asked.target), "renew")
+            cookie = self._cookies.renew(ask, claimant)
+        else:
+            cookie = None
+        return self._admit(ask, ruling, claimant, cookie)
+
+    def _admit(
+        self, ask: Ask, ruling: Ruling, claimant: Claimant | None, set_cookie: str | None
+    ) -> Admitted:
+        """Let a request in. Nothing else makes an Admitted."""
+        if not ruling.is_yes or (claimant is None and ruling.verdict is not Verdict.OPEN):
+            raise ruling.refusal()
+        headers = ask.served.headers_for(ask, claimant)
+        self._trail.admitted(ask, ruling, claimant)
+        return Admitted(
+            headers,
+            OWN.without(ask.fields.all(b"cookie")).decode("latin-1"),
+            challenge=None if claimant is None else claimant.challenge,
+            set_cookie=set_cookie,
+        )
+
+    async def _find_claimant(self, ask: Ask) -> Claimant | Answer:
+        """Find out who sends the request, or how its client is to be led to saying so."""
+        fields = ask.fields.texts(b"authorization")
+        asked = decide(fields, Requirement.REQUIRED, limits=ask.served.acceptor.limits)
+        if isinstance(asked, Negotiate) and not self._is_signed_out(ask):
+            if ask.visit is Visit.FOREIGN:
+                raise CrossSiteError("a page of another site made the request, and it has a token")
+            found = await self._claimants.by_ticket(ask, asked.token)
+            return found if isinstance(found, Claimant) else self._refuse_ticket(ask, found)
+        try:
+            claimant = await self._claimants.by_session(ask)
+        except SessionError as error:
+            self._trail.session_ignored(ask, error)
+            claimant = None
+        return self._lead(ask) if claimant is None else claimant
+
+    def _lead(self, ask: Ask) -> Answer:
+        """Lead a client that nobody knows to where it says who it is."""
+        site = ask.served.site
+        is_led = ask.visit is Visit.PAGE and ask.served.has_sessions
+        where = with_return(SIGN_IN, ask.asked.target) if is_led else None
+        is_asked = site.negotiate.at(ask.asked.address) in _AT_ASK
+        if not is_asked or ask.visit is Visit.FOREIGN:
+            return self._send(ask, where, "sign-in")
+        if is_led and (self._is_signed_out(ask) or self._cookies.was_tried(ask)):
+            return self._send(ask, where, "sign-in")
+        self._trail.challenged(ask)
+        tried = self._cookies.tried(ask) if is_led else None
+        return SignIn(build_challenge(), where, tried)
+
+    def _send(self, ask: Ask, where: str | None, step: str) -> Answer:
+        self._trail.led(ask, step if where else "nowhere")
+        return SignIn(location=where)
+
+    def _step_up(self, ask: Ask, ruling: Ruling, claimant: Claimant) -> Answer:
+        """Have a client prove once more, in another way, who it is; once, and then it is no."""
+        can_be_led = ask.visit is Visit.PAGE and ask.served.has_sessions
+        if not can_be_led or claimant.session is None or self._cookies.was_tried(ask):
+            raise ruling.refusal()
+        return self._send(ask, with_return(SIGN_IN, ask.asked.target, step="up"), "step-up")
+
+    def _refuse_ticket(self, ask: Ask, refused: TicketRefused) -> Answer:
+        """A browser is led to the form, and not challenged again; a program is told that it is no."""
+        denied = Denied.because(refused.error)
+        self._trail.refused(ask, refused.error, denied, leg=refused.leg)
+        if denied.status != 401:
+            return denied
+        if ask.visit is Visit.PAGE and ask.served.has_sessions:
+            where = with_return(SIGN_IN, ask.asked.target)
+            return SignIn(location=where, set_cookie=self._cookies.tried(ask))
+        return replace(denied, challenge=build_challenge(refused.token or None))
+
+    def _begin(self, ask: Ask, claimant: Claimant) -> str | None:
+        """Begin a session for a person; programs send their ticket with each request."""
+        if ask.visit is not Visit.PAGE or not ask.served.has_sessions:
+            return None
+        return self._cookies.begin(ask, claimant, SignInWay.TICKET)
+
+    def _is_renewal_due(self, ask: Ask, claimant: Claimant) -> bool:
+        session = claimant.session
+        return session is not None and ask.visit is Visit.PAGE and session.is_renewal_due(ask.now)
+
+    def _is_signed_out(self, ask: Ask) -> bool:
+        """Whether the user has signed out in this browser; it holds for what people open."""
+        return ask.visit is Visit.PAGE and self._cookies.is_out(ask)
+
+    def _deny(
+        self, request: web.BaseRequest, ask: Ask | None, error: AuthsrvError
+    ) -> Denied:
+        denied = Denied.because(error)
+        self._trail.denied(request, ask, error, denied)
+        return denied
+
+
+def _provenance(ask: Ask) -> Provenance:
+    return Provenance(
+        method=ask.asked.method,
+        is_websocket=ask.asked.is_websocket,
+        fetch_site=ask.fields.texts(b"sec-fetch-site"),
+        origin=ask.fields.texts(b"origin"),
+        host=[host_text(ask.asked.host)],
+    )

@@ -1,0 +1,60 @@
+"""The service's own pages: where they are, and the way back from them to the application."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+from authsrv.errors import MetadataError
+from authsrv.http.paths import Target, ambiguity_of
+from authsrv.service.conventions import SERVICE_PREFIX
+
+__all__ = [
+    "CHECK", "HAND_OVER", "RENEW", "SIGN_IN", "SIGN_OUT", "TOKEN", "WHOAMI", "read_return",
+    "with_return",
+]  # fmt: skip
+
+SIGN_IN: Final = f"{SERVICE_PREFIX}/sign-in"
+HAND_OVER: Final = f"{SERVICE_PREFIX}/hand-over"
+CHECK: Final = f"{SERVICE_PREFIX}/check"
+RENEW: Final = f"{SERVICE_PREFIX}/renew"
+SIGN_OUT: Final = f"{SERVICE_PREFIX}/sign-out"
+WHOAMI: Final = f"{SERVICE_PREFIX}/whoami"
+TOKEN: Final = f"{SERVICE_PREFIX}/token"
+
+_MAX_RETURN: Final = 2_048
+_HOME: Final = "/"
+
+
+def with_return(page: str, target: Target, **more: str) -> str:
+    """Write the path of a page of ours that leads back to a target; home, if it is too long."""
+    whole = f"{target.path}?{target.query}" if target.query else target.path
+    asked = {"return": whole if _is_safe(whole) else _HOME, **more}
+    return f"{page}?" + "&".join(f"{name}={quote(value, safe='/')}" for name, value in asked.items())
+
+
+def read_return(text: str) -> str:
+    """Take the path to return to, from the client; home, if it is anything but a plain one.
+
+    Args:
+        text: Path and query, percent signs still in it once, as `with_return` wrote it.
+    """
+    try:
+        whole = unquote_to_bytes(text).decode("ascii")
+    except UnicodeDecodeError:
+        return _HOME
+    return whole if _is_safe(whole) else _HOME
+
+
+def _is_safe(whole: str) -> bool:
+    """Whether a browser takes it for a path of the same host, whatever it makes of it."""
+    if len(whole) > _MAX_RETURN or not whole.isascii() or not whole.isprintable():
+        return False
+    try:
+        target = Target.parse(whole)
+    except MetadataError:
+        return False
+    # WHATWG URL: a browser takes "\\" for "/", and drops tabs and line ends.
+    if "\\" in whole or " " in whole or "#" in whole:
+        return False
+    return ambiguity_of(target.path) is None and not target.path.startswith(SERVICE_PREFIX)

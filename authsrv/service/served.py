@@ -1,0 +1,86 @@
+"""A site as it is served, and one ask about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from authsrv.core.identity import Identity
+from authsrv.handshake.acceptor import Acceptor
+from authsrv.http.forwarded import AskedRequest, Host
+from authsrv.service.fields import Fields
+from authsrv.service.groups import GroupSet, GroupSource
+from authsrv.service.leading import Visit
+from authsrv.service.sites import Site
+from authsrv.sessions.sealing import Audience, Sealer
+from authsrv.sessions.session import SessionLengths, digest_of_groups
+
+__all__ = ["Ask", "ServedSite", "host_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedSite:
+    """A site, with what serves it.
+
+    Args:
+        site: The site as configured.
+        acceptor: What accepts tickets for it.
+        sealer: The keys of cookies.
+        groups: Who knows the groups of clients.
+    """
+
+    site: Site
+    acceptor: Acceptor
+    sealer: Sealer
+    groups: GroupSource
+    lengths: SessionLengths = field(init=False)
+    """How long its sessions last."""
+    group_digest: str = field(init=False)
+    """Tells the set of groups that the site asks about from any other."""
+
+    def __post_init__(self) -> None:
+        site = self.site
+        lengths = SessionLengths(
+            site.idle_seconds, site.session_seconds, site.password_session_seconds
+        )
+        object.__setattr__(self, "lengths", lengths)
+        # No group is called so: its name is not printable.
+        asked = {"\0"} if site.asked_groups is None else site.asked_groups
+        object.__setattr__(self, "group_digest", digest_of_groups(asked))
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether a log-in is remembered; over plain http it never is, but on this machine."""
+        return self.site.has_sessions and self.site.is_secure
+
+    def groups_of(self, identity: Identity) -> GroupSet:
+        """Those of a client's groups that the site asks about."""
+        return self.site.groups_that_matter(self.groups.groups_of(identity))
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a proxy asks about, once it is read and its site is known; or a request for a page.
+
+    Args:
+        served: The site.
+        asked: The client's request.
+        fields: All fields of the ask, the client's among them, untrusted.
+        visit: What kind of request it is.
+        now: Unix seconds.
+    """
+
+    served: ServedSite
+    asked: AskedRequest
+    fields: Fields
+    visit: Visit
+    now: float
+
+    @property
+    def audience(self) -> Audience:
+        """What cookies of this host are sealed for."""
+        return Audience(host_text(self.asked.host), self.served.site.name)
+
+
+def host_text(host: Host) -> str:
+    """Write a host as it stands in a URL."""
+    return host.name if host.port is None else f"{host.name}:{host.port}"

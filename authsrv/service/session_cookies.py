@@ -1,0 +1,139 @@
+"""Cookies of the application's host: the session, and what is remembered of how it is sought."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from authsrv.audit.records import SignInWay
+from authsrv.core.identity import Identity
+from authsrv.errors import SessionError, StateError
+from authsrv.http.cookies import build_cookie_deletion, build_set_cookie
+from authsrv.service.claimants import Claimant
+from authsrv.service.cookie_names import OUT, OWN, SESSION, TRIED
+from authsrv.service.served import Ask
+from authsrv.service.trail import Trail
+from authsrv.sessions.sealed import open_note, seal_note, seal_session
+from authsrv.sessions.sealing import SealPurpose
+from authsrv.sessions.session import Session, begin_session
+
+__all__ = ["SessionCookies"]
+
+_TRIED_SECONDS: Final = 60
+_OUT_SECONDS: Final = 86_400
+_MAX_TRIES: Final = 3
+
+
+class SessionCookies:
+    """Makes cookies for one host's ask or page, and reads those that are no session.
+
+    Args:
+        trail: Where the beginning of a session is told.
+    """
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+
+    def begin(self, ask: Ask, claimant: Claimant, way: SignInWay) -> str:
+        """Begin a session for a client that has just sent a ticket; gives the Set-Cookie field.
+
+        Raises:
+            SessionError: The client's name does not fit into a cookie.
+            TicketExpiredError: The ticket has ended.
+        """
+        if claimant.identity is None:
+            raise StateError("a session begins with a ticket, and there is none")
+        return self.begin_for(ask, claimant.identity, way)
+
+    def begin_for(
+        self,
+        ask: Ask,
+        identity: Identity,
+        way: SignInWay,
+        *,
+        mechanism: str | None = None,
+        family: str | None = None,
+    ) -> str:
+        """Begin a session for an identity; gives the Set-Cookie field.
+
+        Args:
+            ask: What it begins with.
+            identity: The client, just proved.
+            way: How.
+            mechanism: As of `begin_session`.
+            family: As of `begin_session`.
+
+        Raises:
+            SessionError: The client's name does not fit into a cookie.
+            TicketExpiredError: The ticket has ended.
+        """
+        served = ask.served
+        session = begin_session(
+            identity,
+            served.lengths,
+            ask.now,
+            mechanism=mechanism,
+            groups=sorted(served.groups_of(identity).names),
+            group_digest=served.group_digest,
+            family=family,
+        )
+        self._trail.signed_in(ask, way, session)
+        return self.write(ask, session)
+
+    def renew(self, ask: Ask, claimant: Claimant) -> str | None:
+        """Move the end of a session that is in use; gives the Set-Cookie field."""
+        session = claimant.session
+        return None if session is None else self.write(ask, session.renewed(ask.now))
+
+    def write(self, ask: Ask, session: Session) -> str:
+        """The Set-Cookie field of a session; the browser forgets it when it ends itself."""
+        value = seal_session(ask.served.sealer, session, ask.audience, ask.now)
+        return build_set_cookie(SESSION, value)
+
+    def tried(self, ask: Ask) -> str:
+        """The Set-Cookie field that says that the browser was asked for a ticket, once more."""
+        return self._note(ask, SealPurpose.TRIED, TRIED, _TRIED_SECONDS, self.tries(ask) + 1)
+
+    def was_tried(self, ask: Ask) -> bool:
+        """Whether the browser was asked for a ticket a moment ago."""
+        return self.tries(ask) > 0
+
+    def has_given_up(self, ask: Ask) -> bool:
+        """Whether the browser came without a session so often that there is something wrong."""
+        return self.tries(ask) >= _MAX_TRIES
+
+    def out(self, ask: Ask) -> str:
+        """The Set-Cookie field that says that the user has signed out."""
+        return self._note(ask, SealPurpose.OUT, OUT, _OUT_SECONDS, 1)
+
+    def is_out(self, ask: Ask) -> bool:
+        """Whether the user has signed out in this browser."""
+        return self._count(ask, SealPurpose.OUT, OUT) > 0
+
+    def tries(self, ask: Ask) -> int:
+        """How often the browser was asked within a minute."""
+        return self._count(ask, SealPurpose.TRIED, TRIED)
+
+    def forget(self, *names: str) -> tuple[str, ...]:
+        """The Set-Cookie fields that delete cookies."""
+        return tuple(build_cookie_deletion(name) for name in names)
+
+    def _note(self, ask: Ask, purpose: SealPurpose, name: str, seconds: int, count: int) -> str:
+        value = seal_note(
+            ask.served.sealer,
+            purpose,
+            ask.audience,
+            bytes([min(count, 255)]),
+            now=ask.now,
+            lifetime_seconds=seconds,
+        )
+        return build_set_cookie(name, value, max_age=seconds)
+
+    def _count(self, ask: Ask, purpose: SealPurpose, name: str) -> int:
+        try:
+            text = OWN.read(ask.fields.all(b"cookie"), name)
+            if text is None:
+                return 0
+            note = open_note(ask.served.sealer, purpose, ask.audience, text, now=ask.now)
+        except SessionError:
+            return 0
+        return note[0] if note else 0

@@ -1,0 +1,101 @@
+"""Sessions as the service keeps them: sealed in cookies, and what was revoked, in the store.
+
+A cookie is worth what the store says of it. What is revoked is one session, or all that one log-in
+led to (its family), or all that a user began before a moment. A store that has forgotten would
+bring them all back; so whatever was issued before the store began counts as revoked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+from authsrv.errors import SessionError
+from authsrv.sessions.sealed import open_session
+from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
+from authsrv.sessions.session import MAX_SESSION_SECONDS, Session
+from authsrv.stores.base import Purpose, Store
+
+__all__ = ["SessionKeeper"]
+
+_TIME = struct.Struct(">d")
+_REVOKED = b"revoked"
+
+
+class SessionKeeper:
+    """Opens sessions and revokes them.
+
+    Args:
+        store: Where revocations are remembered.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def open(
+        self,
+        sealer: Sealer,
+        text: str,
+        audience: Audience,
+        now: float,
+        *,
+        group_digest: str | None = None,
+        purpose: SealPurpose = SealPurpose.SESSION,
+    ) -> Session:
+        """Read a session's cookie, and ask the store whether it still counts.
+
+        The arguments are those of `open_session`.
+
+        Raises:
+            SessionError: As `open_session`; or it was revoked, or is older than the store.
+            StoreError: The store cannot tell.
+        """
+        session = open_session(
+            sealer, text, audience, now, group_digest=group_digest, purpose=purpose
+        )
+        await self._check(session)
+        return session
+
+    async def revoke(self, session: Session) -> None:
+        """Revoke one session.
+
+        Raises:
+            StoreError: The store cannot remember it.
+        """
+        await self._put(_key(b"sid", session.sid), _REVOKED, session.ends_at)
+
+    async def revoke_family(self, session: Session, now: float) -> None:
+        """Revoke all that came of the log-in which this session came of, on every host.
+
+        Raises:
+            StoreError: The store cannot remember it.
+        """
+        key = _key(b"family", session.family)
+        await self._put(key, _REVOKED, now + MAX_SESSION_SECONDS)
+
+    async def revoke_user(self, principal: str, now: float) -> None:
+        """Revoke all that a user has begun until now; a new log-in counts again.
+
+        Raises:
+            StoreError: The store cannot remember it.
+        """
+        await self._put(_key(b"user", principal), _TIME.pack(now), now + MAX_SESSION_SECONDS)
+
+    async def _put(self, key: bytes, value: bytes, expires_at: float) -> None:
+        await self._store.put(Purpose.REVOKED, key, value, expires_at)
+
+    async def _check(self, session: Session) -> None:
+        store = self._store
+        # A session knows whole seconds only.
+        if session.issued_at < int(store.born_at):
+            raise SessionError("the session is older than the memory of what was revoked")
+        for kind, name in ((b"sid", session.sid), (b"family", session.family)):
+            if await store.get(Purpose.REVOKED, _key(kind, name)) is not None:
+                raise SessionError("the session was signed out")
+        until = await store.get(Purpose.REVOKED, _key(b"user", session.principal))
+        if until is not None and session.authenticated_at <= _TIME.unpack(until)[0]:
+            raise SessionError("all sessions of the user were revoked")
+
+
+def _key(kind: bytes, name: str) -> bytes:
+    return hashlib.sha256(kind + b"\0" + name.encode()).digest()
