@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from authsrv import __version__
+from authsrv.cli.keys import add_keys_commands
 from authsrv.cli.realm import add_realm_commands
 
 __all__ = ["main"]
@@ -48,6 +49,9 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="authsrv", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"authsrv {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    about = "the keys that cookies are sealed and tokens are signed with"
+    keys = commands.add_parser("keys", help=about, description=f"Make and rotate {about}.")
+    add_keys_commands(keys)
     about = "a throw-away Kerberos realm for development and tests"
     realm = commands.add_parser("realm", help=about, description=f"Work with {about}.")
     add_realm_commands(realm)
