@@ -12,22 +12,11 @@ import gssapi.raw as gss
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from initiators import fresh_token, kerberos_token
 
 from authsrv.aiohttp import AccessRules, AppRunner, Requirement, setup
 from authsrv.core.limits import Limits
-from authsrv.core.results import Refused
 from authsrv.devrealm import Realm
-from authsrv.errors import (
-    AuthsrvError,
-    ClockSkewError,
-    LogonDeniedError,
-    ReplayError,
-    TicketExpiredError,
-)
 from authsrv.handshake.pool import WorkerPool
-from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.scripted import ScriptedProvider
 
 # With MIT, "no flags" means its default flags; this one asks for no answer by the server.
@@ -54,54 +43,6 @@ async def test_a_request_that_nothing_answers_does_not_stay_in_memory() -> None:
     await runner.cleanup()
     gc.collect()
     assert [reference() for reference in gone if reference() is not None] == []
-
-
-def refusal(provider: GssapiProvider, token: bytes) -> AuthsrvError:
-    context = provider.create_context(ContextRequest())
-    result = context.step(token)
-    context.delete()
-    assert isinstance(result, Refused), result
-    return result.error
-
-
-@pytest.mark.parametrize("make", [fresh_token, kerberos_token])
-class TestWithoutMutualAuthentication:
-    """MIT makes no error token then, and the cause must be named all the same."""
-
-    def test_a_replay_is_a_replay(
-        self, make: Any, kerberos_environment: dict[str, str], kerberos_realm: Realm
-    ) -> None:
-        provider = GssapiProvider(kerberos_realm.keytab)
-        token = make(**NOT_MUTUAL)
-        context = provider.create_context(ContextRequest())
-        assert not isinstance(context.step(token), Refused)
-        assert isinstance(refusal(provider, token), ReplayError)
-
-    def test_an_altered_ticket_is_denied(
-        self, make: Any, kerberos_environment: dict[str, str], kerberos_realm: Realm
-    ) -> None:
-        token = bytearray(make(**NOT_MUTUAL))
-        token[len(token) // 3] ^= 1
-        error = refusal(GssapiProvider(kerberos_realm.keytab), bytes(token))
-        assert isinstance(error, LogonDeniedError)
-
-    @pytest.mark.parametrize(
-        ("recipe", "expected"),
-        [("expired", TicketExpiredError), ("ahead", ClockSkewError), ("behind", ClockSkewError)],
-    )
-    def test_times_are_told(
-        self, make: Any, recipe: str, expected: type[AuthsrvError], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with Realm() as realm:
-            for name, value in realm.environment("alice").items():
-                monkeypatch.setenv(name, value)
-            if recipe == "expired":
-                realm.expired_login("alice")
-            else:
-                realm.skewed_login("alice", 420 if recipe == "ahead" else -420)
-            error = refusal(GssapiProvider(realm.keytab), make(**NOT_MUTUAL))
-        assert isinstance(error, expected), error
-        assert " s " in error.detail
 
 
 async def test_a_shortage_of_threads_passes(monkeypatch: pytest.MonkeyPatch) -> None:

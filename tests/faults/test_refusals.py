@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 
 import pytest
 from leak_monitor import LeakMonitor, serve
-from refusals import REFUSALS, Attempt, Ground, Refusal
+from recipes import Attempt, Ground
+from refusals import REFUSALS, Refusal
 from strategies import STRATEGIES, Way, outcome_of
-
-from authsrv.devrealm import Realm
 
 pytestmark = pytest.mark.usefixtures("kerberos_environment")
 
@@ -20,10 +18,8 @@ ALICE = "alice@AUTHSRV.TEST"
 
 
 @pytest.fixture
-def attempt(
-    refusal: Refusal, kerberos_realm: Realm, kerberos_keytab: Path, tmp_path: Path
-) -> Attempt:
-    return refusal.make(Ground(kerberos_realm, kerberos_keytab, tmp_path))
+def attempt(refusal: Refusal, ground: Ground) -> Attempt:
+    return refusal.make(ground)
 
 
 @each_refusal
@@ -35,11 +31,14 @@ def test_it_is_told_alike_by_every_way_in(
     witness.lines.append(refusal.error.code)
     if attempt.before is not None:
         assert outcome_of(way, attempt.provider, attempt.before) == ALICE
-    told = outcome_of(way, attempt.provider, attempt.token)
-    witness.lines.append(told)
-    code, _, detail = told.partition(": ")
-    assert code == refusal.error.code
-    assert re.fullmatch(attempt.detail, detail), detail
+    for _ in range(attempt.times):
+        told = outcome_of(way, attempt.provider, attempt.token)
+        witness.lines.append(told)
+        code, _, detail = told.partition(": ")
+        assert code == refusal.error.code
+        found = re.fullmatch(attempt.detail, detail)
+        assert found, detail
+        assert attempt.check(found), detail
     if attempt.after is not None:
         assert outcome_of(way, attempt.provider, attempt.after) == ALICE
 
@@ -54,7 +53,7 @@ def test_over_http_the_client_hears_little_and_the_log_all(
                 await server.must_let_in(attempt.before)
             answer = await server.ask(attempt.token)
             record = witness.expect(answer, refusal.status, refusal.error.code, attempt.detail)
-            assert attempt.line in record.getMessage()
+            assert re.search(attempt.line, record.getMessage())
             if attempt.after is not None:
                 await server.must_let_in(attempt.after)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import gssapi.raw as gss
 import pytest
-from answers import error_of, identity_of
+from answers import accept, error_of, identity_of
 from initiators import (
     KERBEROS_MECH,
     MUTUAL,
@@ -26,7 +26,7 @@ from initiators import (
 
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
 from authsrv.core.flags import AscRet
-from authsrv.core.results import Refused, Result
+from authsrv.core.results import Refused
 from authsrv.devrealm import Realm
 from authsrv.errors import (
     BadBindingsError,
@@ -45,16 +45,6 @@ from authsrv.testing.handshakes import establish, open_context
 ALICE = "alice@AUTHSRV.TEST"
 RIGHT = b"tls-server-end-point:" + bytes(32)
 WRONG = b"tls-server-end-point:" + bytes(31) + b"\x01"
-
-
-def accept(
-    provider: GssapiProvider, token: bytes, bindings: ChannelBindings | None = None
-) -> Result:
-    context = provider.create_context(ContextRequest(bindings))
-    try:
-        return context.step(token)
-    finally:
-        context.delete()
 
 
 @pytest.fixture
@@ -184,21 +174,27 @@ class TestChannelBindings:
         self, provider: GssapiProvider, policy: BindingPolicy, mechanism: Any
     ) -> None:
         token = fresh_token(bindings=RIGHT, mechanism=mechanism)
-        identity = identity_of(accept(provider, token, ChannelBindings(RIGHT, policy)))
+        identity = identity_of(accept(provider, token, bindings=ChannelBindings(RIGHT, policy)))
         assert identity.channel_bound
 
     @pytest.mark.parametrize("policy", BindingPolicy)
     def test_wrong_ones_are_refused_whatever_the_policy(
         self, provider: GssapiProvider, policy: BindingPolicy
     ) -> None:
-        result = accept(provider, fresh_token(bindings=WRONG), ChannelBindings(RIGHT, policy))
-        assert isinstance(error_of(result), BadBindingsError)
+        result = accept(
+            provider, fresh_token(bindings=WRONG), bindings=ChannelBindings(RIGHT, policy)
+        )
+        error = error_of(result)
+        assert isinstance(error, BadBindingsError)
+        assert str(error) == "the client's channel bindings name another channel"
 
     def test_a_client_without_any_is_refused_where_they_are_required(
         self, provider: GssapiProvider
     ) -> None:
         """MIT's acceptor takes it."""
-        result = accept(provider, fresh_token(), ChannelBindings(RIGHT, BindingPolicy.REQUIRE))
+        result = accept(
+            provider, fresh_token(), bindings=ChannelBindings(RIGHT, BindingPolicy.REQUIRE)
+        )
         error = error_of(result)
         assert isinstance(error, BadBindingsError)
         assert str(error) == "the client sent no channel bindings, and they are required"
@@ -207,13 +203,16 @@ class TestChannelBindings:
         self, provider: GssapiProvider
     ) -> None:
         assert isinstance(
-            error_of(accept(provider, fresh_token(), ChannelBindings(RIGHT))), BadBindingsError
+            error_of(accept(provider, fresh_token(), bindings=ChannelBindings(RIGHT))),
+            BadBindingsError,
         )
 
     def test_a_client_without_any_is_accepted_where_they_are_allowed(
         self, provider: GssapiProvider
     ) -> None:
-        result = accept(provider, fresh_token(), ChannelBindings(RIGHT, BindingPolicy.ALLOW))
+        result = accept(
+            provider, fresh_token(), bindings=ChannelBindings(RIGHT, BindingPolicy.ALLOW)
+        )
         assert not identity_of(result).channel_bound
 
     @pytest.mark.parametrize("bindings", [None, RIGHT])

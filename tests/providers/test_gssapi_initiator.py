@@ -20,7 +20,7 @@ from typing import Any
 import gssapi.raw as gss
 import krb5
 import pytest
-from answers import error_of, identity_of, token_of
+from answers import accept, error_of, identity_of, token_of
 from initiators import newcomer
 
 from authsrv.codecs.spnego import NegState, build_neg_token_resp
@@ -29,7 +29,7 @@ from authsrv.core.bindings import ChannelBindings
 from authsrv.core.credentials import ClientCredential, ClientKeytab, TicketCache
 from authsrv.core.flags import AscRet, IscReq
 from authsrv.core.identity import DelegatedCredential, Identity
-from authsrv.core.results import Continue, Refused, Result
+from authsrv.core.results import Continue, Refused
 from authsrv.core.status import SecurityStatus
 from authsrv.devrealm import Realm
 from authsrv.errors import (
@@ -78,16 +78,6 @@ def begun(
     context = provider.create_initiator(InitiatorRequest(target, **asked))
     try:
         yield context
-    finally:
-        context.delete()
-
-
-def accept(
-    provider: GssapiProvider, token: bytes, bindings: ChannelBindings | None = None
-) -> Result:
-    context = provider.create_context(ContextRequest(bindings))
-    try:
-        return context.step(token)
     finally:
         context.delete()
 
@@ -318,7 +308,7 @@ class TestChannelBindings:
         self, acceptor: GssapiProvider, mechanism: InitiatorMechanism
     ) -> None:
         with begun(GssapiInitiatorProvider(mechanism=mechanism), bindings=RIGHT) as context:
-            accepted = accept(acceptor, token_of(context.step(b"")), RIGHT)
+            accepted = accept(acceptor, token_of(context.step(b"")), bindings=RIGHT)
         assert identity_of(accepted).channel_bound
 
     @pytest.mark.parametrize("bindings", [None, WRONG])
@@ -326,7 +316,7 @@ class TestChannelBindings:
         self, acceptor: GssapiProvider, bindings: ChannelBindings | None
     ) -> None:
         with begun(GssapiInitiatorProvider(), bindings=bindings) as context:
-            accepted = accept(acceptor, token_of(context.step(b"")), RIGHT)
+            accepted = accept(acceptor, token_of(context.step(b"")), bindings=RIGHT)
         assert isinstance(error_of(accepted), BadBindingsError)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from authsrv.core.bindings import ChannelBindings
 from authsrv.core.identity import Identity
 from authsrv.core.results import Continue, Established, Refused, Result
 from authsrv.errors import AuthsrvError
@@ -30,10 +31,10 @@ def token_of(result: Result) -> bytes:
 
 
 def accept(
-    provider: SecurityProvider, *tokens: bytes, request: ContextRequest | None = None
+    provider: SecurityProvider, *tokens: bytes, bindings: ChannelBindings | None = None
 ) -> Result:
     """The answer to the last of some tokens, in a context of their own."""
-    context = provider.create_context(request or ContextRequest())
+    context = provider.create_context(ContextRequest(bindings))
     try:
         return [context.step(token) for token in tokens][-1]
     finally:
