@@ -22,8 +22,16 @@ free, and works from a command line: ``authsrv realm run -- COMMAND``. Debian ha
 
 from __future__ import annotations
 
+from authsrv.devrealm.database import AccountMark
 from authsrv.devrealm.errors import MissingProgramError, ProgramError, RealmError
 from authsrv.devrealm.keytab import EncryptionType
 from authsrv.devrealm.realm import Realm
 
-__all__ = ["EncryptionType", "MissingProgramError", "ProgramError", "Realm", "RealmError"]
+__all__ = [
+    "AccountMark",
+    "EncryptionType",
+    "MissingProgramError",
+    "ProgramError",
+    "Realm",
+    "RealmError",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
@@ -11,10 +12,25 @@ from authsrv.devrealm.errors import ProgramError, RealmError
 from authsrv.devrealm.keytab import EncryptionType
 from authsrv.devrealm.programs import run_program
 
-__all__ = ["Database", "check_principal"]
+__all__ = ["AccountMark", "Database", "check_principal"]
 
 _PRINCIPAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._$-]*(/[A-Za-z0-9][A-Za-z0-9._$-]*)?")
 _KEY = re.compile(r"^Key: vno (\d+)", re.MULTILINE)
+
+
+class AccountMark(enum.Enum):
+    """What can be wrong with a user's account, or is asked of it; the value is kadmin's option."""
+
+    DISABLED = "-allow_tix"
+    """The KDC gives it no ticket."""
+    EXPIRED = "-expire 2000-01-01"
+    """Its time is over."""
+    OUTDATED = "-pwexpire 2000-01-01"
+    """Its password's time is over."""
+    MUST_CHANGE = "+needchange"
+    """Its password has to be changed first."""
+    NEEDS_PREAUTH = "+requires_preauth"
+    """Its password is proved before the KDC answers, as in Active Directory."""
 
 
 def check_principal(name: str) -> str:
@@ -93,6 +109,35 @@ class Database:
             f"change_password -randkey -keepold{types} {principal}", f"get_principal {principal}"
         )
         return max(int(number) for number in _KEY.findall(output))
+
+    def mark(self, user: str, mark: AccountMark) -> None:
+        """Change a user's account.
+
+        Raises:
+            MissingProgramError: kadmin.local is not installed.
+            ProgramError: There is no such user.
+        """
+        self._execute(f"modify_principal {mark.value} {check_principal(user)}")
+
+    def set_password(self, user: str, password: str, enctypes: Collection[EncryptionType]) -> None:
+        """Give a user a password, and keys of these types alone; of the usual ones if none is.
+
+        Raises:
+            MissingProgramError: kadmin.local is not installed.
+            ProgramError: There is no such user.
+            RealmError: The password is not of a form that can be passed on.
+        """
+        types = f" -e {','.join(f'{enctype}:normal' for enctype in enctypes)}" if enctypes else ""
+        self._execute(f"change_password{types} -pw {_quote(password)} {check_principal(user)}")
+
+    def purge(self, service: str) -> None:
+        """Drop all keys of a service but the newest.
+
+        Raises:
+            MissingProgramError: kadmin.local is not installed.
+            ProgramError: There is no such service.
+        """
+        self._execute(f"purgekeys {check_principal(service)}")
 
     def export_keys(self, services: Iterable[str], path: Path) -> None:
         """Write the services' keys, which stay as they are, to a file that does not exist.

@@ -11,7 +11,7 @@ from typing import Self
 
 from authsrv.devrealm.ccache import write_clock_offset
 from authsrv.devrealm.clients import fetch_ticket, log_in, log_in_anonymously
-from authsrv.devrealm.database import check_principal
+from authsrv.devrealm.database import AccountMark, check_principal
 from authsrv.devrealm.errors import RealmError
 from authsrv.devrealm.installation import Installation, install
 from authsrv.devrealm.keytab import EncryptionType, Key
@@ -136,6 +136,23 @@ class Realm:
         self._running.database.add({name: chosen}, ())
         self._passwords[name] = chosen
 
+    def mark_user(self, name: str, mark: AccountMark) -> None:
+        """Make something wrong with a user's account.
+
+        Raises:
+            RealmError: The realm is not running, or there is no such user.
+        """
+        self.password(name)  # it refuses strangers
+        self._running.database.mark(name, mark)
+
+    def rekey_user(self, name: str, *, enctypes: Collection[EncryptionType]) -> None:
+        """Give a user keys of these types alone; the password stays as it is.
+
+        Raises:
+            RealmError: The realm is not running, or there is no such user.
+        """
+        self._running.database.set_password(name, self.password(name), enctypes)
+
     def add_service(self, name: str) -> None:
         """Add a service, "class/host". `keytab` stays as it is: `write_keytab` writes the new keys.
 
@@ -160,6 +177,15 @@ class Realm:
             RealmError: The realm is not running.
         """
         return self._running.database.rotate(service, enctypes)
+
+    def drop_old_keys(self, service: str) -> None:
+        """Drop all keys of a service, or of "krbtgt/REALM", but the newest.
+
+        Raises:
+            ProgramError: There is no such service.
+            RealmError: The realm is not running.
+        """
+        self._running.database.purge(service)
 
     def write_keytab(
         self,

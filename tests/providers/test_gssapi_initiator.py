@@ -55,6 +55,7 @@ from authsrv.providers.gssapi import credentials as gss_credentials
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider, InitiatorMechanism
 from authsrv.providers.gssapi.initiator_diagnosis import diagnose_answer, diagnose_beginning
+from authsrv.providers.kerberos.memory_cache import MemoryCache
 from authsrv.providers.replay import MITReplayCache
 from authsrv.testing.leaks import find_leak
 
@@ -523,10 +524,8 @@ def delegated_by(realm: Realm, acceptor: GssapiProvider, user: str) -> Delegated
 
 def cache_name(provider: GssapiInitiatorProvider) -> bytes:
     cache = provider.source.credential(HERE)._keeps
-    assert isinstance(cache, gss_credentials._MemoryCache)
-    name = cache.store[b"ccache"]
-    assert isinstance(name, bytes)
-    return name
+    assert isinstance(cache, MemoryCache)
+    return cache.name
 
 
 def is_in_memory(name: bytes) -> bool:

@@ -58,6 +58,7 @@ LEFT_OUT = {
     "providers/test_gssapi_initiator.py": _MIT,
     "providers/test_keytab_file.py": _MIT,
     "providers/test_pac_signature.py": _MIT,
+    "providers/test_password.py": _MIT,
     "providers/test_pyspnego.py": _MIT,
     "providers/test_replay.py": _MIT,
     "providers/test_sspi_conformance.py": "knows one user, as sspi-rs does",

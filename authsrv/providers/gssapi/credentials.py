@@ -12,12 +12,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
-import weakref
 from typing import Any, Protocol
 
 import gssapi.raw as gss
-import krb5
 
 from authsrv.core.credentials import ClientCredential, ClientKeytab, TicketCache
 from authsrv.core.identity import DelegatedCredential
@@ -25,6 +22,7 @@ from authsrv.errors import AuthsrvError, ConfigError, NoCredentialError
 from authsrv.providers.gssapi.cache_choice import choose_identity
 from authsrv.providers.gssapi.initiator_diagnosis import diagnose_beginning
 from authsrv.providers.gssapi.mechanisms import KERBEROS, SPNEGO
+from authsrv.providers.kerberos.memory_cache import MemoryCache
 
 __all__ = ["CredentialSource", "HeldCredential", "source_of"]
 
@@ -155,14 +153,15 @@ class _HandedOver:
             return self._held
 
     def _copy(self) -> HeldCredential:
-        cache = _MemoryCache()
+        cache = MemoryCache()
+        store: _Store = {b"ccache": cache.name}
         try:
             gss.store_cred_into(
-                cache.store, self._native, usage="initiate", mech=KERBEROS, overwrite=True
+                store, self._native, usage="initiate", mech=KERBEROS, overwrite=True
             )
         except gss.GSSError as failed:
             raise _diagnosed(failed, self.label) from None
-        return _acquire(self.label, cache.store, keeps=cache)
+        return _acquire(self.label, store, keeps=cache)
 
 
 class _LoggedIn:
@@ -200,29 +199,9 @@ class _LoggedIn:
 
     def _log_in(self) -> HeldCredential:
         # A new cache each time: contexts that are under way go on with the old one.
-        cache = _MemoryCache()
-        return _acquire(self.label, self._keytab | cache.store, self._name, keeps=cache)
-
-
-class _MemoryCache:
-    """A credential cache in the memory of this process, under a name that nobody else knows.
-
-    libkrb5 would keep it for ever, so it is destroyed with this object.
-    """
-
-    __slots__ = ("__weakref__", "store")
-
-    def __init__(self) -> None:
-        name = f"MEMORY:authsrv-{uuid.uuid4()}".encode()
-        self.store: _Store = {b"ccache": name}
-        try:
-            # libkrb5's context must not be used by two threads at once, so each has its own.
-            context = krb5.init_context()
-            cache = krb5.cc_resolve(context, name)
-        except krb5.Krb5Error:
-            raise ConfigError("libkrb5 cannot use its configuration file") from None
-        # Memory ends with the process by itself.
-        weakref.finalize(self, krb5.cc_destroy, context, cache).atexit = False
+        cache = MemoryCache()
+        store = self._keytab | {b"ccache": cache.name}
+        return _acquire(self.label, store, self._name, keeps=cache)
 
 
 def _acquire(label: str, store: _Store, name: Any = None, keeps: object = None) -> HeldCredential:
