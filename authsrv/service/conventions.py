@@ -9,7 +9,7 @@ ignored.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
@@ -50,6 +50,16 @@ _MANY: Final = 100
 _FORBIDDEN: Final = 403
 _SITE: Final = "X-Authsrv-Site"
 _SITE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# By these a client asks for a WebSocket or another protocol; Traefik's ask has no Upgrade then.
+_UPGRADES: Final = frozenset(
+    {
+        b"upgrade",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+    }
+)
 # What a proxy writes where the client came by a Unix socket.
 _UNIX_SOCKETS: Final = frozenset({"unix:", "unix"})
 
@@ -102,10 +112,10 @@ class Convention:
     on_denial: Passes
     on_acceptance: Passes
     site: str = _SITE
-    _own: dict[bytes, bytes] = field(init=False, repr=False, compare=False)
+    _own: dict[bytes, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        own = {fold_name(name.encode()): name.lower().encode() for name in self.metadata}
+        own = {fold_name(name.encode()): name for name in self.metadata}
         object.__setattr__(self, "_own", own)
 
     @property
@@ -139,7 +149,8 @@ NGINX: Final = Convention(
 )
 
 # forward_auth sets method and URI, and reverse_proxy below it overwrites the others, the chain of
-# addresses too unless trusted_proxies names its sender. Of a 2xx nothing reaches the client.
+# addresses too unless trusted_proxies names its sender. The client's query stands in the ask's own
+# target as well. Of a 2xx nothing reaches the client.
 CADDY: Final = Convention(
     name="caddy",
     path="/ask/caddy",
@@ -261,7 +272,8 @@ def read(
             an alias, or nominated by Connection; or what it tells of is not let through.
         BlockedRequestError: The ask, or what it is about, is below the service's own prefix.
     """
-    _refuse_bodies(headers)
+    names = {name.lower() for name, _ in headers}
+    _refuse_bodies(names, headers)
     found, foreign = _collect(convention, headers)
     own = Target.parse(target)
     asked = _target_behind(convention, own) if convention.target is None else own
@@ -276,18 +288,19 @@ def read(
         target=asked,
         address=_client_of(convention, found[convention.address], trusted_proxies),
         site=_read_site(found[convention.site]),
-        is_websocket=scheme in ("ws", "wss") or _begins_protocol(headers),
+        is_websocket=scheme in ("ws", "wss") or not names.isdisjoint(_UPGRADES),
     )
     return Reading(request, foreign)
 
 
-def _refuse_bodies(headers: Sequence[tuple[bytes, bytes]]) -> None:
+def _refuse_bodies(names: Set[bytes], headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Refuse what announces a body: where it is not read, it becomes the next user's request."""
-    lengths = [value for name, value in headers if name.lower() == b"content-length"]
-    if lengths not in ([], [b"0"]):
-        raise MetadataError("the ask has a Content-Length other than 0")
-    if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+    if b"transfer-encoding" in names:
         raise MetadataError("the ask has a Transfer-Encoding")
+    if b"content-length" not in names:
+        return
+    if [value for name, value in headers if name.lower() == b"content-length"] != [b"0"]:
+        raise MetadataError("the ask has a Content-Length other than 0")
 
 
 def _collect(
@@ -297,20 +310,20 @@ def _collect(
     own = convention._own
     if not own.keys().isdisjoint(nominated_by_connection(headers)):
         raise MetadataError("the Connection header nominates metadata of the proxy")
-    values: dict[bytes, str] = {}
+    found: dict[str, str] = {}
     foreign = 0
     for name, value in headers:
         folded = fold_name(name)
         if folded not in own:
             foreign += folded in _METADATA
-        elif name.lower() != own[folded]:
-            raise MetadataError(f"a header may be taken for {own[folded].decode()}")
-        elif folded in values:
-            raise MetadataError(f"the header {own[folded].decode()} is doubled")
-        else:
-            values[folded] = value.decode("latin-1").strip(" \t")
-    found = {name: values.get(fold_name(name.encode()), "") for name in convention.metadata}
-    missing = [name for name, text in found.items() if not text]
+            continue
+        meant = own[folded]
+        if name.lower() != meant.lower().encode():
+            raise MetadataError(f"a header may be taken for {meant}")
+        if meant in found:
+            raise MetadataError(f"the header {meant} is doubled")
+        found[meant] = value.decode("latin-1").strip(" \t")
+    missing = [name for name in own.values() if not found.get(name)]
     if missing:
         raise MetadataError(f"the header {missing[0]} is missing or empty")
     return found, foreign
@@ -341,11 +354,3 @@ def _read_site(text: str) -> str:
     if _SITE_NAME.fullmatch(text) is None:
         raise MetadataError("the name of the site has characters that no site's name has")
     return text
-
-
-def _begins_protocol(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether a client asked for a WebSocket or the like; Traefik's ask has no Upgrade then."""
-    return any(
-        name.lower() == b"upgrade" or name.lower().startswith(b"sec-websocket-")
-        for name, _ in headers
-    )

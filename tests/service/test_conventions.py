@@ -65,7 +65,7 @@ ENVOYS: Headers = [
 ]
 ASKS: dict[str, tuple[Convention, str, str, Headers]] = {
     "nginx": (NGINX, "GET", "/ask/nginx", ORIGINALS),
-    "caddy": (CADDY, "GET", "/ask/caddy", FORWARDED),
+    "caddy": (CADDY, "GET", "/ask/caddy?c=d", FORWARDED),
     "traefik": (TRAEFIK, "GET", "/ask/traefik", TRAEFIKS),
     "envoy": (ENVOY, "POST", "/ask/envoy/a/b?c=d", ENVOYS),
     "haproxy": (HAPROXY, "GET", "/ask/haproxy", ORIGINALS),
