@@ -30,7 +30,8 @@ REACH = {
     "aiohttp": _SERVING,
     "devrealm": _PURE,
     "testing": _HANDSHAKE | {"devrealm"},
-    "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing"},
+    "service": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing"},
+    "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "service"},
 }
 
 # Bytes and values in, bytes and values out: what waits, keeps time or blocks is not for them.

@@ -1,0 +1,176 @@
+"""Our cookies among all that a browser sends, read in one way only.
+
+Another host of the same domain can plant cookies here, under names that some servers read as ours:
+with blanks in front, in quotes, in another case. Of two cookies that could be meant, nobody knows
+which is the browser's own; so two are none. The grammar is that of RFC 6265 section 4.1.1.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from authsrv.core.settings import as_instance, as_texts
+from authsrv.errors import ConfigError, SessionError
+from authsrv.http.folding import fold_name
+
+__all__ = [
+    "MAX_COOKIE_BYTES",
+    "MAX_FIELD_BYTES",
+    "OwnCookies",
+    "build_cookie_deletion",
+    "build_set_cookie",
+]
+
+MAX_COOKIE_BYTES: Final = 4_096
+"""Bytes of a name and its value together that browsers keep at least; RFC 6265 section 6.1."""
+
+MAX_FIELD_BYTES: Final = 65_536
+"""Bytes of all Cookie fields of a request that are looked at; with more there is no session."""
+
+_PREFIX: Final = "__Host-"
+# RFC 9110 section 5.6.2, and the cookie-octet of RFC 6265 section 4.1.1.
+_NAME: Final = re.compile(r"__Host-[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+_VALUE: Final = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*+")
+_ALPHANUMERIC: Final = frozenset(string.ascii_lowercase + string.digits)
+_BLANKS: Final = b" \t"
+_ATTRIBUTES: Final = "Path=/; Secure; HttpOnly; SameSite=Lax"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCookies:
+    """The names of all cookies that are the service's own on an application's host.
+
+    Args:
+        names: Each begins with "__Host-", so that browsers take it from no other host.
+
+    Raises:
+        ConfigError: A name does not begin so or is no token, or two of them fold to one.
+    """
+
+    names: tuple[str, ...]
+    _folded: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", as_texts(self.names, "names"))
+        folded = {fold_name(_as_name(name).encode()).decode() for name in self.names}
+        if len(folded) < len(self.names):
+            raise ConfigError("two names of cookies differ in signs or case only")
+        object.__setattr__(self, "_folded", frozenset(folded))
+
+    def read(self, fields: Sequence[bytes], name: str) -> str | None:
+        """Read one of our cookies out of a request.
+
+        Args:
+            fields: The values of all its Cookie fields, from the client, untrusted.
+            name: One of names.
+
+        Returns:
+            Its value, in the characters of a cookie, at most MAX_COOKIE_BYTES; None where there is
+            neither such a cookie nor one that could be taken for it.
+
+        Raises:
+            SessionError: It is doubled, has an alias, is malformed, or is too large. The request
+                has no session then.
+        """
+        if sum(map(len, fields)) > MAX_FIELD_BYTES:
+            raise SessionError(f"the request has more than {MAX_FIELD_BYTES} bytes of cookies")
+        wanted, folded = name.encode(), fold_name(name.encode()).decode()
+        values = []
+        for piece in _pieces(fields):
+            if folded not in _folds_of(piece):
+                continue
+            found, equals, value = piece.partition(b"=")
+            if not equals or found.strip(_BLANKS) != wanted:
+                raise SessionError(f"a cookie has a name that may be taken for {name}")
+            values.append(value.strip(_BLANKS))
+        if len(values) > 1:
+            raise SessionError(f"the request has {len(values)} cookies {name}")
+        return _as_value(name, values[0]) if values else None
+
+    def without(self, fields: Sequence[bytes]) -> bytes:
+        """Give the Cookie header back without ours and what could be taken for ours.
+
+        Args:
+            fields: The values of all Cookie fields of the request, from the client, untrusted.
+
+        Returns:
+            One value, for the application; empty where nothing is left. The other cookies are in
+            it byte for byte, whether they are well-formed or not.
+        """
+        pieces = list(_pieces(fields))
+        kept = [piece for piece in pieces if self._folded.isdisjoint(_folds_of(piece))]
+        if len(kept) == len(pieces):
+            return b"; ".join(fields)
+        return b";".join(kept).strip(_BLANKS)
+
+
+def build_set_cookie(name: str, value: str, *, max_age: int | None = None) -> str:
+    """Build the value of a Set-Cookie field.
+
+    Args:
+        name: With "__Host-" in front, whose conditions the attributes fulfil.
+        value: In the characters of a cookie, not empty.
+        max_age: Seconds to keep it, at least 1; None until the browser ends.
+
+    Raises:
+        ConfigError: The name or the value is outside the grammar or too large, or max_age is no
+            such number. The error does not show the value.
+    """
+    as_instance(str, value, "the value of a cookie")
+    if not value or not value.isascii() or _VALUE.fullmatch(value.encode()) is None:
+        raise ConfigError("the value of a cookie is empty, or has characters that it may not have")
+    if len(_as_name(name)) + len(value) > MAX_COOKIE_BYTES:
+        raise ConfigError(f"the cookie {name} has more than {MAX_COOKIE_BYTES} bytes")
+    if max_age is None:
+        return f"{name}={value}; {_ATTRIBUTES}"
+    if as_instance(int, max_age, "max_age") < 1:
+        raise ConfigError("max_age must be at least 1 second")
+    return f"{name}={value}; Max-Age={max_age}; {_ATTRIBUTES}"
+
+
+def build_cookie_deletion(name: str) -> str:
+    """Build the value of a Set-Cookie field that makes the browser forget a cookie of ours.
+
+    Raises:
+        ConfigError: The name is not one of ours.
+    """
+    return f"{_as_name(name)}=; Max-Age=0; {_ATTRIBUTES}"
+
+
+def _pieces(fields: Sequence[bytes]) -> Iterator[bytes]:
+    """What stands between the semicolons, blanks included; RFC 9113 section 8.2.3 joins fields."""
+    return iter(b"; ".join(fields).split(b";"))
+
+
+def _folds_of(piece: bytes) -> tuple[str, ...]:
+    """The names that a cookie could be taken for, by those who read it otherwise than we do."""
+    # Some take "=name=value" for a cookie of that name.
+    name = piece.lstrip(b"= \t").partition(b"=")[0]
+    if name.isascii():
+        return (fold_name(name).decode(),)
+    return _fold_text(name.decode("utf-8", "ignore")), _fold_text(name.decode("latin-1"))
+
+
+def _fold_text(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(sign for sign in folded if sign in _ALPHANUMERIC)
+
+
+def _as_name(name: object) -> str:
+    text = as_instance(str, name, "the name of a cookie")
+    if _NAME.fullmatch(text) is None:
+        raise ConfigError(f"the name of a cookie of ours must be a token behind {_PREFIX}")
+    return text
+
+
+def _as_value(name: str, value: bytes) -> str:
+    if len(name) + len(value) > MAX_COOKIE_BYTES:
+        raise SessionError(f"the cookie {name} has more than {MAX_COOKIE_BYTES} bytes")
+    if _VALUE.fullmatch(value) is None:
+        raise SessionError(f"the cookie {name} has characters that it may not have")
+    return value.decode("ascii")

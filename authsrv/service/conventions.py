@@ -1,0 +1,356 @@
+"""How each reverse proxy asks: where the client's request stands in its ask, what it understands.
+
+The proxy that asks is trusted, but it relays what its client sent. So a convention believes the few
+headers only that its example configuration overwrites, and each of them once and under its exact
+name. The metadata headers of other conventions, which a client may send, are counted and otherwise
+ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote
+
+from authsrv.errors import BlockedRequestError, MetadataError
+from authsrv.http.folding import fold_name, nominated_by_connection
+from authsrv.http.forwarded import (
+    Address,
+    AskedRequest,
+    Host,
+    Network,
+    Scheme,
+    find_client,
+    lies_within,
+    read_address,
+    read_method,
+)
+from authsrv.http.paths import Target
+
+__all__ = [
+    "CADDY",
+    "CONVENTIONS",
+    "ENVOY",
+    "HAPROXY",
+    "NGINX",
+    "SERVICE_PREFIX",
+    "TRAEFIK",
+    "Convention",
+    "Passes",
+    "Reading",
+    "read",
+]
+
+SERVICE_PREFIX: Final = "/.authsrv"
+"""Below it lie the service's own pages, on every application's host. Nobody asks about them."""
+
+_MANY: Final = 100
+_FORBIDDEN: Final = 403
+_SITE: Final = "X-Authsrv-Site"
+_SITE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# By these a client asks for a WebSocket or another protocol; Traefik's ask has no Upgrade then.
+_UPGRADES: Final = frozenset(
+    {
+        b"upgrade",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+    }
+)
+# What a proxy writes where the client came by a Unix socket.
+_UNIX_SOCKETS: Final = frozenset({"unix:", "unix"})
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """How many fields of our answer a proxy hands on to the client.
+
+    Args:
+        challenges: WWW-Authenticate fields; the first ones, where we send more.
+        cookies: Set-Cookie fields.
+    """
+
+    challenges: int
+    cookies: int
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """How one kind of reverse proxy asks, by the example configuration that comes for it.
+
+    Args:
+        name: The proxy's.
+        path: Of the ask; where target is None, the prefix that the client's target stands behind.
+        method: The header with the client's method; None where it is the ask's own.
+        scheme: The header with the client's scheme.
+        host: The header with the host by which the proxy routed.
+        target: The header with path and query; None where they are the ask's own, behind path.
+        address: The header with the client's address.
+        is_address_chain: Whether that is a list to which each proxy adds the one before it.
+        site: The header with the site's name, a constant in the configuration.
+        redirect_status: The status of an answer that sends the client elsewhere.
+        redirect_header: The header of such an answer with the place.
+        denials: The statuses that reach the client besides 200; any other becomes 403.
+        on_denial: What a denial or challenge hands on.
+        on_acceptance: What an acceptance hands on.
+    """
+
+    name: str
+    path: str
+    method: str | None
+    scheme: str
+    host: str
+    target: str | None
+    address: str
+    is_address_chain: bool
+    redirect_status: int
+    redirect_header: str
+    denials: Collection[int]
+    on_denial: Passes
+    on_acceptance: Passes
+    site: str = _SITE
+    _own: dict[bytes, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        own = {fold_name(name.encode()): name for name in self.metadata}
+        object.__setattr__(self, "_own", own)
+
+    @property
+    def metadata(self) -> tuple[str, ...]:
+        """The names of the headers that are believed; the examples overwrite each of them."""
+        names = (self.method, self.scheme, self.host, self.target, self.address, self.site)
+        return tuple(name for name in names if name is not None)
+
+    def status_of(self, status: int) -> int:
+        """The status that tells the proxy what a denial of a status means: itself, or 403."""
+        return status if status in self.denials else _FORBIDDEN
+
+
+# Directives and defaults are those of ngx_http_auth_request_module. It makes 500 of what is not
+# 2xx, 401 or 403; up to 1.22 it hands on the first challenge only. Cookies come by
+# auth_request_set, one at most. A redirect is its error_page for 403.
+NGINX: Final = Convention(
+    name="nginx",
+    path="/ask/nginx",
+    method="X-Original-Method",
+    scheme="X-Original-Scheme",
+    host="X-Original-Host",
+    target="X-Original-URI",
+    address="X-Original-Address",
+    is_address_chain=False,
+    redirect_status=_FORBIDDEN,
+    redirect_header="X-Authsrv-Location",
+    denials=frozenset({401, _FORBIDDEN}),
+    on_denial=Passes(challenges=1, cookies=1),
+    on_acceptance=Passes(challenges=1, cookies=1),
+)
+
+# forward_auth sets method and URI, and reverse_proxy below it overwrites the others, the chain of
+# addresses too unless trusted_proxies names its sender. The client's query stands in the ask's own
+# target as well. Of a 2xx nothing reaches the client.
+CADDY: Final = Convention(
+    name="caddy",
+    path="/ask/caddy",
+    method="X-Forwarded-Method",
+    scheme="X-Forwarded-Proto",
+    host="X-Forwarded-Host",
+    target="X-Forwarded-Uri",
+    address="X-Forwarded-For",
+    is_address_chain=True,
+    redirect_status=303,
+    redirect_header="Location",
+    denials=range(300, 600),
+    on_denial=Passes(challenges=_MANY, cookies=_MANY),
+    on_acceptance=Passes(challenges=0, cookies=0),
+)
+
+# forwardAuth with trustForwardHeader = false, which removes the client's X-Forwarded-* and sets its
+# own. A headers middleware before it sets the site. A relative Location gets the service's address
+# in front, unless preserveLocationHeader is set. Cookies of a 2xx need addAuthCookiesToResponse.
+TRAEFIK: Final = Convention(
+    name="traefik",
+    path="/ask/traefik",
+    method="X-Forwarded-Method",
+    scheme="X-Forwarded-Proto",
+    host="X-Forwarded-Host",
+    target="X-Forwarded-Uri",
+    address="X-Forwarded-For",
+    is_address_chain=True,
+    redirect_status=303,
+    redirect_header="Location",
+    denials=range(300, 600),
+    on_denial=Passes(challenges=_MANY, cookies=_MANY),
+    on_acceptance=Passes(challenges=0, cookies=_MANY),
+)
+
+# ext_authz over HTTP keeps method, host and, behind path_prefix, the target. To X-Forwarded-For of
+# an ask it adds its own address, so the client's comes in a header of ours, which a header_mutation
+# filter overwrites before. A 5xx is a failure of the service to it, which it may let through.
+ENVOY: Final = Convention(
+    name="envoy",
+    path="/ask/envoy",
+    method=None,
+    scheme="X-Forwarded-Proto",
+    host="Host",
+    target=None,
+    address="X-Original-Address",
+    is_address_chain=False,
+    redirect_status=303,
+    redirect_header="Location",
+    denials=range(300, 500),
+    on_denial=Passes(challenges=_MANY, cookies=_MANY),
+    on_acceptance=Passes(challenges=_MANY, cookies=_MANY),
+)
+
+# The Lua of the example asks, and hands on what it is given.
+HAPROXY: Final = Convention(
+    name="haproxy",
+    path="/ask/haproxy",
+    method="X-Original-Method",
+    scheme="X-Original-Scheme",
+    host="X-Original-Host",
+    target="X-Original-URI",
+    address="X-Original-Address",
+    is_address_chain=False,
+    redirect_status=303,
+    redirect_header="Location",
+    denials=range(300, 600),
+    on_denial=Passes(challenges=_MANY, cookies=_MANY),
+    on_acceptance=Passes(challenges=_MANY, cookies=_MANY),
+)
+
+CONVENTIONS: Final = (NGINX, CADDY, TRAEFIK, ENVOY, HAPROXY)
+
+# The Host of an ask is everybody's. The last ones are those of other services than this one.
+_METADATA: Final = frozenset(
+    fold_name(name.encode())
+    for name in (
+        *(name for convention in CONVENTIONS for name in convention.metadata if name != "Host"),
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Auth-Request-Redirect",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an ask says.
+
+    Args:
+        asked: The client's request.
+        foreign: How many headers it had that are metadata in another convention.
+    """
+
+    asked: AskedRequest
+    foreign: int
+
+
+def read(
+    convention: Convention,
+    method: str,
+    target: str,
+    headers: Sequence[tuple[bytes, bytes]],
+    *,
+    trusted_proxies: Collection[Network] = (),
+) -> Reading:
+    """Read the client's request out of an ask.
+
+    Args:
+        convention: That of the proxy that asks, which is trusted.
+        method: The ask's own.
+        target: The ask's own, as in its request line.
+        headers: All header fields of the ask in their order, names and values as they came; the
+            proxy's own and the client's.
+        trusted_proxies: Those in front of the proxy that asks. None of them is ever the client.
+
+    Raises:
+        MetadataError: The ask has a body, or metadata is missing, empty, doubled, malformed, under
+            an alias, or nominated by Connection; or what it tells of is not let through.
+        BlockedRequestError: The ask, or what it is about, is below the service's own prefix.
+    """
+    names = {name.lower() for name, _ in headers}
+    _refuse_bodies(names, headers)
+    found, foreign = _collect(convention, headers)
+    own = Target.parse(target)
+    asked = _target_behind(convention, own) if convention.target is None else own
+    if convention.target is not None:
+        asked = Target.parse(found[convention.target])
+    _refuse_own_pages(own, asked)
+    scheme = found[convention.scheme]
+    request = AskedRequest(
+        method=read_method(method if convention.method is None else found[convention.method]),
+        scheme=Scheme.parse(scheme),
+        host=Host.parse(found[convention.host]),
+        target=asked,
+        address=_client_of(convention, found[convention.address], trusted_proxies),
+        site=_read_site(found[convention.site]),
+        is_websocket=scheme in ("ws", "wss") or not names.isdisjoint(_UPGRADES),
+    )
+    return Reading(request, foreign)
+
+
+def _refuse_bodies(names: Set[bytes], headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse what announces a body: where it is not read, it becomes the next user's request."""
+    if b"transfer-encoding" in names:
+        raise MetadataError("the ask has a Transfer-Encoding")
+    if b"content-length" not in names:
+        return
+    if [value for name, value in headers if name.lower() == b"content-length"] != [b"0"]:
+        raise MetadataError("the ask has a Content-Length other than 0")
+
+
+def _collect(
+    convention: Convention, headers: Sequence[tuple[bytes, bytes]]
+) -> tuple[dict[str, str], int]:
+    """Take each metadata header of a convention once, and count those of others."""
+    own = convention._own
+    if not own.keys().isdisjoint(nominated_by_connection(headers)):
+        raise MetadataError("the Connection header nominates metadata of the proxy")
+    found: dict[str, str] = {}
+    foreign = 0
+    for name, value in headers:
+        folded = fold_name(name)
+        if folded not in own:
+            foreign += folded in _METADATA
+            continue
+        meant = own[folded]
+        if name.lower() != meant.lower().encode():
+            raise MetadataError(f"a header may be taken for {meant}")
+        if meant in found:
+            raise MetadataError(f"the header {meant} is doubled")
+        found[meant] = value.decode("latin-1").strip(" \t")
+    missing = [name for name in own.values() if not found.get(name)]
+    if missing:
+        raise MetadataError(f"the header {missing[0]} is missing or empty")
+    return found, foreign
+
+
+def _target_behind(convention: Convention, own: Target) -> Target:
+    if not own.path.startswith(f"{convention.path}/"):
+        raise MetadataError(f"the ask's path is not behind {convention.path}")
+    return Target(own.path.removeprefix(convention.path), own.query)
+
+
+def _refuse_own_pages(*targets: Target) -> None:
+    for target in targets:
+        if SERVICE_PREFIX in unquote(target.path).lower():
+            raise BlockedRequestError("the ask is about a page of the service itself")
+
+
+def _client_of(convention: Convention, text: str, trusted: Collection[Network]) -> Address | None:
+    if text in _UNIX_SOCKETS:
+        return None
+    if convention.is_address_chain:
+        return find_client(text, trusted)
+    address = read_address(text)
+    return None if lies_within(address, trusted) else address
+
+
+def _read_site(text: str) -> str:
+    if _SITE_NAME.fullmatch(text) is None:
+        raise MetadataError("the name of the site has characters that no site's name has")
+    return text
