@@ -85,13 +85,13 @@ class Asks:
     def _read(self, convention: Convention, request: web.BaseRequest) -> Ask:
         """Read what the proxy tells, and find the site that it is about."""
         snapshot, headers = self._current(), request.raw_headers
-        snapshot.peers.check(request)
+        snapshot.check_peer(request)
         reading = read(
             convention,
             request.method,
             request.raw_path,
             headers,
-            trusted_proxies=snapshot.trusted_proxies,
+            trusted_proxies=snapshot.settings.trusted_proxies,
         )
         served = snapshot.find(reading.asked)
         snapshot.identity_names.check(headers)
@@ -139,7 +139,7 @@ class Asks:
         """Let a request in. Nothing else makes an Admitted."""
         if not ruling.is_yes or (claimant is None and ruling.verdict is not Verdict.OPEN):
             raise ruling.refusal()
-        headers = ask.served.headers_for(ask, claimant)
+        headers = self._tell(ask, claimant)
         self._trail.admitted(ask, ruling, claimant)
         return Admitted(
             headers,
@@ -147,6 +147,21 @@ class Asks:
             challenge=None if claimant is None else claimant.challenge,
             set_cookie=set_cookie,
         )
+
+    def _tell(self, ask: Ask, claimant: Claimant | None) -> tuple[tuple[str, str], ...]:
+        """What the application is told of the client; every field, empty where nothing is known."""
+        site = ask.served.site
+        if claimant is None:
+            fields = [*site.headers.render_nobody().fields]
+            token = ""
+        else:
+            facts = Facts(claimant.subject, claimant.authenticated_at)
+            rendered = site.headers.render(facts)
+            self._trail.left_out(ask, rendered.events)
+            fields = [*rendered.fields]
+            token = self._tokens.for_ask(ask, claimant) if site.sends_token else ""
+        told = [(name, value.decode("utf-8")) for name, value in fields]
+        return (*told, (TOKEN_HEADER, token)) if site.sends_token else tuple(told)
 
     async def _find_claimant(self, ask: Ask) -> Claimant | Answer:
         """Find out who sends the request, or how its client is to be led to saying so."""

@@ -41,6 +41,7 @@ __all__ = [
     "Passes",
     "Reading",
     "read",
+    "read_page",
 ]
 
 SERVICE_PREFIX: Final = "/.authsrv"
@@ -274,7 +275,7 @@ def read(
     """
     names = {name.lower() for name, _ in headers}
     _refuse_bodies(names, headers)
-    found, foreign = _collect(convention, headers)
+    found, foreign = _collect(convention, headers, convention.metadata)
     own = Target.parse(target)
     asked = _target_behind(convention, own) if convention.target is None else own
     if convention.target is not None:
@@ -293,6 +294,35 @@ def read(
     return Reading(request, foreign)
 
 
+def read_page(
+    convention: Convention,
+    method: str,
+    target: str,
+    headers: Sequence[tuple[bytes, bytes]],
+    *,
+    trusted_proxies: Collection[Network] = (),
+) -> Reading:
+    """Read a request for a page of the service, which the proxy passes on as it is.
+
+    Method and target are the request's own, and it may have a body; the rest is as of `read`.
+
+    Raises:
+        MetadataError: As `read`, where it is not about the body.
+    """
+    names = (convention.scheme, convention.host, convention.address, convention.site)
+    found, foreign = _collect(convention, headers, names)
+    request = AskedRequest(
+        method=read_method(method),
+        scheme=Scheme.parse(found[convention.scheme]),
+        host=Host.parse(found[convention.host]),
+        target=Target.parse(target),
+        address=_client_of(convention, found[convention.address], trusted_proxies),
+        site=_read_site(found[convention.site]),
+        is_websocket=False,
+    )
+    return Reading(request, foreign)
+
+
 def _refuse_bodies(names: Set[bytes], headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Refuse what announces a body: where it is not read, it becomes the next user's request."""
     if b"transfer-encoding" in names:
@@ -304,7 +334,7 @@ def _refuse_bodies(names: Set[bytes], headers: Sequence[tuple[bytes, bytes]]) ->
 
 
 def _collect(
-    convention: Convention, headers: Sequence[tuple[bytes, bytes]]
+    convention: Convention, headers: Sequence[tuple[bytes, bytes]], needed: Collection[str]
 ) -> tuple[dict[str, str], int]:
     """Take each metadata header of a convention once, and count those of others."""
     own = convention._own
@@ -323,7 +353,7 @@ def _collect(
         if meant in found:
             raise MetadataError(f"the header {meant} is doubled")
         found[meant] = value.decode("latin-1").strip(" \t")
-    missing = [name for name in own.values() if not found.get(name)]
+    missing = [name for name in needed if not found.get(name)]
     if missing:
         raise MetadataError(f"the header {missing[0]} is missing or empty")
     return found, foreign

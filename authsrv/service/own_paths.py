@@ -10,8 +10,8 @@ from authsrv.http.paths import Target, ambiguity_of
 from authsrv.service.conventions import SERVICE_PREFIX
 
 __all__ = [
-    "CHECK", "HAND_OVER", "RENEW", "SIGN_IN", "SIGN_OUT", "TOKEN", "WHOAMI", "read_return",
-    "with_return",
+    "ASSETS", "CHECK", "HAND_OVER", "KEY_SET", "RENEW", "SIGN_IN", "SIGN_OUT", "TOKEN", "WHOAMI",
+    "read_return", "return_path", "with_return",
 ]  # fmt: skip
 
 SIGN_IN: Final = f"{SERVICE_PREFIX}/sign-in"
@@ -21,6 +21,8 @@ RENEW: Final = f"{SERVICE_PREFIX}/renew"
 SIGN_OUT: Final = f"{SERVICE_PREFIX}/sign-out"
 WHOAMI: Final = f"{SERVICE_PREFIX}/whoami"
 TOKEN: Final = f"{SERVICE_PREFIX}/token"
+KEY_SET: Final = f"{SERVICE_PREFIX}/keys.json"
+ASSETS: Final = f"{SERVICE_PREFIX}/assets"
 
 _MAX_RETURN: Final = 2_048
 _HOME: Final = "/"
@@ -29,7 +31,12 @@ _HOME: Final = "/"
 def with_return(page: str, target: Target, **more: str) -> str:
     """Write the path of a page of ours that leads back to a target; home, if it is too long."""
     whole = f"{target.path}?{target.query}" if target.query else target.path
-    asked = {"return": whole if _is_safe(whole) else _HOME, **more}
+    return return_path(page, whole if _is_safe(whole) else _HOME, **more)
+
+
+def return_path(page: str, whole: str, **more: str) -> str:
+    """The same for a path to return to that `read_return` gave."""
+    asked = {"return": whole, **more}
     return f"{page}?" + "&".join(f"{name}={quote(value, safe='/')}" for name, value in asked.items())
 
 

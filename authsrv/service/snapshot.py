@@ -1,0 +1,138 @@
+"""The configuration in force, with all that is made of it: one value, taken once by each request."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from authsrv.errors import ConfigError, MetadataError
+from authsrv.http.folding import IdentityNames
+from authsrv.http.forwarded import AskedRequest
+from authsrv.service.acceptors import Acceptors
+from authsrv.service.key_files import KeyFile
+from authsrv.service.look import Look
+from authsrv.service.served import ServedSite, host_text
+from authsrv.service.settings import Settings, TrustedPeers
+from authsrv.service.sites import Site
+from authsrv.sessions.sealing import Sealer
+
+if TYPE_CHECKING:
+    from authsrv.sessions.tokens import TokenSigner
+
+__all__ = ["Keys", "Snapshot", "make_snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The files of keys."""
+
+    sealing: KeyFile
+    signing: KeyFile
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a request is answered by, from its begin to its end.
+
+    Args:
+        settings: The settings.
+        served: The sites as they are served, by name.
+        sealer: The keys of cookies.
+        signers: Who signs the tokens of a site, by its name; of those that have tokens.
+        look: How pages look.
+        identity_names: The headers by which applications are told of clients.
+    """
+
+    settings: Settings
+    served: Mapping[str, ServedSite]
+    sealer: Sealer
+    signers: Mapping[str, TokenSigner]
+    look: Look
+    identity_names: IdentityNames
+    login_host: str | None = field(init=False)
+    """The login host as it stands in a URL; None where there is none."""
+    login_origin: str | None = field(init=False)
+    """The same with its scheme."""
+
+    def __post_init__(self) -> None:
+        login = self.settings.login
+        host = None if login.host is None else host_text(login.host)
+        object.__setattr__(self, "login_host", host)
+        origin = None if host is None else f"{login.scheme.value}://{host}"
+        object.__setattr__(self, "login_origin", origin)
+
+    def find(self, asked: AskedRequest) -> ServedSite:
+        """The site of a request.
+
+        Raises:
+            UnknownSiteError: As of `Sites.find`.
+            InsecureSchemeError: As of `Sites.find`.
+        """
+        return self.served[self.settings.sites.find(asked).name]
+
+    def check_peer(self, request: web.BaseRequest) -> None:
+        """Look whether whoever sends the request may ask at all; for each request anew.
+
+        Raises:
+            MetadataError: It may not.
+        """
+        _check_peer(self.settings.peers, request.remote)
+
+
+def _check_peer(peers: TrustedPeers, remote: str | None) -> None:
+    # Of a Unix socket it is empty, and of a connection that is gone None.
+    if remote == "":
+        return
+    try:
+        address = None if remote is None else ipaddress.ip_address(remote)
+    except ValueError:
+        address = None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address is None or not peers.trusts(address):
+        raise MetadataError(f"{remote} asks, and is not a trusted peer")
+
+
+def make_snapshot(settings: Settings, acceptors: Acceptors, keys: Keys, look: Look) -> Snapshot:
+    """Make all that settings mean.
+
+    Raises:
+        ConfigError: Something of it can never work.
+    """
+    sealer = Sealer(keys.sealing.ring)
+    served = {
+        site.name: ServedSite(site, acceptors.of_site(settings, site), sealer, settings.groups)
+        for site in settings.sites.sites
+    }
+    names = IdentityNames(settings.sites.identity_names)
+    signers = {
+        site.name: _signer(settings, keys, site)
+        for site in settings.sites.sites
+        if site.sends_token or site.has_token_path
+    }
+    return Snapshot(
+        settings, MappingProxyType(served), sealer, MappingProxyType(signers), look, names
+    )
+
+
+def _signer(settings: Settings, keys: Keys, site: Site) -> TokenSigner:
+    # joserfc takes as long to load as all the rest of a small site.
+    from authsrv.sessions.tokens import TokenSigner
+
+    return TokenSigner(keys.signing.ring, issuer=issuer_of(settings, site), site=site.name)
+
+
+def issuer_of(settings: Settings, site: Site) -> str:
+    """The URL that is the issuer of a site's tokens: the login host, else the site's first host."""
+    login = settings.login
+    if login.host is not None:
+        return f"{login.scheme.value}://{host_text(login.host)}"
+    first = site.hosts[0]
+    if first.is_wildcard:
+        raise ConfigError(f"the site {site.name!r} has tokens, and no host to name as the issuer")
+    return f"{site.scheme.value}://{host_text(first.host)}"
