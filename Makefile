@@ -54,7 +54,7 @@ test: system-test $(STAMP) ## the whole test suite, against a real realm and rea
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report= tests
 	$(BIN)/python -m coverage report
-	$(BIN)/python -m coverage report --fail-under=100 --skip-covered --include='authsrv/codecs/*,authsrv/handshake/machine.py,authsrv/core/outcome.py,authsrv/http/*'
+	$(BIN)/python -m coverage report --fail-under=100 --skip-covered --include='authsrv/codecs/*,authsrv/handshake/machine.py,authsrv/core/outcome.py,authsrv/http/*,authsrv/sessions/*'
 
 test-debian: system-debian ## demo and test in another release of Debian: RELEASE=trixie, which is the default, or sid
 	@as_root=""; [ "$$(id -u)" = 0 ] || as_root=sudo; \

@@ -3,10 +3,10 @@
 The names here are the ones that every integration shares. An aiohttp application needs only
 `authsrv.aiohttp`.
 
-Rooms, each importing only those after it: `authsrv.cli`, `authsrv.aiohttp`, `authsrv.client`,
-`authsrv.streams` and `authsrv.sspi`; `authsrv.http` and `authsrv.audit`; `authsrv.handshake`;
-`authsrv.providers`; `authsrv.codecs`; `authsrv.core` and `authsrv.errors`. Beside them stand
-`authsrv.devrealm` and `authsrv.testing`.
+Rooms, each importing only those after it: `authsrv.cli`; `authsrv.service`; `authsrv.aiohttp`,
+`authsrv.client`, `authsrv.streams`, `authsrv.sspi` and `authsrv.sessions`; `authsrv.http` and
+`authsrv.audit`; `authsrv.handshake`; `authsrv.providers`; `authsrv.codecs`; `authsrv.core` and
+`authsrv.errors`. Beside them stand `authsrv.devrealm` and `authsrv.testing`.
 """
 
 from authsrv.core.bindings import BindingPolicy, ChannelBindings, tls_server_end_point

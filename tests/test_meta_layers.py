@@ -24,24 +24,27 @@ REACH = {
     "handshake": _HANDSHAKE,
     "audit": _HANDSHAKE,
     "http": _PURE,
+    "sessions": _PURE,
     "sspi": _HANDSHAKE,
     "streams": _HANDSHAKE,
     "client": _SERVING,
     "aiohttp": _SERVING,
+    "service": _SERVING | {"sessions", "stores", "aiohttp", "devrealm"},
     "devrealm": _PURE,
     "testing": _HANDSHAKE | {"devrealm"},
-    "service": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing"},
-    "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "service"},
+    "cli": _SERVING
+    | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "sessions", "service", "stores"},
 }
 
 # Bytes and values in, bytes and values out: what waits, keeps time or blocks is not for them.
-PURE = _PURE | {"http"}
+PURE = _PURE | {"http", "sessions"}
 IMPURE_MODULES = {"asyncio", "socket", "subprocess", "threading", "time"}
 
 # Whose business a foreign library is; no other room may know of it.
 OWNERS = {
     "aiohttp": {"aiohttp", "client"},
     "gssapi": {"providers", "testing"},
+    "joserfc": {"sessions"},
     "krb5": {"providers", "testing"},
     "sspilib": {"providers"},
     "spnego": {"providers"},

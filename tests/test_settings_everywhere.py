@@ -37,6 +37,8 @@ from authsrv.providers.registry import Keytab
 from authsrv.providers.replay import ProcessReplayCache
 from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.service.key_files import KeyFile
+from authsrv.sessions.keyring import KeyRing, RingKey, parse_ring
 
 PACKAGE = ScriptedProvider()
 HANDLE = sspi.CredentialHandle()
@@ -56,18 +58,21 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "GssapiInitiatorProvider": (GssapiInitiatorProvider, {}),
     "Initiator": (Initiator, {"provider": GssapiInitiatorProvider()}),
     "InitiatorRequest": (InitiatorRequest, {"target": "HTTP/x"}),
+    "KeyFile": (KeyFile, {"path": "/missing/sealing.json"}),
+    "KeyRing": (KeyRing, {"keys": (RingKey(bytes(32), 0),)}),
     "NegotiateAuth": (NegotiateAuth, {"acceptor": Acceptor(PACKAGE), "rules": AccessRules()}),
     "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
     "PyspnegoProvider": (PyspnegoProvider, {}),
     "SspiProvider": (SspiProvider, {}),
     "ServerContext": (sspi.ServerContext, {"credential": HANDLE}),
+    "parse_ring": (parse_ring, {"content": b"", "name": "sealing.json"}),
     "server_settings": (server_settings, {"app": web.Application()}),
     "setup": (lambda **given: setup(web.Application(), **given), {"provider": PACKAGE}),
     "tls_server_end_point": (tls_server_end_point, {"certificate": b""}),
 }
 
 # Calls of SSPI answer what is wrong by a status; the rest are results, tables, codecs, and what the
-# acceptor, the initiator and the integrations of ours make and call.
+# acceptor, the initiator, the integrations and the service of ours make and call.
 NO_SETTINGS = set(
     """
     accept_security_context_async acquire_credentials acquire_credentials_handle_async
@@ -78,6 +83,7 @@ NO_SETTINGS = set(
     TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext Handshake WorkerPool
     build_error_response conclude decide deadline largest_field run_app NativeContext adopt
     BoundedParser ChallengedEvent HandshakeRegistry AskedRequest Convention
+    BoundedParser ChallengedEvent HandshakeRegistry seal_session open_session seal_note open_note
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

@@ -29,6 +29,7 @@ __all__ = [
     "Session",
     "SessionLengths",
     "begin_session",
+    "continue_session",
     "digest_of_groups",
     "new_id",
 ]
@@ -113,7 +114,9 @@ class SessionLengths:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A client that has logged in. `begin_session` makes it; times are Unix seconds.
+    """A client that has logged in; times are Unix seconds.
+
+    `begin_session` and `continue_session` make it.
 
     Args:
         sid: Names the session: 16 random bytes in base64url.
@@ -212,9 +215,8 @@ def begin_session(
     mechanism: str | None = None,
     groups: Iterable[str] = (),
     group_digest: str = _NO_DIGEST,
-    family: str | None = None,
 ) -> Session:
-    """Begin a session for a client that has just proved who it is.
+    """Begin a session, and a family, for a client that has just proved who it is.
 
     Args:
         identity: The client.
@@ -225,7 +227,6 @@ def begin_session(
             first. What does not fit into a cookie, or is not printable, is left out, and the
             session says that groups are missing.
         group_digest: `digest_of_groups` of those that were asked about.
-        family: That of the session at the login host which this one comes from; None for a new one.
 
     Raises:
         TicketExpiredError: The ticket ends before a session could begin.
@@ -242,7 +243,7 @@ def begin_session(
     fitting = _fitting(wanted)
     return Session(
         sid=new_id(),
-        family=family or new_id(),
+        family=new_id(),
         principal=identity.principal,
         mechanism=mechanism,
         channel_bound=identity.channel_bound,
@@ -251,6 +252,47 @@ def begin_session(
         authenticated_at=began,
         issued_at=began,
         idle_ends_at=min(began + int(lengths.idle_seconds), ends_at),
+        ends_at=ends_at,
+        group_digest=group_digest,
+    )
+
+
+def continue_session(
+    session: Session,
+    lengths: SessionLengths,
+    now: float,
+    *,
+    groups: Iterable[str] = (),
+    group_digest: str = _NO_DIGEST,
+) -> Session:
+    """Make another session of the same log-in and family, for another host.
+
+    Args:
+        session: The session at the login host.
+        lengths: How long sessions last where this one is for, from the log-in on; it never lasts
+            longer than the one that it comes from.
+        now: Unix seconds.
+        groups: As for `begin_session`; those of the other session do not count.
+        group_digest: As for `begin_session`.
+
+    Raises:
+        SessionError: The session is over, or would be over there.
+    """
+    session.check_times(now)
+    longest = session.authenticated_at + int(lengths.absolute(session.mechanism))
+    ends_at = min(session.ends_at, longest)
+    issued_at = max(int(now), session.authenticated_at)
+    if ends_at <= now:
+        raise SessionError("the session is over: the log-in is too long ago for the site")
+    wanted = tuple(dict.fromkeys(groups))
+    fitting = _fitting(wanted)
+    return replace(
+        session,
+        sid=new_id(),
+        groups=fitting,
+        groups_truncated=fitting != wanted,
+        issued_at=issued_at,
+        idle_ends_at=min(issued_at + int(lengths.idle_seconds), ends_at),
         ends_at=ends_at,
         group_digest=group_digest,
     )

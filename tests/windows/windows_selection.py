@@ -34,6 +34,7 @@ _EXPLICIT = (
     "gives a name and a password, whose structure (SEC_WINNT_AUTH_IDENTITY_EX) crashes Wine 8"
 )
 _PROGRAMS = "needs programs of Linux"
+_SERVICE = "is about the service, which runs on POSIX only"
 _REPOSITORY = "is about the repository, not about a system"
 
 LEFT_OUT = {
@@ -63,6 +64,8 @@ LEFT_OUT = {
     "providers/test_pyspnego.py": _MIT,
     "providers/test_replay.py": _MIT,
     "providers/test_sspi_conformance.py": "knows one user, as sspi-rs does",
+    "service": _SERVICE,
+    "sessions": _SERVICE,
     "sspi/test_sspi_memory.py": "reads /proc",
     "sspi/test_sspi_promises.py": _MIT,
     "streams/test_streams_kerberos.py": _MIT,
