@@ -76,4 +76,4 @@ class Acceptors:
 
 
 def _as_setting(realms: frozenset[str] | None) -> str | frozenset[str] | None:
-    return "*" if realms == {"*"} else realms
+    return "*" if realms is not None and "*" in realms else realms

@@ -16,21 +16,24 @@ from dataclasses import replace
 from aiohttp import web
 
 from authsrv.audit.records import SignInWay
+from authsrv.core.identity import Identity
 from authsrv.errors import AuthsrvError, CrossSiteError, ProviderFaultError, SessionError
 from authsrv.http.exchange import Negotiate, Requirement, decide
 from authsrv.http.headers import build_challenge
 from authsrv.http.origins import OriginPolicy, Provenance
 from authsrv.service.answers import Admitted, Answer, Denied, SignIn, render
 from authsrv.service.claimants import Claimant, Claimants, TicketRefused
+from authsrv.service.client_tokens import sign_token
 from authsrv.service.conventions import Convention, read
 from authsrv.service.cookie_names import OWN
 from authsrv.service.fields import Fields
+from authsrv.service.header_map import Facts
 from authsrv.service.leading import Visit, visit_of
 from authsrv.service.own_paths import RENEW, SIGN_IN, with_return
 from authsrv.service.rules import Candidates, RuledRequest, Ruling, Verdict
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
-from authsrv.service.sites import NegotiateAt
+from authsrv.service.sites import TOKEN_HEADER, NegotiateAt
 from authsrv.service.snapshot import Snapshot
 from authsrv.service.trail import Trail
 
@@ -124,7 +127,7 @@ class Asks:
             raise refusal
         if claimant.identity is not None:
             await self._claimants.end_session_beside(ask)
-            cookie = self._begin(ask, claimant)
+            cookie = self._begin(ask, claimant.identity)
         elif self._is_renewal_due(ask, claimant):
             if not convention.on_acceptance.cookies:
                 return self._send(ask, with_return(RENEW, ask.asked.target), "renew")
@@ -155,11 +158,11 @@ class Asks:
             fields = [*site.headers.render_nobody().fields]
             token = ""
         else:
-            facts = Facts(claimant.subject, claimant.authenticated_at)
+            facts = Facts(claimant.subject, claimant.authenticated_at(ask.now))
             rendered = site.headers.render(facts)
             self._trail.left_out(ask, rendered.events)
             fields = [*rendered.fields]
-            token = self._tokens.for_ask(ask, claimant) if site.sends_token else ""
+            token = sign_token(ask, claimant) if site.sends_token else ""
         told = [(name, value.decode("utf-8")) for name, value in fields]
         return (*told, (TOKEN_HEADER, token)) if site.sends_token else tuple(told)
 
@@ -215,11 +218,11 @@ class Asks:
             return SignIn(location=where, set_cookie=self._cookies.tried(ask))
         return replace(denied, challenge=build_challenge(refused.token or None))
 
-    def _begin(self, ask: Ask, claimant: Claimant) -> str | None:
+    def _begin(self, ask: Ask, identity: Identity) -> str | None:
         """Begin a session for a person; programs send their ticket with each request."""
         if ask.visit is not Visit.PAGE or not ask.served.has_sessions:
             return None
-        return self._cookies.begin(ask, claimant, SignInWay.TICKET)
+        return self._cookies.begin(ask, identity, SignInWay.TICKET)
 
     def _is_renewal_due(self, ask: Ask, claimant: Claimant) -> bool:
         session = claimant.session
@@ -229,9 +232,7 @@ class Asks:
         """Whether the user has signed out in this browser; it holds for what people open."""
         return ask.visit is Visit.PAGE and self._cookies.is_out(ask)
 
-    def _deny(
-        self, request: web.BaseRequest, ask: Ask | None, error: AuthsrvError
-    ) -> Denied:
+    def _deny(self, request: web.BaseRequest, ask: Ask | None, error: AuthsrvError) -> Denied:
         denied = Denied.because(error)
         self._trail.denied(request, ask, error, denied)
         return denied

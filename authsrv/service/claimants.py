@@ -16,7 +16,7 @@ from authsrv.http.headers import build_challenge
 from authsrv.service.cookie_names import OWN, SESSION
 from authsrv.service.groups import GroupSet
 from authsrv.service.people import Subject
-from authsrv.service.served import Ask, ServedSite
+from authsrv.service.served import Ask
 from authsrv.service.session_keeper import SessionKeeper
 from authsrv.sessions.session import Session
 
@@ -42,6 +42,10 @@ class Claimant:
     identity: Identity | None = None
     session: Session | None = None
     challenge: str | None = field(default=None, repr=False)
+
+    def authenticated_at(self, now: float) -> float:
+        """When the client proved who it is, in Unix seconds."""
+        return now if self.session is None else self.session.authenticated_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class Claimants:
         session = await self._keeper.open(
             ask.served.sealer, text, ask.audience, ask.now, group_digest=ask.served.group_digest
         )
-        return Claimant(subject_of(session), AdmissionBasis.SESSION, session=session)
+        return Claimant(subject_of(session, ask.now), AdmissionBasis.SESSION, session=session)
 
     async def end_session_beside(self, ask: Ask) -> None:
         """Revoke the session that came together with a ticket, if it counted.
@@ -118,11 +122,12 @@ class Claimants:
             await self._keeper.revoke(beside.session)
 
 
-def subject_of(session: Session) -> Subject:
+def subject_of(session: Session, now: float) -> Subject:
     """The client of a session, as rules see it."""
     return Subject(
         session.principal,
         session.mechanism,
         session.channel_bound,
         groups=GroupSet(frozenset(session.groups), session.groups_truncated),
+        age_seconds=now - session.authenticated_at,
     )

@@ -37,7 +37,9 @@ def with_return(page: str, target: Target, **more: str) -> str:
 def return_path(page: str, whole: str, **more: str) -> str:
     """The same for a path to return to that `read_return` gave."""
     asked = {"return": whole, **more}
-    return f"{page}?" + "&".join(f"{name}={quote(value, safe='/')}" for name, value in asked.items())
+    return f"{page}?" + "&".join(
+        f"{name}={quote(value, safe='/')}" for name, value in asked.items()
+    )
 
 
 def read_return(text: str) -> str:

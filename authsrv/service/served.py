@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from authsrv.core.identity import Identity
 from authsrv.handshake.acceptor import Acceptor
@@ -13,6 +14,9 @@ from authsrv.service.leading import Visit
 from authsrv.service.sites import Site
 from authsrv.sessions.sealing import Audience, Sealer
 from authsrv.sessions.session import SessionLengths, digest_of_groups
+
+if TYPE_CHECKING:
+    from authsrv.sessions.tokens import TokenSigner
 
 __all__ = ["Ask", "ServedSite", "host_text"]
 
@@ -26,12 +30,14 @@ class ServedSite:
         acceptor: What accepts tickets for it.
         sealer: The keys of cookies.
         groups: Who knows the groups of clients.
+        signer: Who signs its tokens; None where it has none.
     """
 
     site: Site
     acceptor: Acceptor
     sealer: Sealer
     groups: GroupSource
+    signer: TokenSigner | None = None
     lengths: SessionLengths = field(init=False)
     """How long its sessions last."""
     group_digest: str = field(init=False)

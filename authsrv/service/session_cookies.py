@@ -6,7 +6,7 @@ from typing import Final
 
 from authsrv.audit.records import SignInWay
 from authsrv.core.identity import Identity
-from authsrv.errors import SessionError, StateError
+from authsrv.errors import SessionError
 from authsrv.http.cookies import build_cookie_deletion, build_set_cookie
 from authsrv.service.claimants import Claimant
 from authsrv.service.cookie_names import OUT, OWN, SESSION, TRIED
@@ -14,7 +14,7 @@ from authsrv.service.served import Ask
 from authsrv.service.trail import Trail
 from authsrv.sessions.sealed import open_note, seal_note, seal_session
 from authsrv.sessions.sealing import SealPurpose
-from authsrv.sessions.session import Session, begin_session
+from authsrv.sessions.session import Session, begin_session, continue_session
 
 __all__ = ["SessionCookies"]
 
@@ -33,34 +33,8 @@ class SessionCookies:
     def __init__(self, trail: Trail) -> None:
         self._trail = trail
 
-    def begin(self, ask: Ask, claimant: Claimant, way: SignInWay) -> str:
-        """Begin a session for a client that has just sent a ticket; gives the Set-Cookie field.
-
-        Raises:
-            SessionError: The client's name does not fit into a cookie.
-            TicketExpiredError: The ticket has ended.
-        """
-        if claimant.identity is None:
-            raise StateError("a session begins with a ticket, and there is none")
-        return self.begin_for(ask, claimant.identity, way)
-
-    def begin_for(
-        self,
-        ask: Ask,
-        identity: Identity,
-        way: SignInWay,
-        *,
-        mechanism: str | None = None,
-        family: str | None = None,
-    ) -> str:
-        """Begin a session for an identity; gives the Set-Cookie field.
-
-        Args:
-            ask: What it begins with.
-            identity: The client, just proved.
-            way: How.
-            mechanism: As of `begin_session`.
-            family: As of `begin_session`.
+    def begin(self, ask: Ask, identity: Identity, way: SignInWay) -> str:
+        """Begin a session for a client that has just proved who it is; gives the Set-Cookie field.
 
         Raises:
             SessionError: The client's name does not fit into a cookie.
@@ -71,11 +45,29 @@ class SessionCookies:
             identity,
             served.lengths,
             ask.now,
-            mechanism=mechanism,
             groups=sorted(served.groups_of(identity).names),
             group_digest=served.group_digest,
-            family=family,
         )
+        return self._start(ask, session, way)
+
+    def take_over(self, ask: Ask, session: Session) -> str:
+        """Begin a session for what the login host handed over; gives the Set-Cookie field.
+
+        Raises:
+            SessionError: It is over, or would be over here.
+        """
+        served = ask.served
+        identity = Identity(session.principal, session.mechanism)
+        begun = continue_session(
+            session,
+            served.lengths,
+            ask.now,
+            groups=sorted(served.groups_of(identity).names),
+            group_digest=served.group_digest,
+        )
+        return self._start(ask, begun, SignInWay.HAND_OVER)
+
+    def _start(self, ask: Ask, session: Session, way: SignInWay) -> str:
         self._trail.signed_in(ask, way, session)
         return self.write(ask, session)
 

@@ -53,7 +53,7 @@ class SessionKeeper:
         session = open_session(
             sealer, text, audience, now, group_digest=group_digest, purpose=purpose
         )
-        await self._check(session)
+        await self.check(session)
         return session
 
     async def revoke(self, session: Session) -> None:
@@ -84,7 +84,13 @@ class SessionKeeper:
     async def _put(self, key: bytes, value: bytes, expires_at: float) -> None:
         await self._store.put(Purpose.REVOKED, key, value, expires_at)
 
-    async def _check(self, session: Session) -> None:
+    async def check(self, session: Session) -> None:
+        """Ask the store whether a session still counts.
+
+        Raises:
+            SessionError: It was revoked, or is older than the store.
+            StoreError: The store cannot tell.
+        """
         store = self._store
         # A session knows whole seconds only.
         if session.issued_at < int(store.born_at):

@@ -43,7 +43,6 @@ class Snapshot:
         settings: The settings.
         served: The sites as they are served, by name.
         sealer: The keys of cookies.
-        signers: Who signs the tokens of a site, by its name; of those that have tokens.
         look: How pages look.
         identity_names: The headers by which applications are told of clients.
     """
@@ -51,7 +50,6 @@ class Snapshot:
     settings: Settings
     served: Mapping[str, ServedSite]
     sealer: Sealer
-    signers: Mapping[str, TokenSigner]
     look: Look
     identity_names: IdentityNames
     login_host: str | None = field(init=False)
@@ -106,21 +104,22 @@ def make_snapshot(settings: Settings, acceptors: Acceptors, keys: Keys, look: Lo
     """
     sealer = Sealer(keys.sealing.ring)
     served = {
-        site.name: ServedSite(site, acceptors.of_site(settings, site), sealer, settings.groups)
+        site.name: ServedSite(
+            site,
+            acceptors.of_site(settings, site),
+            sealer,
+            settings.groups,
+            _signer(settings, keys, site),
+        )
         for site in settings.sites.sites
     }
     names = IdentityNames(settings.sites.identity_names)
-    signers = {
-        site.name: _signer(settings, keys, site)
-        for site in settings.sites.sites
-        if site.sends_token or site.has_token_path
-    }
-    return Snapshot(
-        settings, MappingProxyType(served), sealer, MappingProxyType(signers), look, names
-    )
+    return Snapshot(settings, MappingProxyType(served), sealer, look, names)
 
 
-def _signer(settings: Settings, keys: Keys, site: Site) -> TokenSigner:
+def _signer(settings: Settings, keys: Keys, site: Site) -> TokenSigner | None:
+    if not (site.sends_token or site.has_token_path):
+        return None
     # joserfc takes as long to load as all the rest of a small site.
     from authsrv.sessions.tokens import TokenSigner
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from authsrv.audit.log import log_event, logs_routine
+from authsrv.audit.records import AdmissionBasis as Basis
 from authsrv.audit.records import (
     AdmittedEvent,
     AuditEvent,
@@ -19,11 +21,12 @@ from authsrv.audit.records import (
     SignedOutEvent,
     SignInWay,
 )
-from authsrv.audit.records import AdmissionBasis as Basis
 from authsrv.errors import AuthsrvError
 from authsrv.handshake.driver import Leg
+from authsrv.http.forwarded import AskedRequest
 from authsrv.service.answers import Denied
 from authsrv.service.claimants import Claimant
+from authsrv.service.header_map import HeaderEvent
 from authsrv.service.rules import Ruling
 from authsrv.service.served import Ask
 from authsrv.sessions.session import Session
@@ -31,6 +34,7 @@ from authsrv.sessions.session import Session
 __all__ = ["Trail"]
 
 _LOG = logging.getLogger("authsrv")
+_LOGIN = "login"
 
 
 class Trail:
@@ -62,6 +66,13 @@ class Trail:
                 _described(ask), claimant.basis, rule, subject.principal, subject.mechanism
             )
         self._sink(event)
+
+    def left_out(self, ask: Ask, events: Sequence[tuple[HeaderEvent, str, int]]) -> None:
+        """Something of what is known of a client is not told to the application."""
+        for event, name, count in events:
+            _LOG.warning(
+                "%s: site=%s header=%s count=%d", event.value, ask.served.site.name, name, count
+            )
 
     def challenged(self, ask: Ask) -> None:
         """A client is asked for a ticket."""
@@ -112,6 +123,16 @@ class Trail:
         where = Request(request.method, request.path, request.remote)
         self._sink(RefusedEvent(where, None, error, "", denied.status, denied.reference))
 
+    def signed_in_at_login(self, asked: AskedRequest, way: SignInWay, session: Session) -> None:
+        """A session began at the login host."""
+        where = _told(asked, _LOGIN)
+        self._sink(SignedInEvent(where, way, session.principal, session.mechanism, session.sid))
+
+    def page_refused(self, asked: AskedRequest, error: AuthsrvError, denied: Denied) -> None:
+        """A request to the login host is refused."""
+        where = _told(asked, _LOGIN)
+        self._sink(RefusedEvent(where, None, error, "", denied.status, denied.reference))
+
     @property
     def _takes_routine(self) -> bool:
         return self._sink is not log_event or logs_routine()
@@ -123,6 +144,9 @@ class Trail:
 
 
 def _described(ask: Ask) -> Request:
-    asked = ask.asked
+    return _told(ask.asked, ask.served.site.name)
+
+
+def _told(asked: AskedRequest, site: str) -> Request:
     peer = None if asked.address is None else str(asked.address)
-    return Request(asked.method, asked.target.path, peer, ask.served.site.name)
+    return Request(asked.method, asked.target.path, peer, site)

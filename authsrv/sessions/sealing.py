@@ -64,6 +64,8 @@ class SealPurpose(enum.Enum):
     OUT = "out"
     DEVICE = "device"
     CSRF = "csrf"
+    ORDER = "order"
+    """What an application's host asks of the login host."""
 
 
 @dataclass(frozen=True, slots=True)
