@@ -20,6 +20,7 @@ REACH = {
     "errors": frozenset({"core"}),
     "core": frozenset({"errors"}),
     "codecs": _PURE,
+    "stores": frozenset({"errors", "core"}),
     "providers": _BLOCKING,
     "handshake": _HANDSHAKE,
     "audit": _HANDSHAKE,
@@ -34,6 +35,8 @@ REACH = {
     "testing": _HANDSHAKE | {"devrealm"},
     "cli": _SERVING
     | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "sessions", "service", "stores"},
+    "testing": _HANDSHAKE | {"devrealm", "stores"},
+    "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "stores"},
 }
 
 # Bytes and values in, bytes and values out: what waits, keeps time or blocks is not for them.
@@ -49,6 +52,7 @@ OWNERS = {
     "sspilib": {"providers"},
     "spnego": {"providers"},
     "uvloop": {"aiohttp"},
+    "lmdb": {"stores"},
 }
 
 # What the handshake may know of providers: their interface.

@@ -39,6 +39,8 @@ from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
 from authsrv.service.key_files import KeyFile
 from authsrv.sessions.keyring import KeyRing, RingKey, parse_ring
+from authsrv.stores.machine import MachineStore
+from authsrv.stores.memory import MemoryStore
 
 PACKAGE = ScriptedProvider()
 HANDLE = sspi.CredentialHandle()
@@ -84,6 +86,7 @@ NO_SETTINGS = set(
     build_error_response conclude decide deadline largest_field run_app NativeContext adopt
     BoundedParser ChallengedEvent HandshakeRegistry AskedRequest Convention
     BoundedParser ChallengedEvent HandshakeRegistry seal_session open_session seal_note open_note
+    BoundedParser ChallengedEvent HandshakeRegistry Claim most_rows
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)
@@ -222,6 +225,10 @@ OTHERS: list[tuple[str, Callable[[Any], Any]]] = [
     ("initiator", lambda wrong: Negotiation(wrong, CLIENT.policy)),
     ("policy", lambda wrong: Negotiation(CLIENT.initiator, wrong)),
     ("limits", WorkerPool),
+    ("max_claims", lambda wrong: MemoryStore(max_claims=wrong)),
+    ("max_claims", lambda wrong: MachineStore("/x/store", max_claims=wrong)),
+    ("patience", lambda wrong: MachineStore("/x/store", patience=wrong)),
+    ("path", lambda wrong: MachineStore(wrong or 7)),
     ("max_entries|room", lambda wrong: ProcessReplayCache(max_entries=wrong)),
     ("ssl_context", lambda wrong: start(ssl_context=wrong or 7)),
     ("port", lambda wrong: start(port="80" if wrong is None else wrong)),
