@@ -234,7 +234,9 @@ def test_a_cut_set_of_groups_takes_comfort_in_no_absence() -> None:
     assert not ruled(admins, get("/"), cut).is_yes
 
 
-@pytest.mark.parametrize("name", ["ALICE@EXAMPLE.ORG", "alice@example.org", "\uff41lice@EXAMPLE.ORG"])
+@pytest.mark.parametrize(
+    "name", ["ALICE@EXAMPLE.ORG", "alice@example.org", "\uff41lice@EXAMPLE.ORG"]
+)
 def test_another_way_to_write_a_name_neither_lets_in_nor_evades(name: str) -> None:
     other = replace(ALICE, principal=name)
     allowed = RuleList((Rule("yes", users=UserList(["alice@EXAMPLE.ORG"])),))
