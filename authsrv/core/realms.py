@@ -6,16 +6,25 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from authsrv.core.identity import Identity
+from authsrv.core.identity import Identity, split_principal
 from authsrv.core.settings import as_texts
 from authsrv.errors import ConfigError, ForbiddenRealmError
 
-__all__ = ["ALL_REALMS", "KnowsRealms", "RealmPolicy"]
+__all__ = ["ALL_REALMS", "KnowsRealms", "RealmPolicy", "realm_of"]
 
 ALL_REALMS = "*"
 """The setting that lets in every realm."""
 
 _MAX_SHOWN = 256
+
+
+def realm_of(principal: str) -> str | None:
+    r"""The realm, or what stands in its place in names of Windows: DOMAIN in DOMAIN\user."""
+    name, realm = split_principal(principal)
+    if realm is not None:
+        return realm
+    domain, separator, _ = name.partition("\\")
+    return domain if separator else None
 
 
 @runtime_checkable
@@ -80,21 +89,12 @@ class RealmPolicy:
             if self.own_realms is None:
                 return
             let_in = self.own_realms()
-        if _realm_of(identity) in let_in or ALL_REALMS in let_in:
+        if realm_of(identity.principal) in let_in or ALL_REALMS in let_in:
             return
         raise ForbiddenRealmError(
             f"{identity.principal[:_MAX_SHOWN]} is of another realm than {_listed(let_in)}; "
             f'name its realm in realms=[...], or "*" for all that trust leads to'
         )
-
-
-def _realm_of(identity: Identity) -> str | None:
-    r"""The realm, or what stands in its place in names of Windows: DOMAIN in DOMAIN\user."""
-    realm = identity.realm
-    if realm is not None:
-        return realm
-    domain, separator, _ = identity.principal.partition("\\")
-    return domain if separator else None
 
 
 def _listed(realms: Collection[str]) -> str:

@@ -1,0 +1,408 @@
+"""Who may do what on a site: a list of rules, as firewalls have it.
+
+The first rule that matches decides, and where none matches the answer is no. A rule matches if
+every condition that it has is met, those on the request (path, method, network) and those on the
+client alike: a rule for /admin and the group "admins" says nothing of anybody else, and what comes
+below it decides about them. So a rule that lets some into a place is followed by one that keeps
+the others out, unless all the rest of the site is theirs, too::
+
+    paths = ["/admin/**"]   groups = ["admins"]
+    paths = ["/admin/**"]   access = "deny"
+    paths = ["/**"]
+
+Some conditions cannot be told: the network of an unknown address, the method of a request that
+asks for another one in a header, a group where the set was cut. They are met for a rule that
+denies, and not for one that lets in.
+
+A path that is not in normal form matches no rule.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from authsrv.core.flags import AscRet
+from authsrv.core.settings import as_instance, as_member
+from authsrv.errors import AmbiguousPathError, ConfigError, NoRuleError
+from authsrv.http.forwarded import Address, AskedRequest, method_overrides
+from authsrv.http.paths import PathPattern, ambiguity_of
+from authsrv.service.networks import ClientNetworks, Fit
+from authsrv.service.people import NameList, Subject, UserList
+
+__all__ = [
+    "Access",
+    "Ambiguous",
+    "Candidates",
+    "Rule",
+    "RuleList",
+    "RuledRequest",
+    "Ruling",
+    "Verdict",
+]
+
+_NO_ATTRIBUTES = AscRet(0)
+
+
+class Access(enum.Enum):
+    """What a rule does with the requests that it matches."""
+
+    ALLOW = "allow"
+    """A client whose identity is known is let in."""
+    DENY = "deny"
+    """Nobody is."""
+    OPEN = "open"
+    """Everybody is, and is not asked who it is."""
+
+
+class Ambiguous(enum.Enum):
+    """What becomes of a path that is not in normal form."""
+
+    DENY = "deny"
+    STRICTEST = "strictest"
+    """It is let in by whom every rule of the site would let in, whatever its paths."""
+
+
+class Verdict(enum.Enum):
+    """What the rules say of a request."""
+
+    OPEN = "open"
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    IDENTITY_NEEDED = "identity-needed"
+    """It depends on the client, and it is not known who that is."""
+    STEP_UP = "step-up"
+    """Who it is would be let in, had it proved that in another way: see the ruling's step_up."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuledRequest:
+    """What rules look at in a request.
+
+    Args:
+        method: One of `authsrv.http.forwarded.METHODS`.
+        path: As the client sent it.
+        address: The client's; None where it is not known.
+        has_override: Whether a header asks the application to take another method for it.
+        is_preflight: Whether it is a CORS preflight, which browsers send without any credential.
+    """
+
+    method: str
+    path: str
+    address: Address | None = None
+    has_override: bool = False
+    is_preflight: bool = False
+
+    @classmethod
+    def of(cls, asked: AskedRequest, headers: Iterable[tuple[bytes, bytes]]) -> RuledRequest:
+        """Take it from what the proxy told, and all header fields of the client, untrusted."""
+        fields = tuple(headers)
+        names = {name.lower() for name, _ in fields}
+        # Fetch standard, CORS-preflight fetch: its method and the fields that it has.
+        is_preflight = asked.method == "OPTIONS" and names >= {
+            b"origin",
+            b"access-control-request-method",
+        }
+        has_override = bool(method_overrides(fields))
+        return cls(asked.method, asked.target.path, asked.address, has_override, is_preflight)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule; a condition that is not set is always met.
+
+    Args:
+        name: For logs and explanations.
+        access: What it does.
+        paths: One of them must match.
+        methods: The method must be one of them.
+        networks: The client must be in one of them.
+        realms: The client's realm must be one of them.
+        users: The client must be one of them.
+        groups: The client must be in one of them.
+        mechanisms: The identity must have been proved by one of them.
+        channel_bound: Whether it must have been proved over the channel that we see.
+        attributes: What the context must have had. A session does not remember it.
+        max_age_seconds: How long ago it may have been proved.
+
+    Raises:
+        ConfigError: It is open and has conditions on the client, or a setting is of a wrong type.
+    """
+
+    name: str
+    access: Access = Access.ALLOW
+    paths: tuple[PathPattern, ...] = ()
+    methods: frozenset[str] = frozenset()
+    networks: ClientNetworks | None = None
+    realms: NameList | None = None
+    users: UserList | None = None
+    groups: NameList | None = None
+    mechanisms: frozenset[str] = frozenset()
+    channel_bound: bool = False
+    attributes: AscRet = _NO_ATTRIBUTES
+    max_age_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "access", as_member(Access, self.access, "access"))
+        as_instance(bool, self.channel_bound, "channel_bound")
+        if self.access is Access.OPEN and self.asks_who:
+            raise ConfigError(f"the rule {self.name!r} is open, and so cannot ask who a client is")
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether it has conditions on the client."""
+        who = (self.realms, self.users, self.groups)
+        return any(each is not None for each in who) or self.asks_how
+
+    @property
+    def asks_how(self) -> bool:
+        """Whether it has conditions on how and when the client proved who it is."""
+        return bool(
+            self.mechanisms
+            or self.channel_bound
+            or self.attributes
+            or self.max_age_seconds is not None
+        )
+
+    def means_path(self, path: str) -> bool:
+        """Whether it is about a path, which is in normal form."""
+        return not self.paths or any(pattern.matches(path) for pattern in self.paths)
+
+    def unmet_by_request(self, request: RuledRequest) -> tuple[str, Fit]:
+        """The condition on the request, its path aside, that fits worst, and how it fits."""
+        return min(self._fits_of_request(request), key=_by_fit, default=_MET)
+
+    def unmet_by_person(self, subject: Subject) -> tuple[str, Fit]:
+        """The condition on who the client is that fits worst, and how it fits."""
+        return min(self._fits_of_person(subject), key=_by_fit, default=_MET)
+
+    def unmet_by_proof(self, subject: Subject) -> tuple[str, Fit]:
+        """The condition on how the client proved it that fits worst, and how it fits."""
+        return min(self._fits_of_proof(subject), key=_by_fit, default=_MET)
+
+    def _fits_of_request(self, request: RuledRequest) -> Iterator[tuple[str, Fit]]:
+        if self.methods and request.method not in self.methods:
+            # The method that the header asks for may be one of them.
+            yield "methods", Fit.MAYBE if request.has_override else Fit.NO
+        elif self.methods and request.has_override:
+            yield "methods", Fit.MAYBE
+        if self.networks is not None:
+            yield "networks", self.networks.fit(request.address)
+
+    def _fits_of_person(self, subject: Subject) -> Iterator[tuple[str, Fit]]:
+        if self.realms is not None:
+            realm = subject.realm
+            yield "realms", Fit.NO if realm is None else self.realms.fit(realm)
+        if self.users is not None:
+            yield "users", self.users.fit(subject.principal)
+        if self.groups is not None:
+            yield "groups", self.groups.fit_any(subject.groups)
+
+    def _fits_of_proof(self, subject: Subject) -> Iterator[tuple[str, Fit]]:
+        if self.mechanisms and subject.mechanism not in self.mechanisms:
+            yield "mechanisms", Fit.NO
+        if self.channel_bound and not subject.channel_bound:
+            yield "channel_bound", Fit.NO
+        if self.attributes & ~subject.attributes:
+            yield "attributes", Fit.NO
+        if self.max_age_seconds is not None and subject.age_seconds > self.max_age_seconds:
+            yield "max_age_seconds", Fit.NO
+
+    def applies(self, fit: Fit) -> bool:
+        """Whether it matches where its conditions fit so: what denies does so in doubt."""
+        return fit is Fit.YES or (fit is Fit.MAYBE and self.access is Access.DENY)
+
+
+_MET = ("", Fit.YES)
+
+
+def _by_fit(condition: tuple[str, Fit]) -> Fit:
+    return condition[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the rules say of a request, and why.
+
+    Args:
+        verdict: The answer.
+        rule: The rule that decided; None where none matched, or all had to.
+        step_up: The rule whose conditions on the proof are unmet, if the verdict is STEP_UP.
+        cause: The same in words, for the log.
+    """
+
+    verdict: Verdict
+    rule: Rule | None
+    cause: str
+    step_up: Rule | None = None
+
+    @property
+    def is_yes(self) -> bool:
+        """Whether the request is let in."""
+        return self.verdict in (Verdict.OPEN, Verdict.ALLOWED)
+
+    def refusal(self) -> NoRuleError:
+        """The error that a denial is; of a step-up, too, where no further one is possible."""
+        return NoRuleError(self.cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The rules that may still match a request: path, method and network are looked at.
+
+    Args:
+        request: The request.
+        rules: Those rules, in their order, each with how its conditions on the request fit.
+        must_all_match: Whether every rule has to be satisfied, since the path is ambiguous.
+    """
+
+    request: RuledRequest
+    rules: tuple[tuple[Rule, Fit], ...]
+    must_all_match: bool = False
+
+    def rule_on(self, subject: Subject | None) -> Ruling:
+        """Decide.
+
+        Args:
+            subject: The client; None where it is not known who that is. A preflight has none.
+        """
+        if self.request.is_preflight:
+            subject = None
+        ruling = self._by_all(subject) if self.must_all_match else self._by_first(subject)
+        if ruling.verdict is Verdict.IDENTITY_NEEDED and self.request.is_preflight:
+            return Ruling(
+                Verdict.DENIED, ruling.rule, f"{ruling.cause}, and preflights come without one"
+            )
+        return ruling
+
+    @property
+    def needs_identity(self) -> bool:
+        """Whether it depends on who the client is."""
+        return self.rule_on(None).verdict is Verdict.IDENTITY_NEEDED
+
+    def _by_first(self, subject: Subject | None) -> Ruling:
+        step_up: Rule | None = None
+        for rule, fit in self.rules:
+            if subject is None:
+                if rule.asks_who or rule.access is Access.ALLOW:
+                    return _needing(rule)
+                return _decided(rule)
+            if not rule.applies(min(fit, rule.unmet_by_person(subject)[1])):
+                continue
+            if rule.applies(rule.unmet_by_proof(subject)[1]):
+                return _decided(rule) if rule.access is not Access.DENY else _no(rule, step_up)
+            if rule.access is Access.ALLOW and step_up is None:
+                step_up = rule
+        return _no(None, step_up)
+
+    def _by_all(self, subject: Subject | None) -> Ruling:
+        letting_in = [(rule, fit) for rule, fit in self.rules if rule.access is not Access.DENY]
+        keeping_out = [
+            rule for rule, fit in self.rules if rule.access is Access.DENY and fit is not Fit.NO
+        ]
+        if not letting_in:
+            return _no(None, None)
+        for rule in [rule for rule in keeping_out if not rule.asks_who]:
+            return _no(rule, None)
+        for rule, fit in letting_in:
+            if fit is not Fit.YES:
+                return _unsatisfied(rule)
+        asking = keeping_out + [rule for rule, _ in letting_in if rule.access is Access.ALLOW]
+        if not asking:
+            return Ruling(Verdict.OPEN, None, _ALL_SATISFIED)
+        return _needing(asking[0]) if subject is None else _all_satisfied(asking, subject)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleList:
+    """The rules of a site, in their order.
+
+    Args:
+        rules: Them; without any, nothing is let in.
+        ambiguous: What becomes of a path that is not in normal form.
+    """
+
+    rules: tuple[Rule, ...]
+    ambiguous: Ambiguous = Ambiguous.DENY
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ambiguous", as_member(Ambiguous, self.ambiguous, "ambiguous"))
+
+    def candidates(self, request: RuledRequest) -> Candidates:
+        """Decide what can be decided without knowing who the client is.
+
+        Raises:
+            AmbiguousPathError: The path is not in normal form, and the site denies such.
+        """
+        ambiguity = ambiguity_of(request.path)
+        if ambiguity is None:
+            fitting = tuple(
+                (rule, fit)
+                for rule in self.rules
+                if rule.means_path(request.path)
+                and rule.applies(fit := rule.unmet_by_request(request)[1])
+            )
+            return Candidates(request, fitting)
+        if self.ambiguous is not Ambiguous.STRICTEST:
+            raise AmbiguousPathError(ambiguity)
+        every = tuple((rule, rule.unmet_by_request(request)[1]) for rule in self.rules)
+        return Candidates(request, every, must_all_match=True)
+
+    @property
+    def group_names(self) -> frozenset[str]:
+        """The groups that the rules name."""
+        lists = [rule.groups.names for rule in self.rules if rule.groups is not None]
+        return frozenset().union(*lists)
+
+    @property
+    def principals(self) -> frozenset[str]:
+        """The users that the rules name whole."""
+        lists = [rule.users.principals for rule in self.rules if rule.users is not None]
+        return frozenset().union(*lists)
+
+
+_ALL_SATISFIED = "the path is ambiguous, and every rule of the site is satisfied"
+
+
+def _needing(rule: Rule) -> Ruling:
+    return Ruling(Verdict.IDENTITY_NEEDED, rule, f"the rule {rule.name!r} needs an identity")
+
+
+def _decided(rule: Rule) -> Ruling:
+    match rule.access:
+        case Access.OPEN:
+            return Ruling(Verdict.OPEN, rule, f"the rule {rule.name!r} lets in everybody")
+        case Access.ALLOW:
+            return Ruling(Verdict.ALLOWED, rule, f"the rule {rule.name!r} lets the client in")
+        case Access.DENY:
+            return _no(rule, None)
+
+
+def _no(rule: Rule | None, step_up: Rule | None) -> Ruling:
+    cause = "no rule of the site matches" if rule is None else f"the rule {rule.name!r} denies it"
+    if step_up is None:
+        return Ruling(Verdict.DENIED, rule, cause)
+    how = f"{cause}; the rule {step_up.name!r} asks for another proof of the client's identity"
+    return Ruling(Verdict.STEP_UP, rule, how, step_up)
+
+
+def _unsatisfied(rule: Rule) -> Ruling:
+    cause = f"the path is ambiguous, and the rule {rule.name!r} is not satisfied"
+    return Ruling(Verdict.DENIED, rule, cause)
+
+
+def _all_satisfied(rules: Iterable[Rule], subject: Subject) -> Ruling:
+    step_up: Rule | None = None
+    for rule in rules:
+        person, proof = rule.unmet_by_person(subject)[1], rule.unmet_by_proof(subject)[1]
+        if rule.access is Access.DENY:
+            if min(person, proof) is not Fit.NO:
+                return _no(rule, None)
+        elif person is not Fit.YES:
+            return _unsatisfied(rule)
+        elif proof is not Fit.YES and step_up is None:
+            step_up = rule
+    if step_up is not None:
+        return _no(None, step_up)
+    return Ruling(Verdict.ALLOWED, None, _ALL_SATISFIED)
