@@ -77,7 +77,7 @@ NO_SETTINGS = set(
     ResponseRule CallResult Decision Identity Leg NegTokenResp ErrorResponse StatusReport Step
     TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext Handshake WorkerPool
     build_error_response conclude decide deadline largest_field run_app NativeContext adopt
-    BoundedParser ChallengedEvent HandshakeRegistry
+    BoundedParser ChallengedEvent HandshakeRegistry PasswordRefusal
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)
