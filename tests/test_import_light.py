@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ["gssapi", "krb5", "spnego", "cryptography", "uvloop"]
+HEAVY = ["gssapi", "krb5", "spnego", "cryptography", "uvloop", "lmdb"]
 KERBEROS = ["gssapi", "krb5"]
 
 # None in sys.modules makes an import fail as if the library were not installed.

@@ -20,6 +20,7 @@ REACH = {
     "errors": frozenset({"core"}),
     "core": frozenset({"errors"}),
     "codecs": _PURE,
+    "stores": frozenset({"errors", "core"}),
     "providers": _BLOCKING,
     "handshake": _HANDSHAKE,
     "audit": _HANDSHAKE,
@@ -29,8 +30,8 @@ REACH = {
     "client": _SERVING,
     "aiohttp": _SERVING,
     "devrealm": _PURE,
-    "testing": _HANDSHAKE | {"devrealm"},
-    "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing"},
+    "testing": _HANDSHAKE | {"devrealm", "stores"},
+    "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "stores"},
 }
 
 # Bytes and values in, bytes and values out: what waits, keeps time or blocks is not for them.
@@ -45,6 +46,7 @@ OWNERS = {
     "sspilib": {"providers"},
     "spnego": {"providers"},
     "uvloop": {"aiohttp"},
+    "lmdb": {"stores"},
 }
 
 # What the handshake may know of providers: their interface.

@@ -37,6 +37,8 @@ from authsrv.providers.registry import Keytab
 from authsrv.providers.replay import ProcessReplayCache
 from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.stores.machine import MachineStore
+from authsrv.stores.memory import MemoryStore
 
 PACKAGE = ScriptedProvider()
 HANDLE = sspi.CredentialHandle()
@@ -77,7 +79,7 @@ NO_SETTINGS = set(
     ResponseRule CallResult Decision Identity Leg NegTokenResp ErrorResponse StatusReport Step
     TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext Handshake WorkerPool
     build_error_response conclude decide deadline largest_field run_app NativeContext adopt
-    BoundedParser ChallengedEvent HandshakeRegistry PasswordRefusal
+    BoundedParser ChallengedEvent HandshakeRegistry PasswordRefusal Claim most_rows
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)
@@ -216,6 +218,10 @@ OTHERS: list[tuple[str, Callable[[Any], Any]]] = [
     ("initiator", lambda wrong: Negotiation(wrong, CLIENT.policy)),
     ("policy", lambda wrong: Negotiation(CLIENT.initiator, wrong)),
     ("limits", WorkerPool),
+    ("max_claims", lambda wrong: MemoryStore(max_claims=wrong)),
+    ("max_claims", lambda wrong: MachineStore("/x/store", max_claims=wrong)),
+    ("patience", lambda wrong: MachineStore("/x/store", patience=wrong)),
+    ("path", lambda wrong: MachineStore(wrong or 7)),
     ("max_entries|room", lambda wrong: ProcessReplayCache(max_entries=wrong)),
     ("ssl_context", lambda wrong: start(ssl_context=wrong or 7)),
     ("port", lambda wrong: start(port="80" if wrong is None else wrong)),

@@ -1,0 +1,1 @@
+"""What must be remembered beyond a request, and not be forgotten: one interface, its stores."""
