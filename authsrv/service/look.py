@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from authsrv.core.settings import as_instance, as_optional, as_path
+from authsrv.core.settings import as_instance, as_path
 from authsrv.errors import ConfigError
 
 __all__ = ["Asset", "Look", "Texts", "load_look"]
@@ -75,7 +75,7 @@ class Asset:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that it is sent with. A logo may be an SVG with a script, opened by itself."""
+        """The headers that it is sent with; an SVG, opened by itself, runs no script."""
         return {
             "Content-Type": self.media_type,
             "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",

@@ -36,7 +36,7 @@ class PasswordLogin:
         tries: Who counts.
         limits: The bounds of its threads, and the deadline of a log-in (step_seconds).
         floor_seconds: How long a refusal takes that came before the password was proved, or a
-            multiple of it, so that the time does not tell what was wrong. Nothing is held meanwhile.
+            multiple of it, so that the time does not tell what was wrong. Nothing is held for it.
 
     Raises:
         ConfigError: A setting is of a wrong type.

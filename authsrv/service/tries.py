@@ -5,8 +5,9 @@ account is capped, below the KDC's own threshold; above the cap the KDC is not a
 is told the same as for a wrong password. Nobody is locked out here: a browser in which the account
 has logged in before has a counter of its own, and single sign-on needs no password at all.
 
-What is counted, in this order, so that whoever is stopped by one counter does not fill the next:
-all tries together, those of an address, those of an address and an account, those of an account.
+What is counted, in this order, so that whoever is stopped by one counter does not fill the next,
+which others share: the tries of an address, those of an address and an account, those of an
+account, and all together.
 
 A log-in that succeeds begins the counts of its account anew, as it does at the KDC.
 """
@@ -49,7 +50,8 @@ class TryLimits:
         max_tries_per_device: Of one account, by one browser in which it has logged in before.
         max_tries_per_address: From one address, an IPv4 address or an IPv6 /64. Clients whose
             address is not known are counted as one.
-        max_tries_in_all: By all browsers that are not known.
+        max_tries_in_all: By all browsers that are not known. Beyond it none of these can sign in
+            by password, so it is far above what the people of the domain type.
 
     Raises:
         ConfigError: A bound is not greater than zero, or not a number of its kind.
@@ -148,10 +150,10 @@ class Tries:
             )
             return Try(account)
         where = _block_of(address)
-        await self._count(limits.max_tries_in_all, "all")
         await self._count(limits.max_tries_per_address, "address", where)
         await self._count(limits.max_tries_per_pair, "pair", account, where, era.hex())
         await self._count(limits.max_tries_per_window, "account", account, era.hex())
+        await self._count(limits.max_tries_in_all, "all")
         return Try(account)
 
     async def succeeded(self, attempt: Try) -> None:
