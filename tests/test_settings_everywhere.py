@@ -87,6 +87,7 @@ NO_SETTINGS = set(
     BoundedParser ChallengedEvent HandshakeRegistry AskedRequest Convention
     BoundedParser ChallengedEvent HandshakeRegistry seal_session open_session seal_note open_note
     BoundedParser ChallengedEvent HandshakeRegistry Claim most_rows
+    BoundedParser ChallengedEvent HandshakeRegistry PasswordRefusal Claim most_rows
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)
