@@ -33,7 +33,7 @@ from authsrv.aiohttp.tls import note_channel
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
 from authsrv.core.settings import as_optional
 
-__all__ = ["AppRunner", "run_app"]
+__all__ = ["AppRunner", "loop_factory", "run_app", "settled"]
 
 
 class AppRunner(web.AppRunner):
@@ -119,7 +119,7 @@ def run_app(
     log_to_stderr()
     runner = AppRunner(app, limits=limits, handle_signals=True, **settings)
     listening = _serve(runner, host, port, path, sock, ssl_context, print)
-    with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as loop_runner:
         try:
             loop_runner.run(listening)
         except (GracefulExit, KeyboardInterrupt):
@@ -146,7 +146,7 @@ async def _serve(
             site = web.UnixSite(runner, path, ssl_context=ssl_context)
         else:
             site = web.TCPSite(runner, host, port, ssl_context=ssl_context)
-        with _settled():
+        with settled():
             await site.start()
             if print is not None:
                 print(f"listening on {', '.join(map(_shown, runner.addresses))}")
@@ -156,7 +156,7 @@ async def _serve(
 
 
 @contextlib.contextmanager
-def _settled() -> Iterator[None]:
+def settled() -> Iterator[None]:
     """Spare the garbage collector what the start has made, some 50,000 objects that stay.
 
     It would stop the loop for 10 ms or more to look at them, several times a second under load.
@@ -176,7 +176,8 @@ def _shown(address: Any) -> str:
     return f"{host}:{address[1]}"
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes an event loop: uvloop, where it is installed; None for asyncio's own."""
     try:
         import uvloop
     except ImportError:

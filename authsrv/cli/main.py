@@ -13,6 +13,7 @@ from typing import NoReturn
 from authsrv import __version__
 from authsrv.cli.keys import add_keys_commands
 from authsrv.cli.realm import add_realm_commands
+from authsrv.cli.serve import add_serve_options
 
 __all__ = ["main"]
 
@@ -52,6 +53,8 @@ def _build_parser() -> argparse.ArgumentParser:
     about = "the keys that cookies are sealed and tokens are signed with"
     keys = commands.add_parser("keys", help=about, description=f"Make and rotate {about}.")
     add_keys_commands(keys)
+    serve = commands.add_parser("serve", help="the standalone auth service for reverse proxies")
+    add_serve_options(serve)
     about = "a throw-away Kerberos realm for development and tests"
     realm = commands.add_parser("realm", help=about, description=f"Work with {about}.")
     add_realm_commands(realm)

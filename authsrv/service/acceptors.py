@@ -65,7 +65,6 @@ class Acceptors:
             limits=wanted.limits,
             pool=self._pool,
             realms=_as_setting(wanted.realms),
-            store=self._store,
         )
 
     def close(self) -> None:

@@ -1,0 +1,6 @@
+"""placeholder"""
+
+
+def run_demo() -> int:
+    """Run the demonstration."""
+    raise NotImplementedError

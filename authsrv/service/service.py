@@ -1,0 +1,299 @@
+"""The service: what one process of it is made of, from its settings to its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp.http_parser
+from aiohttp import web
+
+from authsrv.audit.log import log_event
+from authsrv.audit.records import AuditSink
+from authsrv.errors import (
+    AuthsrvError,
+    BlockedRequestError,
+    ConfigError,
+    CrossSiteError,
+    HandOverError,
+    MetadataError,
+    ProviderFaultError,
+    UnavailableError,
+    UnknownSiteError,
+)
+from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.kerberos.password import PasswordChecker
+from authsrv.service.acceptors import Acceptors
+from authsrv.service.answers import Denied
+from authsrv.service.asks import Asks
+from authsrv.service.claimants import Claimants
+from authsrv.service.conventions import read_page
+from authsrv.service.fields import Fields
+from authsrv.service.key_files import FILE_NAMES, KeyFile
+from authsrv.service.leading import visit_of
+from authsrv.service.listeners import Listener, make_tls
+from authsrv.service.login_pages import LoginPages, LoginVisit
+from authsrv.service.look import Look, load_look
+from authsrv.service.own_paths import ASSETS
+from authsrv.service.page_answers import page_answer
+from authsrv.service.pages import ErrorKind, ErrorPage, Page, UnavailablePage
+from authsrv.service.passwords import PasswordLogin
+from authsrv.service.served import Ask, host_text
+from authsrv.service.session_cookies import SessionCookies
+from authsrv.service.session_keeper import SessionKeeper
+from authsrv.service.settings import Settings, StoreKind
+from authsrv.service.site_pages import SitePages
+from authsrv.service.snapshot import Keys, Snapshot, make_snapshot
+from authsrv.service.trail import Trail
+from authsrv.service.tries import Tries, TryLimits
+from authsrv.sessions.keyring import KeyKind
+from authsrv.stores.base import Store
+from authsrv.stores.machine import MachineStore, machine_store
+from authsrv.stores.memory import MemoryStore
+
+__all__ = ["Service"]
+
+_LOG = logging.getLogger("authsrv")
+
+_LOGIN_SITE_NAME = "login"
+
+# The first that fits; what is none of them is our fault.
+_ERROR_PAGES: tuple[tuple[type[AuthsrvError], ErrorKind], ...] = (
+    (HandOverError, ErrorKind.HAND_OVER),
+    (CrossSiteError, ErrorKind.CROSS_SITE),
+    (MetadataError, ErrorKind.BAD_REQUEST),
+    (BlockedRequestError, ErrorKind.FORBIDDEN),
+)
+
+
+class Service:
+    """One process of the service.
+
+    Args:
+        settings: The settings to begin with.
+        audit: Where decisions are told.
+        clock: Unix seconds.
+
+    Raises:
+        ConfigError: Something can never work with these settings.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        audit: AuditSink = log_event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _demand_fast_parser()
+        self._clock = clock
+        self._store = _make_store(settings)
+        self._acceptors = Acceptors(self._store, settings.limits)
+        self._keys = _open_keys(settings)
+        self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
+        trail = Trail(audit)
+        self._trail = trail
+        keeper, cookies = SessionKeeper(self._store), SessionCookies(trail)
+        claimants = Claimants(keeper)
+        self._asks = Asks(self.current, claimants, cookies, trail, clock)
+        self._site_pages = SitePages(claimants, cookies, keeper, self._store, trail)
+        self._passwords = _make_passwords(settings, self._store)
+        self._login_pages = LoginPages(self._passwords, keeper, self._store, trail)
+        tls = None if settings.tls is None else make_tls(settings.tls)
+        self.asks = Listener(self._ask_app(), settings.asks, settings.limits, tls)
+        self.pages = Listener(self._page_app(), settings.pages, settings.limits, tls)
+
+    def __repr__(self) -> str:
+        return f"<Service {self._snapshot.settings.digest[:12]}>"
+
+    def current(self) -> Snapshot:
+        """The configuration in force."""
+        return self._snapshot
+
+    def use(self, settings: Settings) -> None:
+        """Put other settings in force: for every request from now on, whole. It blocks.
+
+        Listeners, store, and what passwords are checked with stay until the process ends.
+
+        Raises:
+            ConfigError: Something can never work with them; those before stay in force.
+        """
+        self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
+
+    def refresh_keys(self) -> bool:
+        """Take over keys whose files changed; says whether there are others now. It blocks.
+
+        Raises:
+            ConfigError: What a file is now cannot be used; those before stay in force.
+        """
+        changed = [self._keys.sealing.refresh(), self._keys.signing.refresh()]
+        if any(changed):
+            snapshot = self._snapshot
+            self._snapshot = make_snapshot(
+                snapshot.settings, self._acceptors, self._keys, snapshot.look
+            )
+        return any(changed)
+
+    async def start(self) -> None:
+        """Open the store and listen.
+
+        Raises:
+            ConfigError: It cannot listen, or somebody else does.
+            StoreError: The store cannot be used.
+        """
+        await asyncio.to_thread(lambda: self._store.born_at)
+        await self.pages.start()
+        try:
+            await self.asks.start()
+        except BaseException:
+            await self.pages.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Let requests end, and close everything."""
+        await self.asks.stop()
+        await self.pages.stop()
+        self._passwords.close()
+        self._acceptors.close()
+        await self._store.close()
+
+    def _ask_app(self) -> web.Application:
+        app = web.Application()
+        convention = self._snapshot.settings.convention
+
+        async def answer(request: web.Request) -> web.Response:
+            response = await self._asks.handle(convention, request)
+            if request.body_exists:
+                # What it announced was not read, and must not become somebody else's ask.
+                response.force_close()
+            return response
+
+        behind = "" if convention.target is not None else "/{target:.*}"
+        app.router.add_route("*", f"{convention.path}{behind}", answer)
+        return app
+
+    def _page_app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._show)
+        return app
+
+    async def _show(self, request: web.Request) -> web.Response:
+        """Answer a request for a page; every fault on the way is an error page."""
+        snapshot, fields = self._snapshot, Fields(request.raw_headers)
+        try:
+            return await self._find_page(request, snapshot, fields)
+        except asyncio.CancelledError:
+            raise
+        except AuthsrvError as error:
+            return self._show_error(request, snapshot, fields, error)
+        except Exception:
+            _LOG.exception("a page could not be shown")
+            fault = ProviderFaultError("a page failed: see the log")
+            return self._show_error(request, snapshot, fields, fault)
+
+    async def _find_page(
+        self, request: web.Request, snapshot: Snapshot, fields: Fields
+    ) -> web.Response:
+        snapshot.check_peer(request)
+        settings = snapshot.settings
+        reading = read_page(
+            settings.convention,
+            request.method,
+            request.raw_path,
+            request.raw_headers,
+            trusted_proxies=settings.trusted_proxies,
+        )
+        asked = reading.asked
+        if fields.has(b"service-worker"):
+            raise BlockedRequestError("a script asks for a page of ours as its service worker")
+        asset = _asset_of(asked.target.path, snapshot.look)
+        if asset is not None:
+            return asset
+        if host_text(asked.host) == snapshot.login_host:
+            if asked.site != _LOGIN_SITE_NAME or asked.scheme is not settings.login.scheme:
+                raise UnknownSiteError("the proxy names another site or scheme than the login host")
+            visit = LoginVisit(asked, fields, snapshot, snapshot.login_host, self._clock())
+            return await self._login_pages.answer(visit, request)
+        served = snapshot.find(asked)
+        visit_kind = visit_of(asked.method, fields)
+        ask = Ask(served, asked, fields, visit_kind, self._clock())
+        return await self._site_pages.answer(ask, snapshot)
+
+    def _show_error(
+        self, request: web.Request, snapshot: Snapshot, fields: Fields, error: AuthsrvError
+    ) -> web.Response:
+        denied = Denied.because(error)
+        self._trail.denied(request, None, error, denied)
+        page: Page
+        if isinstance(error, UnavailableError):
+            page = UnavailablePage(denied.reference)
+        else:
+            kinds = [kind for family, kind in _ERROR_PAGES if isinstance(error, family)]
+            page = ErrorPage(kinds[0] if kinds else ErrorKind.INTERNAL, denied.reference)
+        response = page_answer(page, fields, snapshot.look)
+        if request.body_exists:
+            response.force_close()
+        return response
+
+
+def _asset_of(path: str, look: Look) -> web.Response | None:
+    if not path.startswith(f"{ASSETS}/"):
+        return None
+    asset = look.assets.get(path.removeprefix(f"{ASSETS}/"))
+    if asset is None:
+        return None
+    return web.Response(body=asset.content, headers=asset.headers)
+
+
+def _demand_fast_parser() -> None:
+    """Refuse aiohttp's parser in Python, whose reading of odd requests is another one.
+
+    Raises:
+        ConfigError: It is the one in use.
+    """
+    parser = aiohttp.http_parser
+    if parser.HttpRequestParser is parser.HttpRequestParserPy:
+        raise ConfigError("aiohttp runs without its C extension: install a wheel of it")
+
+
+def _make_store(settings: Settings) -> Store:
+    if settings.store_kind is StoreKind.MEMORY:
+        return MemoryStore()
+    if settings.store_path is None:
+        return machine_store()
+    return MachineStore(settings.store_path)
+
+
+def _open_keys(settings: Settings) -> Keys:
+    folder = settings.keys_folder
+    return Keys(
+        KeyFile(f"{folder}/{FILE_NAMES[KeyKind.SEALING]}", KeyKind.SEALING),
+        KeyFile(f"{folder}/{FILE_NAMES[KeyKind.SIGNING]}", KeyKind.SIGNING),
+    )
+
+
+def _load(settings: Settings) -> Look:
+    login = settings.login
+    texts = {} if login.texts is None else {login.language: login.texts}
+    return load_look(
+        texts=texts,
+        stylesheet=login.css,
+        logo=login.logo,
+        default_language=login.language,
+        assets_path=ASSETS,
+    )
+
+
+def _make_passwords(settings: Settings, store: Store) -> PasswordLogin:
+    login = settings.login
+    checker = PasswordChecker(
+        GssapiProvider(settings.keytab),
+        netbios_names=login.netbios_names,
+        upn_suffixes=login.upn_suffixes,
+    )
+    tries: dict[str, Any] = dict(settings.tries)
+    limits = TryLimits(**tries)
+    return PasswordLogin(checker, Tries(store, limits))
