@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 import time
@@ -91,6 +90,21 @@ class LMDBFile:
             raise
         transaction.commit()
         return answer
+
+    @property
+    def state(self) -> int | None:
+        """The number of the last change by any process; None where the file is of no use.
+
+        It is read without the lock: LMDB writes it into the file, which is memory that all
+        processes share, as the last step of a change.
+        """
+        if _identity(self._path) != self._identity:
+            return None
+        try:
+            number: int = self._environment.info()["last_txnid"]
+        except lmdb.Error:
+            return None
+        return number
 
     def close(self) -> None:
         """Close it, and the lock with it."""
@@ -244,10 +258,11 @@ def _wait_for(lock: FileLock, path: Path, patience: float) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    with contextlib.suppress(OSError):
+    try:
         found = os.lstat(path)
-        return found.st_dev, found.st_ino
-    return None
+    except OSError:
+        return None
+    return found.st_ino, found.st_dev
 
 
 def _said(error: lmdb.Error) -> str:
