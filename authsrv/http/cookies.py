@@ -7,10 +7,11 @@ which is the browser's own; so two are none. The grammar is that of RFC 6265 sec
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,7 @@ __all__ = [
     "MAX_COOKIE_BYTES",
     "MAX_FIELD_BYTES",
     "OwnCookies",
+    "SortedCookies",
     "build_cookie_deletion",
     "build_set_cookie",
 ]
@@ -35,9 +37,12 @@ MAX_FIELD_BYTES: Final = 65_536
 _PREFIX: Final = "__Host-"
 # RFC 9110 section 5.6.2, and the cookie-octet of RFC 6265 section 4.1.1.
 _NAME: Final = re.compile(r"__Host-[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
-_VALUE: Final = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*+")
+_VALUE_SIGNS: Final = bytes({*range(0x21, 0x7F)} - {*b'",;\\'})
 _ALPHANUMERIC: Final = frozenset(string.ascii_lowercase + string.digits)
 _BLANKS: Final = b" \t"
+# The names of cookies that came lately; browsers send the same ones each time.
+_MOST_KEPT: Final = 1_024
+_LARGEST_KEPT: Final = 64
 _ATTRIBUTES: Final = "Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
@@ -62,12 +67,53 @@ class OwnCookies:
             raise ConfigError("two names of cookies differ in signs or case only")
         object.__setattr__(self, "_folded", frozenset(folded))
 
-    def read(self, fields: Sequence[bytes], name: str) -> str | None:
-        """Read one of our cookies out of a request.
+    def sort(self, fields: Sequence[bytes]) -> SortedCookies:
+        """Sort the cookies of a request into ours and others.
 
         Args:
             fields: The values of all its Cookie fields, from the client, untrusted.
-            name: One of names.
+        """
+        # RFC 9113 section 8.2.3 joins fields so. The pieces keep their blanks.
+        joined = fields[0] if len(fields) == 1 else b"; ".join(fields)
+        ours, others = [], []
+        for piece in joined.split(b";"):
+            folds = _folds_of(piece)
+            if self._folded.isdisjoint(folds):
+                others.append(piece)
+            else:
+                ours.append((folds, piece))
+        rest = b";".join(others).strip(_BLANKS) if ours else joined
+        return SortedCookies(tuple(ours), rest, sum(map(len, fields)))
+
+    def read(self, fields: Sequence[bytes], name: str) -> str | None:
+        """Read one of our cookies out of a request; as `SortedCookies.read`."""
+        return self.sort(fields).read(name)
+
+    def without(self, fields: Sequence[bytes]) -> bytes:
+        """Give the Cookie header back without ours; as `SortedCookies.rest`."""
+        return self.sort(fields).rest
+
+
+@dataclass(frozen=True, slots=True)
+class SortedCookies:
+    """The cookies of a request; `OwnCookies.sort` makes it.
+
+    Args:
+        ours: What is ours or could be taken for it, with the names that it could be taken for.
+        rest: The others, for the application, in one value; empty where nothing is left. They are
+            in it byte for byte, whether they are well-formed or not.
+        size: The bytes of all Cookie fields.
+    """
+
+    ours: tuple[tuple[tuple[str, ...], bytes], ...] = field(repr=False)
+    rest: bytes = field(repr=False)
+    size: int
+
+    def read(self, name: str) -> str | None:
+        """Read one of our cookies.
+
+        Args:
+            name: One of the names of `OwnCookies`.
 
         Returns:
             Its value, in the characters of a cookie, at most MAX_COOKIE_BYTES; None where there is
@@ -77,12 +123,15 @@ class OwnCookies:
             SessionError: It is doubled, has an alias, is malformed, or is too large. The request
                 has no session then.
         """
-        if sum(map(len, fields)) > MAX_FIELD_BYTES:
+        if self.size > MAX_FIELD_BYTES:
             raise SessionError(f"the request has more than {MAX_FIELD_BYTES} bytes of cookies")
-        wanted, folded = name.encode(), fold_name(name.encode()).decode()
+        if not self.ours:
+            return None
+        wanted = name.encode()
+        folded = fold_name(wanted).decode()
         values = []
-        for piece in _pieces(fields):
-            if folded not in _folds_of(piece):
+        for folds, piece in self.ours:
+            if folded not in folds:
                 continue
             found, equals, value = piece.partition(b"=")
             if not equals or found.strip(_BLANKS) != wanted:
@@ -91,22 +140,6 @@ class OwnCookies:
         if len(values) > 1:
             raise SessionError(f"the request has {len(values)} cookies {name}")
         return _as_value(name, values[0]) if values else None
-
-    def without(self, fields: Sequence[bytes]) -> bytes:
-        """Give the Cookie header back without ours and what could be taken for ours.
-
-        Args:
-            fields: The values of all Cookie fields of the request, from the client, untrusted.
-
-        Returns:
-            One value, for the application; empty where nothing is left. The other cookies are in
-            it byte for byte, whether they are well-formed or not.
-        """
-        pieces = list(_pieces(fields))
-        kept = [piece for piece in pieces if self._folded.isdisjoint(_folds_of(piece))]
-        if len(kept) == len(pieces):
-            return b"; ".join(fields)
-        return b";".join(kept).strip(_BLANKS)
 
 
 def build_set_cookie(name: str, value: str, *, max_age: int | None = None) -> str:
@@ -122,7 +155,7 @@ def build_set_cookie(name: str, value: str, *, max_age: int | None = None) -> st
             such number. The error does not show the value.
     """
     as_instance(str, value, "the value of a cookie")
-    if not value or not value.isascii() or _VALUE.fullmatch(value.encode()) is None:
+    if not value or not value.isascii() or value.encode().translate(None, _VALUE_SIGNS):
         raise ConfigError("the value of a cookie is empty, or has characters that it may not have")
     if len(_as_name(name)) + len(value) > MAX_COOKIE_BYTES:
         raise ConfigError(f"the cookie {name} has more than {MAX_COOKIE_BYTES} bytes")
@@ -142,18 +175,20 @@ def build_cookie_deletion(name: str) -> str:
     return f"{_as_name(name)}=; Max-Age=0; {_ATTRIBUTES}"
 
 
-def _pieces(fields: Sequence[bytes]) -> Iterator[bytes]:
-    """What stands between the semicolons, blanks included; RFC 9113 section 8.2.3 joins fields."""
-    return iter(b"; ".join(fields).split(b";"))
-
-
 def _folds_of(piece: bytes) -> tuple[str, ...]:
     """The names that a cookie could be taken for, by those who read it otherwise than we do."""
     # Some take "=name=value" for a cookie of that name.
     name = piece.lstrip(b"= \t").partition(b"=")[0]
+    return _folds_of_name(name) if len(name) <= _LARGEST_KEPT else _fold_cookie(name)
+
+
+def _fold_cookie(name: bytes) -> tuple[str, ...]:
     if name.isascii():
         return (fold_name(name).decode(),)
     return _fold_text(name.decode("utf-8", "ignore")), _fold_text(name.decode("latin-1"))
+
+
+_folds_of_name = functools.lru_cache(_MOST_KEPT)(_fold_cookie)
 
 
 def _fold_text(name: str) -> str:
@@ -171,6 +206,6 @@ def _as_name(name: object) -> str:
 def _as_value(name: str, value: bytes) -> str:
     if len(name) + len(value) > MAX_COOKIE_BYTES:
         raise SessionError(f"the cookie {name} has more than {MAX_COOKIE_BYTES} bytes")
-    if _VALUE.fullmatch(value) is None:
+    if value.translate(None, _VALUE_SIGNS):
         raise SessionError(f"the cookie {name} has characters that it may not have")
     return value.decode("ascii")

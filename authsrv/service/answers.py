@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 
 from authsrv.errors import AuthsrvError
 from authsrv.http.reply import answer_for, build_error_response
+from authsrv.service.acceptance import Acceptance
 from authsrv.service.conventions import Convention
 
 __all__ = ["COOKIE_HEADER", "Admitted", "Answer", "Denied", "SignIn", "render"]
@@ -28,6 +29,8 @@ _FIXED = (
     ("Vary", "Authorization, Cookie"),
     ("X-Content-Type-Options", "nosniff"),
 )
+_FIXED_FIELDS = tuple((name.encode(), value.encode()) for name, value in _FIXED)
+_COOKIE_FIELD = COOKIE_HEADER.encode()
 _REQUIRED = "Authentication is required.\n"
 _GOING_ON = """\
 <!DOCTYPE html>
@@ -43,13 +46,13 @@ class Admitted:
 
     Args:
         headers: What the application is told, each of the site's identity headers once.
-        cookie: The Cookie field that the application is to see.
+        cookie: The Cookie field that the application is to see, byte for byte.
         challenge: The WWW-Authenticate field by which the server proves itself, if it does.
         set_cookie: A cookie for the client, if there is one.
     """
 
-    headers: tuple[tuple[str, str], ...]
-    cookie: str = field(repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    cookie: bytes = field(repr=False)
     challenge: str | None = field(default=None, repr=False)
     set_cookie: str | None = field(default=None, repr=False)
 
@@ -115,12 +118,12 @@ def render(answer: Answer, convention: Convention) -> web.Response:
 
 def _acceptance(answer: Admitted, convention: Convention) -> web.Response:
     passes = convention.on_acceptance
-    headers = [*answer.headers, (COOKIE_HEADER, answer.cookie)]
+    fields = [*_FIXED_FIELDS, *answer.headers, (_COOKIE_FIELD, answer.cookie)]
     if answer.challenge is not None and passes.challenges:
-        headers.append(("WWW-Authenticate", answer.challenge))
+        fields.append((b"WWW-Authenticate", answer.challenge.encode()))
     if answer.set_cookie is not None and passes.cookies:
-        headers.append(("Set-Cookie", answer.set_cookie))
-    return _answer(HTTPStatus.OK, headers)
+        fields.append((b"Set-Cookie", answer.set_cookie.encode()))
+    return Acceptance(fields)
 
 
 def _challenge(answer: SignIn, convention: Convention) -> web.Response:
@@ -154,5 +157,5 @@ def _answer(
     *,
     content_type: str = "text/plain",
 ) -> web.Response:
-    fields: CIMultiDict[str] = CIMultiDict((*_FIXED, *headers))
+    fields = CIMultiDict((*_FIXED, *headers))
     return web.Response(status=int(status), headers=fields, text=text, content_type=content_type)

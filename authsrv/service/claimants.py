@@ -13,8 +13,8 @@ from authsrv.core.results import Established, Refused
 from authsrv.errors import AuthsrvError, MechanismError, SessionError
 from authsrv.handshake.driver import Leg
 from authsrv.http.headers import build_challenge
-from authsrv.service.cookie_names import OWN, SESSION
-from authsrv.service.groups import GroupSet
+from authsrv.service.cookie_names import SESSION
+from authsrv.service.groups import NO_GROUPS, GroupSet
 from authsrv.service.people import Subject
 from authsrv.service.served import Ask
 from authsrv.service.session_keeper import SessionKeeper
@@ -100,7 +100,7 @@ class Claimants:
         """
         if not ask.served.has_sessions:
             return None
-        text = OWN.read(ask.fields.all(b"cookie"), SESSION)
+        text = ask.cookies.read(SESSION)
         if text is None:
             return None
         session = await self._keeper.open(
@@ -128,6 +128,12 @@ def subject_of(session: Session, now: float) -> Subject:
         session.principal,
         session.mechanism,
         session.channel_bound,
-        groups=GroupSet(frozenset(session.groups), session.groups_truncated),
+        groups=_groups_of(session),
         age_seconds=now - session.authenticated_at,
     )
+
+
+def _groups_of(session: Session) -> GroupSet:
+    if not session.groups and not session.groups_truncated:
+        return NO_GROUPS
+    return GroupSet(frozenset(session.groups), session.groups_truncated)

@@ -9,7 +9,6 @@ what the browser says of it (W3C Fetch Metadata); programs say nothing.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from authsrv.service.fields import Fields
 
@@ -30,34 +29,21 @@ class Visit(enum.Enum):
     """A page of another site makes it in the user's name: it is led nowhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetch:
-    """What the browser says of a request; empty where it says nothing."""
-
-    site: bytes
-    mode: bytes
-    destination: bytes
-
-
 def visit_of(method: str, fields: Fields) -> Visit:
     """Tell what kind a request is, by fields of the client, untrusted.
 
     Who lies about them leads nobody but himself: they decide what is offered, never who is let in.
     """
-    fetch = _Fetch(
-        fields.joined(b"sec-fetch-site"),
-        fields.joined(b"sec-fetch-mode"),
-        fields.joined(b"sec-fetch-dest"),
-    )
+    site, mode = fields.joined(b"sec-fetch-site"), fields.joined(b"sec-fetch-mode")
     if fields.has(b"upgrade"):
-        return Visit.PROGRAM if fetch.site in (b"", *_OWN_SITES) else Visit.FOREIGN
-    if fetch.mode == b"navigate" and fetch.destination in (b"", b"document"):
-        return Visit.PAGE if method in _PAGE_METHODS else _of_site(fetch)
-    if fetch.mode or fetch.site:
-        return _of_site(fetch)
+        return _of_site(site)
+    if mode == b"navigate" and fields.joined(b"sec-fetch-dest") in (b"", b"document"):
+        return Visit.PAGE if method in _PAGE_METHODS else _of_site(site)
+    if mode or site:
+        return _of_site(site)
     wants_page = method == "GET" and b"text/html" in fields.joined(b"accept").lower()
     return Visit.PAGE if wants_page else Visit.PROGRAM
 
 
-def _of_site(fetch: _Fetch) -> Visit:
-    return Visit.PROGRAM if fetch.site in (b"", *_OWN_SITES) else Visit.FOREIGN
+def _of_site(site: bytes) -> Visit:
+    return Visit.PROGRAM if not site or site in _OWN_SITES else Visit.FOREIGN

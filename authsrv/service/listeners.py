@@ -10,26 +10,30 @@ import contextlib
 import os
 import ssl
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
 
-from authsrv.aiohttp.runner import AppRunner
+from authsrv.aiohttp.runner import AppRunner, handler_runner
 from authsrv.core.limits import Limits
 from authsrv.errors import ConfigError
 from authsrv.service.settings import Endpoint, TlsFiles
 
-__all__ = ["Listener", "make_tls"]
+__all__ = ["Handler", "Listener", "make_tls"]
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers every request."""
 
 _SOCKET_MODE = 0o660
 _SHUTDOWN_S = 10.0
 
 
 class Listener:
-    """An application and where it listens.
+    """What answers requests, and where it listens.
 
     Args:
-        app: The application.
+        answers: An application, or one handler for all requests.
         endpoint: Where.
         limits: The bounds of header fields.
         tls: What TLS is ended with; None for none.
@@ -37,14 +41,16 @@ class Listener:
 
     def __init__(
         self,
-        app: web.Application,
+        answers: web.Application | Handler,
         endpoint: Endpoint,
         limits: Limits,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self._answers = answers
+        self._limits = limits
         self._tls = tls
-        self._runner = AppRunner(app, limits=limits, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        self._runner: web.BaseRunner | None = None
 
     async def start(self) -> None:
         """Listen.
@@ -52,18 +58,29 @@ class Listener:
         Raises:
             ConfigError: It cannot listen there, or somebody else does.
         """
-        await self._runner.setup()
+        self._runner = await self._set_up()
         try:
-            await self._listen()
+            await self._listen(self._runner)
         except OSError as error:
             await self._runner.cleanup()
             reason = os.strerror(error.errno or 0)
             raise ConfigError(f"cannot listen at {self.endpoint}: {reason}") from None
 
-    async def _listen(self) -> None:
+    async def _set_up(self) -> web.BaseRunner:
+        if not isinstance(self._answers, web.Application):
+            return await handler_runner(
+                self._answers, limits=self._limits, access_log=None, shutdown_timeout=_SHUTDOWN_S
+            )
+        runner = AppRunner(
+            self._answers, limits=self._limits, access_log=None, shutdown_timeout=_SHUTDOWN_S
+        )
+        await runner.setup()
+        return runner
+
+    async def _listen(self, runner: web.BaseRunner) -> None:
         if self.endpoint.path is None:
             site: web.BaseSite = web.TCPSite(
-                self._runner, self.endpoint.address, self.endpoint.port, ssl_context=self._tls
+                runner, self.endpoint.address, self.endpoint.port, ssl_context=self._tls
             )
             await site.start()
             return
@@ -71,7 +88,7 @@ class Listener:
         # Whoever connects before the mode is set is not welcome; the folder keeps others out.
         before = os.umask(stat.S_IRWXG | stat.S_IRWXO)
         try:
-            await web.UnixSite(self._runner, path, ssl_context=self._tls).start()
+            await web.UnixSite(runner, path, ssl_context=self._tls).start()
         finally:
             os.umask(before)
         path.chmod(_SOCKET_MODE)
@@ -81,13 +98,15 @@ class Listener:
         """Where it listens, with the port that it got."""
         if self.endpoint.path is not None:
             return str(self.endpoint)
+        assert self._runner is not None
         address = self._runner.addresses[0]
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         return f"{host}:{address[1]}"
 
     async def stop(self) -> None:
         """Take no more connections, let requests end, and close."""
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
         if self.endpoint.path is not None:
             with contextlib.suppress(FileNotFoundError):
                 Path(self.endpoint.path).unlink()

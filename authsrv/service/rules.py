@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authsrv.core.flags import AscRet
 from authsrv.core.settings import as_instance, as_member
 from authsrv.errors import AmbiguousPathError, ConfigError, NoRuleError
+from authsrv.http.folding import HeaderNames
 from authsrv.http.forwarded import Address, AskedRequest, method_overrides
-from authsrv.http.paths import PathPattern, ambiguity_of
+from authsrv.http.paths import NormalPath, PathPattern, ambiguity_of
 from authsrv.service.networks import ClientNetworks, Fit
 from authsrv.service.people import NameList, Subject, UserList
 
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 _NO_ATTRIBUTES = AscRet(0)
+_OF_PREFLIGHTS = frozenset({b"origin", b"access-control-request-method"})
 
 
 class Access(enum.Enum):
@@ -95,16 +97,11 @@ class RuledRequest:
     is_preflight: bool = False
 
     @classmethod
-    def of(cls, asked: AskedRequest, headers: Iterable[tuple[bytes, bytes]]) -> RuledRequest:
-        """Take it from what the proxy told, and all header fields of the client, untrusted."""
-        fields = tuple(headers)
-        names = {name.lower() for name, _ in fields}
+    def of(cls, asked: AskedRequest, names: HeaderNames) -> RuledRequest:
+        """Take it from what the proxy told, and the names of all header fields of the client."""
         # Fetch standard, CORS-preflight fetch: its method and the fields that it has.
-        is_preflight = asked.method == "OPTIONS" and names >= {
-            b"origin",
-            b"access-control-request-method",
-        }
-        has_override = bool(method_overrides(fields))
+        is_preflight = asked.method == "OPTIONS" and _OF_PREFLIGHTS <= names.by_name.keys()
+        has_override = bool(method_overrides(names))
         return cls(asked.method, asked.target.path, asked.address, has_override, is_preflight)
 
 
@@ -142,43 +139,62 @@ class Rule:
     channel_bound: bool = False
     attributes: AscRet = _NO_ATTRIBUTES
     max_age_seconds: float | None = None
+    asks_who: bool = field(init=False)
+    """Whether it has conditions on the client."""
+    asks_how: bool = field(init=False)
+    """Whether it has conditions on how and when the client proved who it is."""
+    needing: Ruling = field(init=False, repr=False, compare=False)
+    """What it says where it depends on the client."""
+    decided: Ruling = field(init=False, repr=False, compare=False)
+    """What it says where it matches."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "access", as_member(Access, self.access, "access"))
-        as_instance(bool, self.channel_bound, "channel_bound")
-        if self.access is Access.OPEN and self.asks_who:
-            raise ConfigError(f"the rule {self.name!r} is open, and so cannot ask who a client is")
-
-    @property
-    def asks_who(self) -> bool:
-        """Whether it has conditions on the client."""
-        who = (self.realms, self.users, self.groups)
-        return any(each is not None for each in who) or self.asks_how
-
-    @property
-    def asks_how(self) -> bool:
-        """Whether it has conditions on how and when the client proved who it is."""
-        return bool(
+        asks_how = bool(
             self.mechanisms
             or self.channel_bound
             or self.attributes
             or self.max_age_seconds is not None
         )
+        who = (self.realms, self.users, self.groups)
+        asks_who = asks_how or any(each is not None for each in who)
+        object.__setattr__(self, "asks_how", asks_how)
+        object.__setattr__(self, "asks_who", asks_who)
+        object.__setattr__(self, "needing", _needing(self))
+        object.__setattr__(self, "decided", _decided(self))
+        as_instance(bool, self.channel_bound, "channel_bound")
+        if self.access is Access.OPEN and self.asks_who:
+            raise ConfigError(f"the rule {self.name!r} is open, and so cannot ask who a client is")
 
     def means_path(self, path: str) -> bool:
         """Whether it is about a path, which is in normal form."""
-        return not self.paths or any(pattern.matches(path) for pattern in self.paths)
+        return self.means(NormalPath(path))
+
+    def means(self, path: NormalPath) -> bool:
+        """As `means_path`."""
+        if not self.paths:
+            return True
+        for pattern in self.paths:
+            if pattern.means(path):
+                return True
+        return False
 
     def unmet_by_request(self, request: RuledRequest) -> tuple[str, Fit]:
         """The condition on the request, its path aside, that fits worst, and how it fits."""
+        if not self.methods and self.networks is None:
+            return _MET
         return min(self._fits_of_request(request), key=_by_fit, default=_MET)
 
     def unmet_by_person(self, subject: Subject) -> tuple[str, Fit]:
         """The condition on who the client is that fits worst, and how it fits."""
+        if self.realms is None and self.users is None and self.groups is None:
+            return _MET
         return min(self._fits_of_person(subject), key=_by_fit, default=_MET)
 
     def unmet_by_proof(self, subject: Subject) -> tuple[str, Fit]:
         """The condition on how the client proved it that fits worst, and how it fits."""
+        if not self.asks_how:
+            return _MET
         return min(self._fits_of_proof(subject), key=_by_fit, default=_MET)
 
     def _fits_of_request(self, request: RuledRequest) -> Iterator[tuple[str, Fit]]:
@@ -236,11 +252,12 @@ class Ruling:
     rule: Rule | None
     cause: str
     step_up: Rule | None = None
+    is_yes: bool = field(init=False)
+    """Whether the request is let in."""
 
-    @property
-    def is_yes(self) -> bool:
-        """Whether the request is let in."""
-        return self.verdict in (Verdict.OPEN, Verdict.ALLOWED)
+    def __post_init__(self) -> None:
+        is_yes = self.verdict in (Verdict.OPEN, Verdict.ALLOWED)
+        object.__setattr__(self, "is_yes", is_yes)
 
     def refusal(self) -> NoRuleError:
         """The error that a denial is; of a step-up, too, where no further one is possible."""
@@ -286,12 +303,12 @@ class Candidates:
         for rule, fit in self.rules:
             if subject is None:
                 if rule.asks_who or rule.access is Access.ALLOW:
-                    return _needing(rule)
-                return _decided(rule)
+                    return rule.needing
+                return rule.decided
             if not rule.applies(min(fit, rule.unmet_by_person(subject)[1])):
                 continue
             if rule.applies(rule.unmet_by_proof(subject)[1]):
-                return _decided(rule) if rule.access is not Access.DENY else _no(rule, step_up)
+                return rule.decided if rule.access is not Access.DENY else _no(rule, step_up)
             if rule.access is Access.ALLOW and step_up is None:
                 step_up = rule
         return _no(None, step_up)
@@ -311,7 +328,7 @@ class Candidates:
         asking = keeping_out + [rule for rule, _ in letting_in if rule.access is Access.ALLOW]
         if not asking:
             return Ruling(Verdict.OPEN, None, _ALL_SATISFIED)
-        return _needing(asking[0]) if subject is None else _all_satisfied(asking, subject)
+        return asking[0].needing if subject is None else _all_satisfied(asking, subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,13 +354,13 @@ class RuleList:
         """
         ambiguity = ambiguity_of(request.path)
         if ambiguity is None:
-            fitting = tuple(
+            path = NormalPath(request.path)
+            fitting = [
                 (rule, fit)
                 for rule in self.rules
-                if rule.means_path(request.path)
-                and rule.applies(fit := rule.unmet_by_request(request)[1])
-            )
-            return Candidates(request, fitting)
+                if rule.means(path) and rule.applies(fit := rule.unmet_by_request(request)[1])
+            ]
+            return Candidates(request, tuple(fitting))
         if self.ambiguous is not Ambiguous.STRICTEST:
             raise AmbiguousPathError(ambiguity)
         every = tuple((rule, rule.unmet_by_request(request)[1]) for rule in self.rules)

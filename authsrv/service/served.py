@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from authsrv.core.identity import Identity
 from authsrv.handshake.acceptor import Acceptor
+from authsrv.http.cookies import SortedCookies
 from authsrv.http.forwarded import AskedRequest, Host
+from authsrv.service.cookie_names import OWN
 from authsrv.service.fields import Fields
 from authsrv.service.groups import GroupSet, GroupSource
 from authsrv.service.leading import Visit
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from authsrv.sessions.tokens import TokenSigner
 
 __all__ = ["Ask", "ServedSite", "host_text"]
+
+# Hosts that were asked about lately; each is one of a site's.
+_MOST_KEPT: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,21 @@ class Ask:
     fields: Fields
     visit: Visit
     now: float
+    cookies: SortedCookies = field(init=False)
+    """The client's cookies."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cookies", OWN.sort(self.fields.all(b"cookie")))
 
     @property
     def audience(self) -> Audience:
         """What cookies of this host are sealed for."""
-        return Audience(host_text(self.asked.host), self.served.site.name)
+        return _audience(self.asked.host, self.served.site.name)
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _audience(host: Host, site: str) -> Audience:
+    return Audience(host_text(host), site)
 
 
 def host_text(host: Host) -> str:

@@ -90,6 +90,7 @@ class Service:
     ) -> None:
         _demand_fast_parser()
         self._clock = clock
+        self._convention = settings.convention
         self._store = _make_store(settings)
         self._acceptors = Acceptors(self._store, settings.limits)
         self._keys = _open_keys(settings)
@@ -103,7 +104,7 @@ class Service:
         self._passwords = _make_passwords(settings, self._store)
         self._login_pages = LoginPages(self._passwords, keeper, self._store, trail)
         tls = None if settings.tls is None else make_tls(settings.tls)
-        self.asks = Listener(self._ask_app(), settings.asks, settings.limits, tls)
+        self.asks = Listener(self._answer_ask, settings.asks, settings.limits, tls)
         self.pages = Listener(self._page_app(), settings.pages, settings.limits, tls)
 
     def __repr__(self) -> str:
@@ -160,20 +161,16 @@ class Service:
         self._acceptors.close()
         await self._store.close()
 
-    def _ask_app(self) -> web.Application:
-        app = web.Application()
-        convention = self._snapshot.settings.convention
-
-        async def answer(request: web.Request) -> web.Response:
+    async def _answer_ask(self, request: web.BaseRequest) -> web.Response:
+        convention = self._convention
+        if not convention.is_ask(request.raw_path):
+            response = web.Response(status=404)
+        else:
             response = await self._asks.handle(convention, request)
-            if request.body_exists:
-                # What it announced was not read, and must not become somebody else's ask.
-                response.force_close()
-            return response
-
-        behind = "" if convention.target is not None else "/{target:.*}"
-        app.router.add_route("*", f"{convention.path}{behind}", answer)
-        return app
+        if request.body_exists:
+            # What it announced was not read, and must not become somebody else's ask.
+            response.force_close()
+        return response
 
     def _page_app(self) -> web.Application:
         app = web.Application()

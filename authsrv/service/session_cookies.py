@@ -9,7 +9,7 @@ from authsrv.core.identity import Identity
 from authsrv.errors import SessionError
 from authsrv.http.cookies import build_cookie_deletion, build_set_cookie
 from authsrv.service.claimants import Claimant
-from authsrv.service.cookie_names import OUT, OWN, SESSION, TRIED
+from authsrv.service.cookie_names import OUT, SESSION, TRIED
 from authsrv.service.served import Ask
 from authsrv.service.trail import Trail
 from authsrv.sessions.sealed import open_note, seal_note, seal_session
@@ -122,7 +122,7 @@ class SessionCookies:
 
     def _count(self, ask: Ask, purpose: SealPurpose, name: str) -> int:
         try:
-            text = OWN.read(ask.fields.all(b"cookie"), name)
+            text = ask.cookies.read(name)
             if text is None:
                 return 0
             note = open_note(ask.served.sealer, purpose, ask.audience, text, now=ask.now)

@@ -32,7 +32,7 @@ from authsrv.http.origins import OriginPolicy, Provenance
 from authsrv.service.answers import Denied
 from authsrv.service.claimants import Claimant, Claimants
 from authsrv.service.client_tokens import sign_token
-from authsrv.service.cookie_names import NONCE, OUT, OWN, SESSION, TRIED
+from authsrv.service.cookie_names import NONCE, OUT, SESSION, TRIED
 from authsrv.service.hand_over import place_order, redeem
 from authsrv.service.leading import Visit
 from authsrv.service.own_paths import (
@@ -223,7 +223,7 @@ class SitePages:
 
     async def _hand_over(self, visiting: Visiting) -> web.Response:
         ask, snapshot = visiting.ask, visiting.snapshot
-        nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
+        nonce = ask.cookies.read(NONCE)
         code = visiting.query.get("code", "")
         try:
             granted = await redeem(self._store, snapshot.sealer, code, nonce, ask.audience, ask.now)
