@@ -9,7 +9,8 @@ STAMP := $(VENV)/.authsrv
 PIP := $(BIN)/python -m pip install --quiet
 REQUIREMENTS := requirements-build.txt requirements-dev.txt
 
-APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime
+APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime \
+  nginx-light
 # Ubuntu's chromium is a snap behind a package of another name.
 CHROMIUM := $(shell . /etc/os-release 2>/dev/null; [ "$$ID" = ubuntu ] && echo chromium-browser || echo chromium)
 # The package apache2 would start a server; this one has the program and its modules only.
@@ -47,8 +48,9 @@ COMPILE = build/uv/bin/uv pip compile --quiet --upgrade --universal --python-ver
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: system-demo $(STAMP) ## log in for real: a throw-away realm, the example server, curl, and four refusals
+demo: system-demo $(STAMP) ## log in for real: a throw-away realm, the example server, curl, four refusals; the auth service behind nginx
 	@$(BIN)/python examples/demo.py
+	@$(BIN)/python examples/demo_service.py
 
 test: system-test $(STAMP) ## the whole test suite, against a real realm and real clients
 	@rm -f .coverage .coverage.*

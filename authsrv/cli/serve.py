@@ -28,6 +28,9 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--demo", action="store_true", help="a realm, a site and a login host on this machine"
     )
+    parser.add_argument(
+        "--port", type=int, default=8480, help="where the demonstration's nginx listens"
+    )
     parser.set_defaults(run=partial(_serve, parser))
 
 
@@ -35,7 +38,7 @@ def _serve(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.demo:
         from authsrv.service.demo import run_demo
 
-        return run_demo()
+        return run_demo(options.port)
     from authsrv.aiohttp.own_log import log_to_stderr
     from authsrv.service.config import load_settings
     from authsrv.service.run import run_service

@@ -1,4 +1,4 @@
-"""The acceptors of the sites: on threads that all share, and kept when the configuration changes."""
+"""The acceptors of the sites: on threads that all share, and kept over a new configuration."""
 
 from __future__ import annotations
 

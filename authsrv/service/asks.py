@@ -208,7 +208,7 @@ class Asks:
         return self._send(ask, with_return(SIGN_IN, ask.asked.target, step="up"), "step-up")
 
     def _refuse_ticket(self, ask: Ask, refused: TicketRefused) -> Answer:
-        """A browser is led to the form, and not challenged again; a program is told that it is no."""
+        """Lead a browser to the form instead of challenging it again; tell a program no."""
         denied = Denied.because(refused.error)
         self._trail.refused(ask, refused.error, denied, leg=refused.leg)
         if denied.status != 401:

@@ -24,6 +24,7 @@ from authsrv.core.identity import Identity
 from authsrv.errors import (
     AuthsrvError,
     BlockedRequestError,
+    CrossSiteError,
     HandOverError,
     SessionError,
     UnavailableError,
@@ -200,6 +201,8 @@ class LoginPages:
         except HandOverError as error:
             return self._refused_order(visit, error)
         if not self._fits(visit, typed.csrf):
+            stale = CrossSiteError("the form is too old, or was made for another browser")
+            self._trail.page_refused(visit.asked, stale, Denied.because(stale))
             notice = LoginNotice.STALE_FORM
             return self._form(visit, typed.order, order, notice=notice, status=HTTPStatus.FORBIDDEN)
         return await self._check(visit, typed, order)

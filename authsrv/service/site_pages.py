@@ -241,7 +241,7 @@ class SitePages:
         return redirect(return_path(CHECK, granted.return_to), cookies=cookies)
 
     async def _check(self, visiting: Visiting) -> web.Response:
-        """Look whether the browser brings its new cookie; without it, it would go round for ever."""
+        """Look whether the browser brings its new cookie; without it, it would go in circles."""
         if await self._session_of(visiting.ask) is None:
             return self._loop(visiting)
         return redirect(visiting.return_to)

@@ -1,4 +1,4 @@
-"""The configuration in force, with all that is made of it: one value, taken once by each request."""
+"""The configuration in force, and what is made of it: one value, taken once by each request."""
 
 from __future__ import annotations
 
