@@ -18,12 +18,16 @@ from authsrv.errors import (
     BlockedRequestError,
     ConfigError,
     CrossSiteError,
+    DeniedError,
     HandOverError,
+    InsecureSchemeError,
     MetadataError,
+    PeerError,
     ProviderFaultError,
     UnavailableError,
     UnknownSiteError,
 )
+from authsrv.http.forwarded import AskedRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos.password import PasswordChecker
 from authsrv.service.acceptors import Acceptors
@@ -39,7 +43,7 @@ from authsrv.service.login_pages import LoginPages, LoginVisit
 from authsrv.service.look import Look, load_look
 from authsrv.service.own_paths import ASSETS
 from authsrv.service.page_answers import page_answer
-from authsrv.service.pages import ErrorKind, ErrorPage, Page, UnavailablePage
+from authsrv.service.pages import ErrorKind, ErrorPage, InsecurePage, Page, UnavailablePage
 from authsrv.service.passwords import PasswordLogin
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
@@ -65,7 +69,8 @@ _ERROR_PAGES: tuple[tuple[type[AuthsrvError], ErrorKind], ...] = (
     (HandOverError, ErrorKind.HAND_OVER),
     (CrossSiteError, ErrorKind.CROSS_SITE),
     (MetadataError, ErrorKind.BAD_REQUEST),
-    (BlockedRequestError, ErrorKind.FORBIDDEN),
+    (PeerError, ErrorKind.BAD_REQUEST),
+    (DeniedError, ErrorKind.FORBIDDEN),
 )
 
 
@@ -217,10 +222,26 @@ class Service:
                 raise UnknownSiteError("the proxy names another site or scheme than the login host")
             visit = LoginVisit(asked, fields, snapshot, snapshot.login_host, self._clock())
             return await self._login_pages.answer(visit, request)
-        served = snapshot.find(asked)
+        try:
+            served = snapshot.find(asked)
+        except InsecureSchemeError as error:
+            return self._show_insecure(request, asked, snapshot, fields, error)
         visit_kind = visit_of(asked.method, fields)
         ask = Ask(served, asked, fields, visit_kind, self._clock())
         return await self._site_pages.answer(ask, snapshot)
+
+    def _show_insecure(
+        self,
+        request: web.Request,
+        asked: AskedRequest,
+        snapshot: Snapshot,
+        fields: Fields,
+        error: AuthsrvError,
+    ) -> web.Response:
+        """Say that the site, whose host it is, is there by https alone."""
+        self._trail.denied(request, None, error, Denied.because(error))
+        host = asked.host.name
+        return page_answer(InsecurePage(host, f"https://{host}/"), fields, snapshot.look)
 
     def _show_error(
         self, request: web.Request, snapshot: Snapshot, fields: Fields, error: AuthsrvError

@@ -11,6 +11,7 @@ import hashlib
 import struct
 
 from authsrv.errors import SessionError
+from authsrv.sessions.codec import decode_session
 from authsrv.sessions.sealed import open_session
 from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
 from authsrv.sessions.session import MAX_SESSION_SECONDS, Session
@@ -55,6 +56,21 @@ class SessionKeeper:
         )
         await self.check(session)
         return session
+
+    def read(
+        self,
+        sealer: Sealer,
+        text: str,
+        audience: Audience,
+        *,
+        purpose: SealPurpose = SealPurpose.SESSION,
+    ) -> Session:
+        """Read a session's cookie to end it, whether or not it still counts.
+
+        Raises:
+            SessionError: It is none of ours.
+        """
+        return decode_session(sealer.open(purpose, audience, text))
 
     async def revoke(self, session: Session) -> None:
         """Revoke one session.
