@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -74,18 +75,25 @@ class Asks:
 
     async def handle(self, convention: Convention, request: web.BaseRequest) -> web.Response:
         """Answer one ask; every fault on the way is a denial."""
+        try:
+            return render(await self._answer(convention, request), convention)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # Even the denial failed; and what is 5xx, a proxy may take for a yes.
+            _LOG.exception("an answer could not be made, and is a denial")
+            return web.Response(status=HTTPStatus.FORBIDDEN)
+
+    async def _answer(self, convention: Convention, request: web.BaseRequest) -> Answer:
         ask: Ask | None = None
         try:
             ask = self._read(convention, request)
-            answer = await self._decide(convention, ask)
-        except asyncio.CancelledError:
-            raise
+            return await self._decide(convention, ask)
         except AuthsrvError as error:
-            answer = self._deny(request, ask, error)
+            return self._deny(request, ask, error)
         except Exception:
             _LOG.exception("an ask could not be answered, and is denied")
-            answer = self._deny(request, ask, ProviderFaultError("an ask failed: see the log"))
-        return render(answer, convention)
+            return self._deny(request, ask, ProviderFaultError("an ask failed: see the log"))
 
     def _read(self, convention: Convention, request: web.BaseRequest) -> Ask:
         """Read what the proxy tells, and find the site that it is about."""
@@ -102,7 +110,7 @@ class Asks:
         snapshot.identity_names.check(headers)
         self._trail.count_foreign(reading.foreign)
         fields = Fields(headers)
-        visit = visit_of(reading.asked.method, fields)
+        visit = visit_of(reading.asked, fields)
         return Ask(served, reading.asked, fields, visit, self._clock())
 
     async def _decide(self, convention: Convention, ask: Ask) -> Answer:
@@ -148,7 +156,8 @@ class Asks:
         self._trail.admitted(ask, ruling, claimant)
         return Admitted(
             headers,
-            OWN.without(ask.fields.all(b"cookie")).decode("latin-1"),
+            # As UTF-8 it goes out again; what is none cannot be told.
+            OWN.without(ask.fields.all(b"cookie")).decode("utf-8", "replace"),
             challenge=None if claimant is None else claimant.challenge,
             set_cookie=set_cookie,
         )

@@ -119,9 +119,7 @@ async def issue_code(
         now=now,
         lifetime_seconds=_CODE_SECONDS,
     )
-    await store.put(
-        Purpose.HAND_OVER, _store_key(code), sealed.encode(), now + _REMEMBERED_SECONDS
-    )
+    await store.put(Purpose.HAND_OVER, _store_key(code), sealed.encode(), now + _REMEMBERED_SECONDS)
     return code
 
 

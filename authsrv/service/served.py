@@ -102,4 +102,4 @@ class Ask:
 
 def host_text(host: Host) -> str:
     """Write a host as it stands in a URL."""
-    return host.name if host.port is None else f"{host.name}:{host.port}"
+    return str(host)

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp.http_parser
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from authsrv.audit.log import log_event
 from authsrv.audit.records import AuditSink
@@ -48,21 +49,22 @@ from authsrv.service.passwords import PasswordLogin
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
 from authsrv.service.session_keeper import SessionKeeper
-from authsrv.service.settings import Settings, StoreKind
+from authsrv.service.settings import Settings
 from authsrv.service.site_pages import SitePages
 from authsrv.service.snapshot import Keys, Snapshot, make_snapshot
+from authsrv.service.store_choice import make_store
 from authsrv.service.trail import Trail
 from authsrv.service.tries import Tries, TryLimits
 from authsrv.sessions.keyring import KeyKind
 from authsrv.stores.base import Store
-from authsrv.stores.machine import MachineStore, machine_store
-from authsrv.stores.memory import MemoryStore
 
 __all__ = ["Service"]
 
 _LOG = logging.getLogger("authsrv")
 
 _LOGIN_SITE_NAME = "login"
+
+_NOT_KEPT = {"Cache-Control": "no-store"}
 
 # The first that fits; what is none of them is our fault.
 _ERROR_PAGES: tuple[tuple[type[AuthsrvError], ErrorKind], ...] = (
@@ -95,7 +97,7 @@ class Service:
     ) -> None:
         _demand_fast_parser()
         self._clock = clock
-        self._store = _make_store(settings)
+        self._store = make_store(settings)
         self._acceptors = Acceptors(self._store, settings.limits)
         self._keys = _open_keys(settings)
         self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
@@ -170,14 +172,15 @@ class Service:
         convention = self._snapshot.settings.convention
 
         async def answer(request: web.Request) -> web.Response:
-            response = await self._asks.handle(convention, request)
-            if request.body_exists:
-                # What it announced was not read, and must not become somebody else's ask.
-                response.force_close()
-            return response
+            return _closing(request, await self._asks.handle(convention, request))
+
+        async def answer_others(request: web.Request) -> web.Response:
+            return _closing(request, web.Response(status=HTTPStatus.NOT_FOUND, headers=_NOT_KEPT))
 
         behind = "" if convention.target is not None else "/{target:.*}"
-        app.router.add_route("*", f"{convention.path}{behind}", answer)
+        route = f"{convention.path}{behind}"
+        app.router.add_route("*", route, answer, expect_handler=_ignore_expectation)
+        app.router.add_route("*", "/{path:.*}", answer_others, expect_handler=_ignore_expectation)
         return app
 
     def _page_app(self) -> web.Application:
@@ -226,7 +229,7 @@ class Service:
             served = snapshot.find(asked)
         except InsecureSchemeError as error:
             return self._show_insecure(request, asked, snapshot, fields, error)
-        visit_kind = visit_of(asked.method, fields)
+        visit_kind = visit_of(asked, fields)
         ask = Ask(served, asked, fields, visit_kind, self._clock())
         return await self._site_pages.answer(ask, snapshot)
 
@@ -260,6 +263,17 @@ class Service:
         return response
 
 
+def _closing(request: web.Request, response: web.Response) -> web.Response:
+    """See to it that what a request announces to follow does not become somebody else's ask."""
+    if request.body_exists or hdrs.UPGRADE in request.headers:
+        response.force_close()
+    return response
+
+
+async def _ignore_expectation(request: web.Request) -> None:
+    """Do not ask for a body: an ask has none."""
+
+
 def _asset_of(path: str, look: Look) -> web.Response | None:
     if not path.startswith(f"{ASSETS}/"):
         return None
@@ -278,14 +292,6 @@ def _demand_fast_parser() -> None:
     parser = aiohttp.http_parser
     if parser.HttpRequestParser is parser.HttpRequestParserPy:
         raise ConfigError("aiohttp runs without its C extension: install a wheel of it")
-
-
-def _make_store(settings: Settings) -> Store:
-    if settings.store_kind is StoreKind.MEMORY:
-        return MemoryStore()
-    if settings.store_path is None:
-        return machine_store()
-    return MachineStore(settings.store_path)
 
 
 def _open_keys(settings: Settings) -> Keys:

@@ -142,9 +142,7 @@ class SessionCookies:
         """The Set-Cookie fields that delete cookies."""
         return tuple(build_cookie_deletion(name) for name in names)
 
-    def _note(
-        self, ask: Ask, purpose: SealPurpose, name: str, seconds: int, payload: bytes
-    ) -> str:
+    def _note(self, ask: Ask, purpose: SealPurpose, name: str, seconds: int, payload: bytes) -> str:
         value = seal_note(
             ask.served.sealer,
             purpose,
