@@ -269,7 +269,7 @@ def read(
         trusted_proxies: Those in front of the proxy that asks. None of them is ever the client.
 
     Raises:
-        MetadataError: The ask has a body or two Host fields, or metadata is missing, empty, doubled, malformed, under
+        MetadataError: The ask has a body, or metadata is missing, empty, doubled, malformed, under
             an alias, or nominated by Connection; or what it tells of is not let through.
         BlockedRequestError: The ask, or what it is about, is below the service's own prefix.
     """
@@ -341,10 +341,9 @@ def _collect(
     if not own.keys().isdisjoint(nominated_by_connection(headers)):
         raise MetadataError("the Connection header nominates metadata of the proxy")
     found: dict[str, str] = {}
-    foreign, hosts = 0, 0
+    foreign = 0
     for name, value in headers:
         folded = fold_name(name)
-        hosts += folded == b"host"
         if folded not in own:
             foreign += folded in _METADATA
             continue
@@ -354,9 +353,6 @@ def _collect(
         if meant in found:
             raise MetadataError(f"the header {meant} is doubled")
         found[meant] = value.decode("latin-1").strip(" \t")
-    # RFC 9112 section 3.2: who reads it takes the one, and who routes by it may take the other.
-    if hosts > 1:
-        raise MetadataError("the request has more than one Host field")
     missing = [name for name in needed if not found.get(name)]
     if missing:
         raise MetadataError(f"the header {missing[0]} is missing or empty")

@@ -20,7 +20,7 @@ from authsrv.devrealm import Realm
 def site_realm() -> Iterator[Realm]:
     """A realm with the services of the example sites."""
     services = [f"HTTP/{host}" for host in HOSTS]
-    with Realm(services=services, users=["alice", "bob"]) as realm:
+    with Realm(services=services, users=["alice", "bob", "carol"]) as realm:
         yield realm
 
 

@@ -41,7 +41,7 @@ GROUPS = """
 admins = ["bob@AUTHSRV.TEST"]
 "x,admins" = ["alice@AUTHSRV.TEST"]
 staff = ["alice@AUTHSRV.TEST", "bob@AUTHSRV.TEST"]
-"""
+""" + "".join(f'"group-{number:04}" = ["carol@AUTHSRV.TEST"]\n' for number in range(1_000))
 
 MORE_SITES = """
 [groups]
@@ -151,6 +151,6 @@ def run_attacked(realm: Realm, *, convention: str = "nginx") -> Iterator[Rig]:
         # What the tests type wrongly is not to be counted against what they type rightly.
         tries = "[tries]\nmax_tries_per_window = 1000\nmax_tries_per_pair = 1000\n"
         tries += "max_tries_per_device = 1000\nmax_tries_per_address = 10000\n"
-        more = tries + MORE_SITES + SITES
+        more = tries + MORE_SITES.replace('"groups.toml"', f'"{groups}"') + SITES
         with run_rig(folder, realm, convention=convention, more=more, hosts=HOSTS) as rig:
             yield rig

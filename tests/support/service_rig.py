@@ -154,6 +154,16 @@ class Rig:
                     answered += piece
         return answered
 
+    def first(self, listener: str, content: bytes) -> Answer:
+        """Send bytes on one connection; the first answer to them."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(20)
+            connection.connect(str(self.folder / f"{listener}.sock"))
+            connection.sendall(content)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            return _read(response)
+
     def send(
         self,
         listener: str,
