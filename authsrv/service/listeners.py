@@ -44,7 +44,14 @@ class Listener:
     ) -> None:
         self.endpoint = endpoint
         self._tls = tls
-        self._runner = AppRunner(app, limits=limits, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        self._runner = AppRunner(
+            app,
+            limits=limits,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_S,
+            # A form is a few bytes; compressed, it could be many.
+            auto_decompress=False,
+        )
 
     async def start(self) -> None:
         """Listen.

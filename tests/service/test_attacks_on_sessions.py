@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import gzip
 import json
 import re
 import subprocess
@@ -172,14 +173,16 @@ def test_the_login_hosts_session_is_worth_nothing_at_an_ask(attacked: Rig, alice
         assert attacked.ask("/secret", ("Cookie", f"{name}={value}")).status == 401
 
 
-def sealed(rig: Rig, now: float) -> tuple[str, str]:
-    """The Cookie field of a session of alice at the wiki that began at a time."""
+def sealed(
+    rig: Rig, now: float, user: str = "alice@AUTHSRV.TEST", groups: str = "\0"
+) -> tuple[str, str]:
+    """The Cookie field of a user's session at the wiki that began at a time."""
     ring = KeyFile(rig.folder / "keys" / FILE_NAMES[KeyKind.SEALING], KeyKind.SEALING).ring
     session = begin_session(
-        Identity("alice@AUTHSRV.TEST", "kerberos"),
+        Identity(user, "kerberos"),
         SessionLengths(),
         now,
-        group_digest=digest_of_groups({"\0"}),
+        group_digest=digest_of_groups({groups}),
     )
     value = seal_session(Sealer(ring), session, Audience(WIKI_HOST, "wiki"), now)
     return ("Cookie", f"{SESSION}={value}")
@@ -196,6 +199,13 @@ def test_a_session_that_is_older_than_the_store_is_refused(attacked: Rig) -> Non
     before = len(attacked.served.logged())
     assert attacked.ask("/secret", sealed(attacked, time.time() - 1_800)).status == 401
     assert "older than the memory" in reasons_since(attacked, before)
+
+
+def test_a_session_that_was_asked_about_other_groups_is_refused(attacked: Rig) -> None:
+    before = len(attacked.served.logged())
+    cookie = sealed(attacked, time.time(), groups="admins")
+    assert attacked.ask("/secret", cookie).status == 401
+    assert "names other groups" in reasons_since(attacked, before)
 
 
 # The end of sessions.
@@ -472,6 +482,23 @@ def test_the_way_back_is_kept_as_it_was(attacked: Rig) -> None:
     assert attacked.page(led, cookies).field("Location") == target
 
 
+def test_nobody_fills_the_store_with_codes(browser_of: Browsers) -> None:
+    browser = browser_of()
+    browser.log_in("carol")
+    order = browser.open("/.authsrv/sign-in?on=1&step=x", STEPS_HOST)
+    led = [browser.open(path_of(order), LOGIN_HOST).status for _ in range(62)]
+    assert (led[:50], led[-1]) == ([303] * 50, 403)
+
+
+def test_nobody_fills_the_store_by_signing_out(attacked: Rig) -> None:
+    whole = [sealed(attacked, time.time(), "eve@AUTHSRV.TEST") for _ in range(64)]
+    for cookie in whole[:-1]:
+        assert attacked.page("/.authsrv/sign-out", cookie, *OWN, method="POST").status == 303
+    # From then on one entry stands for all that the user has begun.
+    for cookie in whole:
+        assert attacked.ask("/secret", cookie).status == 401
+
+
 def test_the_longest_way_back_goes_through_the_login_host(browser_of: Browsers) -> None:
     path = "/x?" + '"' * 2_000
     browser = browser_of()
@@ -556,6 +583,14 @@ def test_a_body_that_is_not_our_form(
     browser = browser_of()
     form = browser.visit("/secret")
     assert is_refused(post(browser, change(body_of(browser, form))))
+
+
+def test_a_compressed_form_is_not_unpacked(browser_of: Browsers) -> None:
+    browser = browser_of()
+    form = browser.visit("/secret")
+    packed = gzip.compress(body_of(browser, form))
+    headers = (FORM, ("Content-Encoding", "gzip"), ("Sec-Fetch-Site", "same-origin"))
+    assert is_refused(post(browser, packed, *headers))
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json", "multipart/form-data", ""])

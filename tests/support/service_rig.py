@@ -142,7 +142,7 @@ class Rig:
         told = ask_headers(path, method=method, host=host, site=site)
         return self.send("pages", method, path, (*told, *headers), body=body)
 
-    def raw(self, listener: str, content: bytes, *, seconds: float = 2.0) -> bytes:
+    def raw(self, listener: str, content: bytes, *, seconds: float = 1.0) -> bytes:
         """Send bytes on one connection; all that comes back until it ends, or nothing more does."""
         answered = b""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
