@@ -45,6 +45,7 @@ MAX_CONFIG_BYTES: Final = 1024 * 1024
 """A larger configuration is refused."""
 
 _MAX_SECRET_BYTES: Final = 4_096
+_MAX_PAGE_FILE_BYTES: Final = 1024 * 1024
 _DEFAULT_ASKS: Final = "unix:/run/authsrv/asks.sock"
 _DEFAULT_PAGES: Final = "unix:/run/authsrv/pages.sock"
 
@@ -159,6 +160,10 @@ class _Loader:
             **made,
         )
 
+    def _watch(self, path: str, content: bytes) -> None:
+        self._files.append(path)
+        self._digest.update(hashlib.sha256(content).digest())
+
     def _resolve(self, path: str) -> str:
         return os.path.join(self._folder, path)
 
@@ -209,8 +214,7 @@ class _Loader:
         content = read_file(path, self._findings, "groups.file", max_bytes=MAX_GROUPS_FILE_BYTES)
         if content is None:
             return NOBODY
-        self._files.append(path)
-        self._digest.update(hashlib.sha256(content).digest())
+        self._watch(path, content)
         made = self._findings.attempt("groups.file", lambda: StaticGroups.parse(content, path))
         return made or NOBODY
 
@@ -223,6 +227,8 @@ class _Loader:
         self._files += [
             self._resolve(table.certificate) for table in tables if table.certificate is not None
         ]
+        for site in made:
+            self._digest.update(b"" if site.bindings is None else site.bindings.application_data)
         return self._findings.attempt("site", lambda: Sites(made))
 
     def _keytab(self, sites: Sites | None, services: tuple[str, ...]) -> str | None:
@@ -345,8 +351,9 @@ class _Loader:
         if value is None:
             return None
         path = self._resolve(value)
-        if check_file(path, self._findings, f"login.{name}"):
-            self._files.append(path)
+        content = read_file(path, self._findings, f"login.{name}", max_bytes=_MAX_PAGE_FILE_BYTES)
+        if content is not None:
+            self._watch(path, content)
         return path
 
     def _keys_folder(self) -> str:

@@ -7,7 +7,6 @@ which is looked at, too.
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from pathlib import Path
@@ -49,17 +48,21 @@ def read_file(
     except (OSError, ValueError) as error:
         findings.error(key, f"{name} cannot be read: {_reason(error)}", _remedy_of(error))
         return None
-    with open(descriptor, "rb", buffering=0) as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             findings.error(key, f"{name} is not a regular file")
             return None
         _check_mode(name, found, findings, key, is_secret=is_secret)
         _check_parent(Path(path), findings, key)
-        content = _read(file, max_bytes + 1)
-    if content is None or len(content) > max_bytes:
-        why = "cannot be read" if content is None else f"is larger than {max_bytes} bytes"
-        findings.error(key, f"{name} {why}")
+        content = _read(descriptor, max_bytes + 1)
+    except OSError as error:
+        findings.error(key, f"{name} cannot be read: {_reason(error)}")
+        return None
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        findings.error(key, f"{name} is larger than {max_bytes} bytes")
         return None
     return content
 
@@ -109,15 +112,12 @@ def check_secret_folder(path: str | os.PathLike[str], findings: Findings, key: s
 _MAX_BYTES: Final = 16 * 1024 * 1024
 
 
-def _read(file: io.FileIO, limit: int) -> bytes | None:
-    parts, size = [], 0
-    try:
-        # One call may return less than the file has.
-        while size < limit and (part := file.read(limit - size)):
-            parts.append(part)
-            size += len(part)
-    except OSError:
-        return None
+def _read(descriptor: int, limit: int) -> bytes:
+    parts, missing = [], limit
+    # One call may return less than the file has.
+    while missing and (part := os.read(descriptor, missing)):
+        parts.append(part)
+        missing -= len(part)
     return b"".join(parts)
 
 
