@@ -14,7 +14,10 @@ from typing import Final
 
 from authsrv.service.problems import Findings
 
-__all__ = ["check_file", "check_folder", "check_secret_folder", "read_file"]
+__all__ = ["Stamp", "check_file", "check_folder", "check_secret_folder", "read_file", "stamp_of"]
+
+Stamp = tuple[int, int, int, int]
+"""What shows that a file was changed or replaced: inode, size, and the times of both changes."""
 
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 # A group may read it: that is how a service gets at its keys.
@@ -65,6 +68,15 @@ def read_file(
         findings.error(key, f"{name} is larger than {max_bytes} bytes")
         return None
     return content
+
+
+def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
+    """The stamp of a file; None where it cannot be looked at."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def check_file(

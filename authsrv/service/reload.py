@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import enum
 import logging
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from authsrv.core.settings import as_number
+from authsrv.core.settings import as_instance, as_number
 from authsrv.service.config import Loaded
+from authsrv.service.file_checks import Stamp, stamp_of
 from authsrv.service.problems import Level, Problem
 from authsrv.service.settings import Settings
 
@@ -74,9 +74,6 @@ class ConfigState:
     degraded: str | None
 
 
-_Stamps = tuple[tuple[int, int, int, int] | None, ...]
-
-
 class SettingsHolder:
     """Holds the settings in force; `run` keeps them up to date.
 
@@ -84,7 +81,7 @@ class SettingsHolder:
     file may be good TOML, and its rules are others.
 
     Args:
-        first: The settings from the start.
+        first: What was loaded at start, with settings.
         load: Loads the configuration anew. It runs on a thread.
         on_reload: Is told of each reload, on the loop.
         interval_seconds: How often the files are looked at.
@@ -92,20 +89,21 @@ class SettingsHolder:
 
     def __init__(
         self,
-        first: Settings,
+        first: Loaded,
         load: Callable[[], Loaded],
         *,
         on_reload: Callable[[ReloadEvent], None] | None = None,
         interval_seconds: float = 2.0,
     ) -> None:
-        self._current = first
+        self._current = as_instance(Settings, first.settings, "first")
         self._load = load
         self._on_reload = on_reload
         self._interval = as_number(interval_seconds, "interval_seconds")
         self._asked = asyncio.Event()
         self._degraded: str | None = None
-        # As they were when they were read last, and when they were looked at last.
-        self._stamps = self._seen = _stamps_of(first.files)
+        # The files as they were when they were read last, and when they were looked at last.
+        self._watched = first.watched
+        self._seen = first.watched
 
     @property
     def current(self) -> Settings:
@@ -131,14 +129,15 @@ class SettingsHolder:
                 await asyncio.wait_for(self._asked.wait(), self._interval)
             is_asked = self._asked.is_set()
             self._asked.clear()
-            stamps = await asyncio.to_thread(_stamps_of, self._current.files)
-            is_settled = stamps == self._seen
-            self._seen = stamps
-            if is_asked or (is_settled and stamps != self._stamps):
-                self._stamps = stamps
-                await self._reload()
+            found = await asyncio.to_thread(_look_at, tuple(self._watched))
+            is_settled = found == self._seen
+            self._seen = found
+            if is_asked or (is_settled and found != self._watched):
+                await self._reload(found)
 
-    async def _reload(self) -> None:
+    async def _reload(self, found: Mapping[str, Stamp | None]) -> None:
+        # Whatever comes of it, these files as they are now were tried.
+        self._watched = found
         try:
             loaded = await asyncio.to_thread(self._load)
         except Exception:
@@ -146,6 +145,7 @@ class SettingsHolder:
             _LOG.exception("the configuration could not be read; the one before stays in force")
             self._refuse("it could not be read", ())
             return
+        self._watched = loaded.watched
         if loaded.settings is None:
             errors = [str(each) for each in loaded.problems if each.level is Level.ERROR]
             self._refuse("; ".join(errors), loaded.problems)
@@ -168,9 +168,6 @@ class SettingsHolder:
             _LOG.warning("these change at the next start only: %s", ", ".join(waiting))
         for problem in problems:
             _LOG.warning("%s", problem)
-        if fresh.files != self._current.files:
-            # They may have changed since they were read: once more.
-            self._stamps = ()
         self._current = replace(fresh, **fixed)
         _LOG.info("the configuration was replaced: %s", fresh.digest[:12])
         self._tell(ReloadOutcome.REPLACED, problems)
@@ -180,13 +177,5 @@ class SettingsHolder:
             self._on_reload(ReloadEvent(outcome, self._current.digest, problems))
 
 
-def _stamps_of(files: tuple[str, ...]) -> _Stamps:
-    return tuple(map(_stamp_of, files))
-
-
-def _stamp_of(file: str) -> tuple[int, int, int, int] | None:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _look_at(files: tuple[str, ...]) -> dict[str, Stamp | None]:
+    return {file: stamp_of(file) for file in files}

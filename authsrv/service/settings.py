@@ -183,7 +183,6 @@ class Settings:
 
     Args:
         digest: SHA-256 over what they were made from, as hexadecimal digits: it names them in logs.
-        files: The files that they were made from, which are watched.
         keytab: The path of the keytab.
         asks: Where proxies ask.
         pages: Where browsers are led.
@@ -205,7 +204,6 @@ class Settings:
     """
 
     digest: str
-    files: tuple[str, ...]
     keytab: str
     asks: Endpoint
     pages: Endpoint

@@ -235,7 +235,7 @@ def test_a_large_configuration_means_what_it_says(write: Write) -> None:
     assert (made.store_kind, made.log_format) == (StoreKind.MEMORY, LogFormat.JSON)
     assert (made.limits.max_rounds, made.limits.step_seconds) == (4, 2)
     assert dict(made.tries) == {"max_tries_per_window": 3}
-    assert {Path(file).name for file in made.files} == {
+    assert {Path(file).name for file in load(path, {}).watched} == {
         "authsrv.toml",
         "groups.toml",
         "tls.pem",
