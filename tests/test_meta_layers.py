@@ -43,6 +43,7 @@ OWNERS = {
     "aiohttp": {"aiohttp", "client"},
     "gssapi": {"providers", "testing"},
     "krb5": {"providers", "testing"},
+    "pydantic": {"service"},
     "sspilib": {"providers"},
     "spnego": {"providers"},
     "uvloop": {"aiohttp"},

@@ -28,6 +28,7 @@ from authsrv.errors import ConfigError
 from authsrv.handshake.acceptor import Acceptor
 from authsrv.handshake.initiator import Initiator
 from authsrv.handshake.pool import WorkerPool
+from authsrv.http.forwarded import Host, Scheme
 from authsrv.providers.base import ContextRequest, InitiatorRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
@@ -37,6 +38,11 @@ from authsrv.providers.registry import Keytab
 from authsrv.providers.replay import ProcessReplayCache
 from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.service.conventions import NGINX
+from authsrv.service.header_map import Attribute, HeaderField, HeaderMap
+from authsrv.service.rules import Rule, RuleList
+from authsrv.service.settings import Endpoint, Login, Settings
+from authsrv.service.sites import NegotiatePolicy, Site, SiteHost, Sites
 
 PACKAGE = ScriptedProvider()
 HANDLE = sspi.CredentialHandle()
@@ -60,6 +66,32 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
     "PyspnegoProvider": (PyspnegoProvider, {}),
     "SspiProvider": (SspiProvider, {}),
+    "HeaderField": (HeaderField, {"name": "X-User", "attribute": Attribute.NAME}),
+    "Login": (Login, {}),
+    "Rule": (Rule, {"name": "x"}),
+    "RuleList": (RuleList, {"rules": ()}),
+    "Settings": (
+        Settings,
+        {
+            "digest": "",
+            "keytab": "x",
+            "asks": Endpoint("/a"),
+            "pages": Endpoint("/b"),
+            "convention": NGINX,
+            "sites": Sites(()),
+        },
+    ),
+    "Site": (
+        Site,
+        {
+            "name": "x",
+            "scheme": Scheme.HTTPS,
+            "hosts": (SiteHost(Host("x")),),
+            "rules": RuleList(()),
+            "negotiate": NegotiatePolicy(()),
+            "headers": HeaderMap(),
+        },
+    ),
     "ServerContext": (sspi.ServerContext, {"credential": HANDLE}),
     "server_settings": (server_settings, {"app": web.Application()}),
     "setup": (lambda **given: setup(web.Application(), **given), {"provider": PACKAGE}),
@@ -78,6 +110,8 @@ NO_SETTINGS = set(
     TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext Handshake WorkerPool
     build_error_response conclude decide deadline largest_field run_app NativeContext adopt
     BoundedParser ChallengedEvent HandshakeRegistry AskedRequest Convention
+    Candidates NegotiatePolicy Problem ReloadEvent RenderedHeaders RuleTrace Ruling Subject
+    UserPattern encode_list encode_text
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

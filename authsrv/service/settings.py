@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.settings import as_instance, as_member
 from authsrv.errors import ConfigError
 from authsrv.http.forwarded import Address, Host, Network, Scheme
 from authsrv.service.conventions import Convention
@@ -159,6 +160,9 @@ class Login:
         texts: The path of a file with other texts.
         css: The path of a style sheet of one's own.
         logo: The path of an image.
+
+    Raises:
+        ConfigError: The scheme is none.
     """
 
     host: Host | None = None
@@ -171,6 +175,9 @@ class Login:
     texts: str | None = None
     css: str | None = None
     logo: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scheme", as_member(Scheme, self.scheme, "scheme"))
 
 
 def _nothing() -> Mapping[str, float]:
@@ -201,6 +208,9 @@ class Settings:
         limits: The bounds of handshakes.
         tries: The bounds of tries of passwords that were given, by their names.
         log_format: How is logged.
+
+    Raises:
+        ConfigError: A setting is of a wrong type.
     """
 
     digest: str
@@ -222,3 +232,8 @@ class Settings:
     limits: Limits = DEFAULT_LIMITS
     tries: Mapping[str, float] = field(default_factory=_nothing)
     log_format: LogFormat = LogFormat.TEXT
+
+    def __post_init__(self) -> None:
+        as_instance(Limits, self.limits, "limits")
+        for name, kind in (("store_kind", StoreKind), ("log_format", LogFormat)):
+            object.__setattr__(self, name, as_member(kind, getattr(self, name), name))
