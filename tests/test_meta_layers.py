@@ -48,6 +48,7 @@ OWNERS = {
     "gssapi": {"providers", "testing"},
     "joserfc": {"sessions"},
     "krb5": {"providers", "testing"},
+    "pydantic": {"service"},
     "sspilib": {"providers"},
     "spnego": {"providers"},
     "uvloop": {"aiohttp"},

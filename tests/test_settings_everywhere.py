@@ -28,6 +28,7 @@ from authsrv.errors import ConfigError
 from authsrv.handshake.acceptor import Acceptor
 from authsrv.handshake.initiator import Initiator
 from authsrv.handshake.pool import WorkerPool
+from authsrv.http.forwarded import Host, Scheme
 from authsrv.providers.base import ContextRequest, InitiatorRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
@@ -37,7 +38,12 @@ from authsrv.providers.registry import Keytab
 from authsrv.providers.replay import ProcessReplayCache
 from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.service.conventions import NGINX
+from authsrv.service.header_map import Attribute, HeaderField, HeaderMap
 from authsrv.service.key_files import KeyFile
+from authsrv.service.rules import Rule, RuleList
+from authsrv.service.settings import Endpoint, Login, Settings
+from authsrv.service.sites import NegotiatePolicy, Site, SiteHost, Sites
 from authsrv.sessions.keyring import KeyRing, RingKey, parse_ring
 from authsrv.stores.machine import MachineStore
 from authsrv.stores.memory import MemoryStore
@@ -66,6 +72,32 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
     "PyspnegoProvider": (PyspnegoProvider, {}),
     "SspiProvider": (SspiProvider, {}),
+    "HeaderField": (HeaderField, {"name": "X-User", "attribute": Attribute.NAME}),
+    "Login": (Login, {}),
+    "Rule": (Rule, {"name": "x"}),
+    "RuleList": (RuleList, {"rules": ()}),
+    "Settings": (
+        Settings,
+        {
+            "digest": "",
+            "keytab": "x",
+            "asks": Endpoint("/a"),
+            "pages": Endpoint("/b"),
+            "convention": NGINX,
+            "sites": Sites(()),
+        },
+    ),
+    "Site": (
+        Site,
+        {
+            "name": "x",
+            "scheme": Scheme.HTTPS,
+            "hosts": (SiteHost(Host("x")),),
+            "rules": RuleList(()),
+            "negotiate": NegotiatePolicy(()),
+            "headers": HeaderMap(),
+        },
+    ),
     "ServerContext": (sspi.ServerContext, {"credential": HANDLE}),
     "parse_ring": (parse_ring, {"content": b"", "name": "sealing.json"}),
     "server_settings": (server_settings, {"app": web.Application()}),
@@ -77,17 +109,17 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 # acceptor, the initiator, the integrations and the service of ours make and call.
 NO_SETTINGS = set(
     """
-    accept_security_context_async acquire_credentials acquire_credentials_handle_async
-    initialize_security_context_async query_context_attributes queue SecBuffer QueryResult
-    attribute_of attributes_of build_neg_token_resp isc_ret_from_asc query_context query_native
-    read_channel_bindings unpack_channel_bindings pack_channel_bindings outcome_of refusal_of
-    ResponseRule CallResult Decision Identity Leg NegTokenResp ErrorResponse StatusReport Step
-    TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext Handshake WorkerPool
-    build_error_response conclude decide deadline largest_field run_app NativeContext adopt
-    BoundedParser ChallengedEvent HandshakeRegistry AskedRequest Convention
-    BoundedParser ChallengedEvent HandshakeRegistry seal_session open_session seal_note open_note
-    BoundedParser ChallengedEvent HandshakeRegistry Claim most_rows
-    BoundedParser ChallengedEvent HandshakeRegistry PasswordRefusal Claim most_rows
+    accept_security_context_async acquire_credentials acquire_credentials_handle_async adopt
+    AskedRequest attribute_of attributes_of BoundedParser build_error_response
+    build_neg_token_resp CallResult Candidates ChallengedEvent Claim conclude ContextGuard
+    Convention deadline decide Decision encode_list encode_text ErrorResponse Handshake
+    HandshakeMachine HandshakeRegistry Identity initialize_security_context_async
+    isc_ret_from_asc largest_field Leg MessageChannel most_rows NativeContext NegotiatePolicy
+    NegTokenResp open_note open_session outcome_of pack_channel_bindings PasswordRefusal
+    Problem query_context query_context_attributes query_native QueryResult queue
+    read_channel_bindings refusal_of ReloadEvent RenderedHeaders ResponseRule RuleTrace Ruling
+    run_app ScriptedContext seal_note seal_session SecBuffer StatusReport Step Subject
+    TokenPeek unpack_channel_bindings UserPattern WorkerPool
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

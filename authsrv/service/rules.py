@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from authsrv.core.flags import AscRet
-from authsrv.core.settings import as_instance, as_member
+from authsrv.core.settings import as_flags, as_instance, as_member
 from authsrv.errors import AmbiguousPathError, ConfigError, NoRuleError
 from authsrv.http.forwarded import Address, AskedRequest, method_overrides
 from authsrv.http.paths import PathPattern, ambiguity_of
@@ -145,6 +145,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "access", as_member(Access, self.access, "access"))
+        object.__setattr__(self, "attributes", as_flags(AscRet, self.attributes, "attributes"))
         as_instance(bool, self.channel_bound, "channel_bound")
         if self.access is Access.OPEN and self.asks_who:
             raise ConfigError(f"the rule {self.name!r} is open, and so cannot ask who a client is")
