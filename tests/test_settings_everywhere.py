@@ -109,17 +109,20 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 # acceptor, the initiator, the integrations and the service of ours make and call.
 NO_SETTINGS = set(
     """
-    accept_security_context_async acquire_credentials acquire_credentials_handle_async adopt
-    AskedRequest attribute_of attributes_of BoundedParser build_error_response
-    build_neg_token_resp CallResult Candidates ChallengedEvent Claim conclude ContextGuard
-    Convention deadline decide Decision encode_list encode_text ErrorResponse Handshake
-    HandshakeMachine HandshakeRegistry Identity initialize_security_context_async
-    isc_ret_from_asc largest_field Leg MessageChannel most_rows NativeContext NegotiatePolicy
-    NegTokenResp open_note open_session outcome_of pack_channel_bindings PasswordRefusal
-    Problem query_context query_context_attributes query_native QueryResult queue
-    read_channel_bindings refusal_of ReloadEvent RenderedHeaders ResponseRule RuleTrace Ruling
-    run_app ScriptedContext seal_note seal_session SecBuffer StatusReport Step Subject
-    TokenPeek unpack_channel_bindings UserPattern WorkerPool
+    accept_security_context_async Acceptors acquire_credentials
+    acquire_credentials_handle_async AdmittedEvent adopt Ask AskedRequest attribute_of
+    attributes_of BoundedParser build_error_response build_neg_token_resp CallResult
+    Candidates ChallengedEvent Claim Claimant conclude ContextGuard Convention deadline decide
+    Decision encode_list encode_text ErrorPage ErrorResponse Handshake HandshakeMachine
+    HandshakeRegistry Identity initialize_security_context_async InsecurePage isc_ret_from_asc
+    json_answer largest_field Leg Listener LoginPage LoopPage MessageChannel most_rows
+    NativeContext NegotiatePolicy NegTokenResp NoSignOnPage open_note open_session outcome_of
+    pack_channel_bindings PasswordLogin PasswordRefusal Problem query_context
+    query_context_attributes query_native QueryResult queue read_channel_bindings refusal_of
+    ReloadEvent RenderedHeaders ResponseRule RuleTrace Ruling run_app ScriptedContext
+    seal_note seal_session SecBuffer set_up_logs SignedInEvent SignedOutPage StatusReport Step
+    Subject TokenPeek UnavailablePage unpack_channel_bindings UserPattern WhoamiPage
+    WorkerPool
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from authsrv.core.settings import as_instance, as_number
+from authsrv.errors import ConfigError
 from authsrv.service.config import Loaded
 from authsrv.service.file_checks import Stamp, stamp_of
 from authsrv.service.problems import Level, Problem
@@ -83,6 +84,7 @@ class SettingsHolder:
     Args:
         first: What was loaded at start, with settings.
         load: Loads the configuration anew. It runs on a thread.
+        apply: Puts new settings in force, on a thread; a ConfigError of it refuses them.
         on_reload: Is told of each reload, on the loop.
         interval_seconds: How often the files are looked at.
     """
@@ -91,12 +93,14 @@ class SettingsHolder:
         self,
         first: Loaded,
         load: Callable[[], Loaded],
+        apply: Callable[[Settings], None],
         *,
         on_reload: Callable[[ReloadEvent], None] | None = None,
         interval_seconds: float = 2.0,
     ) -> None:
         self._current = as_instance(Settings, first.settings, "first")
         self._load = load
+        self._apply = apply
         self._on_reload = on_reload
         self._interval = as_number(interval_seconds, "interval_seconds")
         self._asked = asyncio.Event()
@@ -150,16 +154,16 @@ class SettingsHolder:
             errors = [str(each) for each in loaded.problems if each.level is Level.ERROR]
             self._refuse("; ".join(errors), loaded.problems)
         else:
-            self._replace(loaded.settings, loaded.problems)
+            await self._replace(loaded.settings, loaded.problems)
 
     def _refuse(self, why: str, problems: tuple[Problem, ...]) -> None:
         self._degraded = why
         _LOG.error("the new configuration is refused, the one before stays in force: %s", why)
         self._tell(ReloadOutcome.REFUSED, problems)
 
-    def _replace(self, fresh: Settings, problems: tuple[Problem, ...]) -> None:
-        self._degraded = None
+    async def _replace(self, fresh: Settings, problems: tuple[Problem, ...]) -> None:
         if fresh.digest == self._current.digest:
+            self._degraded = None
             self._tell(ReloadOutcome.UNCHANGED, problems)
             return
         fixed = {name: getattr(self._current, name) for name in _FIXED}
@@ -168,7 +172,13 @@ class SettingsHolder:
             _LOG.warning("these change at the next start only: %s", ", ".join(waiting))
         for problem in problems:
             _LOG.warning("%s", problem)
-        self._current = replace(fresh, **fixed)
+        merged = replace(fresh, **fixed)
+        try:
+            await asyncio.to_thread(self._apply, merged)
+        except ConfigError as error:
+            self._refuse(error.detail, problems)
+            return
+        self._current, self._degraded = merged, None
         _LOG.info("the configuration was replaced: %s", fresh.digest[:12])
         self._tell(ReloadOutcome.REPLACED, problems)
 

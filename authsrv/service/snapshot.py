@@ -117,10 +117,10 @@ def make_snapshot(settings: Settings, acceptors: Acceptors, keys: Keys, look: Lo
 def _signer(settings: Settings, keys: Keys, site: Site) -> TokenSigner | None:
     if not (site.sends_token or site.has_token_path):
         return None
-    return TokenSigner(keys.signing.ring, issuer=issuer_of(settings, site), site=site.name)
+    return TokenSigner(keys.signing.ring, issuer=_issuer_of(settings, site), site=site.name)
 
 
-def issuer_of(settings: Settings, site: Site) -> str:
+def _issuer_of(settings: Settings, site: Site) -> str:
     """The URL that is the issuer of a site's tokens: the login host, else the site's first host."""
     login = settings.login
     if login.host is not None:

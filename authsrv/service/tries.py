@@ -27,7 +27,7 @@ from authsrv.core.settings import as_instance, as_number
 from authsrv.errors import ConfigError, TooManyTriesError
 from authsrv.stores.base import Purpose, Store
 
-__all__ = ["KnownDevice", "Tries", "Try", "TryLimits"]
+__all__ = ["Address", "KnownDevice", "Tries", "Try", "TryLimits"]
 
 # RFC 6177: what one customer has at least; within it, addresses are free to choose.
 _IPV6_PREFIX: Final = 64

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from keytabs import VERSION_2, record
 
+from authsrv.errors import ConfigError
 from authsrv.service.config import Loaded, load
 from authsrv.service.reload import ReloadEvent, ReloadOutcome, SettingsHolder
-from authsrv.service.settings import Endpoint
+from authsrv.service.settings import Endpoint, Settings
 
 TEXT = """
 keytab = "http.keytab"
@@ -58,12 +59,16 @@ def folder(tmp_path: Path) -> Folder:
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Folder, load: Callable[[], Loaded] | None = None, interval_seconds: float = 0.01
+    folder: Folder,
+    load: Callable[[], Loaded] | None = None,
+    interval_seconds: float = 0.01,
+    apply: Callable[[Settings], None] = lambda settings: None,
 ) -> AsyncIterator[tuple[SettingsHolder, asyncio.Queue[ReloadEvent]]]:
     events: asyncio.Queue[ReloadEvent] = asyncio.Queue()
     holder = SettingsHolder(
         await asyncio.to_thread(folder.load),
         load or folder.load,
+        apply,
         on_reload=events.put_nowait,
         interval_seconds=interval_seconds,
     )
@@ -90,6 +95,17 @@ async def test_a_changed_file_is_in_force_soon(folder: Folder) -> None:
         assert event.digest == holder.current.digest == holder.state.digest
         # Who took the old ones has them as they were.
         assert before.sites.sites[0].name == "one"
+
+
+async def test_settings_that_cannot_be_put_in_force_leave_the_old_ones(folder: Folder) -> None:
+    def refuse(settings: Settings) -> None:
+        raise ConfigError("the logo cannot be read")
+
+    async with running(folder, apply=refuse) as (holder, events):
+        folder.name("two")
+        assert (await events.get()).outcome is ReloadOutcome.REFUSED
+        assert name_of(holder) == "one"
+        assert holder.state.degraded == "the logo cannot be read"
 
 
 async def test_a_file_that_the_configuration_names_is_watched_too(folder: Folder) -> None:
