@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ["gssapi", "krb5", "spnego", "cryptography", "uvloop", "lmdb"]
+HEAVY = ["jinja2", "gssapi", "krb5", "spnego", "cryptography", "uvloop", "lmdb"]
 KERBEROS = ["gssapi", "krb5"]
 
 # None in sys.modules makes an import fail as if the library were not installed.
@@ -54,6 +54,10 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize("module", ["authsrv", "authsrv.aiohttp"])
 def test_an_import_loads_no_heavy_library(module: str) -> None:
     assert loaded_by(module) & set(HEAVY) == set()
+
+
+def test_the_pages_load_their_templates_when_one_is_shown() -> None:
+    assert "jinja2" not in loaded_by("authsrv.service.pages, authsrv.service.look")
 
 
 def test_the_core_does_not_load_aiohttp() -> None:

@@ -31,6 +31,7 @@ REACH = {
     "aiohttp": _SERVING,
     "devrealm": _PURE,
     "testing": _HANDSHAKE | {"devrealm", "stores"},
+    "service": _SERVING | {"stores"},
     "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "stores"},
 }
 
@@ -47,6 +48,8 @@ OWNERS = {
     "spnego": {"providers"},
     "uvloop": {"aiohttp"},
     "lmdb": {"stores"},
+    "jinja2": {"service"},
+    "markupsafe": {"service"},
 }
 
 # What the handshake may know of providers: their interface.

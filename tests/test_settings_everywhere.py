@@ -32,11 +32,14 @@ from authsrv.providers.base import ContextRequest, InitiatorRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
 from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.kerberos.password import PasswordChecker
 from authsrv.providers.pyspnego import PyspnegoProvider
 from authsrv.providers.registry import Keytab
 from authsrv.providers.replay import ProcessReplayCache
 from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.service.passwords import PasswordLogin
+from authsrv.service.tries import Tries, TryLimits
 from authsrv.stores.machine import MachineStore
 from authsrv.stores.memory import MemoryStore
 
@@ -60,6 +63,13 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "InitiatorRequest": (InitiatorRequest, {"target": "HTTP/x"}),
     "NegotiateAuth": (NegotiateAuth, {"acceptor": Acceptor(PACKAGE), "rules": AccessRules()}),
     "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
+    "PasswordLogin": (
+        PasswordLogin,
+        {
+            "checker": PasswordChecker(GssapiProvider("/keytab")),
+            "tries": Tries(MemoryStore(), TryLimits()),
+        },
+    ),
     "PyspnegoProvider": (PyspnegoProvider, {}),
     "SspiProvider": (SspiProvider, {}),
     "ServerContext": (sspi.ServerContext, {"credential": HANDLE}),
@@ -79,7 +89,9 @@ NO_SETTINGS = set(
     ResponseRule CallResult Decision Identity Leg NegTokenResp ErrorResponse StatusReport Step
     TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext Handshake WorkerPool
     build_error_response conclude decide deadline largest_field run_app NativeContext adopt
-    BoundedParser ChallengedEvent HandshakeRegistry PasswordRefusal Claim most_rows
+    BoundedParser ChallengedEvent HandshakeRegistry PasswordRefusal ErrorPage InsecurePage
+    LoginPage LoopPage NoSignOnPage SignedOutPage UnavailablePage WhoamiPage page_headers render
+    Claim most_rows
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

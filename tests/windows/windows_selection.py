@@ -62,6 +62,7 @@ LEFT_OUT = {
     "providers/test_pyspnego.py": _MIT,
     "providers/test_replay.py": _MIT,
     "providers/test_sspi_conformance.py": "knows one user, as sspi-rs does",
+    "service": _MIT,
     "stores": "is about files and locks of POSIX",
     "sspi/test_sspi_memory.py": "reads /proc",
     "sspi/test_sspi_promises.py": _MIT,
