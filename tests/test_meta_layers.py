@@ -13,7 +13,7 @@ from rooms import GRAPH, MODULES, draw_rooms, imported, room_of
 
 # The rooms that a room may reach, by whatever way, besides itself.
 _PURE = frozenset({"errors", "core", "codecs"})
-_BLOCKING = _PURE | {"providers"}
+_BLOCKING = _PURE | {"providers", "stores"}
 _HANDSHAKE = _BLOCKING | {"handshake"}
 _SERVING = _HANDSHAKE | {"audit", "http"}
 REACH = {
@@ -30,12 +30,11 @@ REACH = {
     "streams": _HANDSHAKE,
     "client": _SERVING,
     "aiohttp": _SERVING,
-    "service": _SERVING | {"sessions", "stores", "aiohttp", "devrealm"},
+    "service": _SERVING | {"sessions", "aiohttp", "devrealm"},
     "devrealm": _PURE,
-    "testing": _HANDSHAKE | {"devrealm", "stores"},
+    "testing": _HANDSHAKE | {"devrealm"},
     "cli": _SERVING
-    | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "sessions", "service"}
-    | {"stores"},
+    | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "sessions", "service"},
 }
 
 # Bytes and values in, bytes and values out: what waits, keeps time or blocks is not for them.
@@ -53,6 +52,8 @@ OWNERS = {
     "spnego": {"providers"},
     "uvloop": {"aiohttp"},
     "lmdb": {"stores"},
+    "jinja2": {"service"},
+    "markupsafe": {"service"},
 }
 
 # What the handshake may know of providers: their interface.

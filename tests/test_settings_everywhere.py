@@ -33,6 +33,7 @@ from authsrv.providers.base import ContextRequest, InitiatorRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
 from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.kerberos.password import PasswordChecker
 from authsrv.providers.pyspnego import PyspnegoProvider
 from authsrv.providers.registry import Keytab
 from authsrv.providers.replay import ProcessReplayCache
@@ -41,9 +42,11 @@ from authsrv.providers.sspi.provider import SspiProvider
 from authsrv.service.conventions import NGINX
 from authsrv.service.header_map import Attribute, HeaderField, HeaderMap
 from authsrv.service.key_files import KeyFile
+from authsrv.service.passwords import PasswordLogin
 from authsrv.service.rules import Rule, RuleList
 from authsrv.service.settings import Endpoint, Login, Settings
 from authsrv.service.sites import NegotiatePolicy, Site, SiteHost, Sites
+from authsrv.service.tries import Tries, TryLimits
 from authsrv.sessions.keyring import KeyRing, RingKey, parse_ring
 from authsrv.stores.machine import MachineStore
 from authsrv.stores.memory import MemoryStore
@@ -70,6 +73,13 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "KeyRing": (KeyRing, {"keys": (RingKey(bytes(32), 0),)}),
     "NegotiateAuth": (NegotiateAuth, {"acceptor": Acceptor(PACKAGE), "rules": AccessRules()}),
     "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
+    "PasswordLogin": (
+        PasswordLogin,
+        {
+            "checker": PasswordChecker(GssapiProvider("/keytab")),
+            "tries": Tries(MemoryStore(), TryLimits()),
+        },
+    ),
     "PyspnegoProvider": (PyspnegoProvider, {}),
     "SspiProvider": (SspiProvider, {}),
     "HeaderField": (HeaderField, {"name": "X-User", "attribute": Attribute.NAME}),
@@ -117,9 +127,9 @@ NO_SETTINGS = set(
     HandshakeRegistry Identity initialize_security_context_async InsecurePage isc_ret_from_asc
     json_answer largest_field Leg Listener LoginPage LoopPage MessageChannel most_rows
     NativeContext NegotiatePolicy NegTokenResp NoSignOnPage open_note open_session outcome_of
-    pack_channel_bindings PasswordLogin PasswordRefusal Problem query_context
+    pack_channel_bindings page_headers PasswordLogin PasswordRefusal Problem query_context
     query_context_attributes query_native QueryResult queue read_channel_bindings refusal_of
-    ReloadEvent RenderedHeaders ResponseRule RuleTrace Ruling run_app ScriptedContext
+    ReloadEvent render RenderedHeaders ResponseRule RuleTrace Ruling run_app ScriptedContext
     seal_note seal_session SecBuffer set_up_logs SignedInEvent SignedOutPage StatusReport Step
     Subject TokenPeek UnavailablePage unpack_channel_bindings UserPattern WhoamiPage
     WorkerPool

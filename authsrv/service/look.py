@@ -21,7 +21,7 @@ from typing import Final
 from authsrv.core.settings import as_instance, as_path
 from authsrv.errors import ConfigError
 
-__all__ = ["Asset", "Look", "Text", "Texts", "load_look"]
+__all__ = ["Asset", "Look", "Text", "Texts", "load_look", "placeholders_in"]
 
 _HERE: Final = Path(__file__).parent
 _SHIPPED: Final = ("en", "de")
@@ -214,7 +214,7 @@ def _merged(language: str, ours: Texts, theirs: Mapping[str, Text]) -> Texts:
             raise ConfigError(f"the texts in {language!r} have {key!r}, which no page shows")
         if isinstance(text, str) != isinstance(ours.entries[key], str):
             raise ConfigError(f"the text {key!r} in {language!r} must be as ours: a text or a list")
-        more = _placeholders_in(text, key) - _placeholders_in(ours.entries[key], key)
+        more = placeholders_in(text, key) - placeholders_in(ours.entries[key], key)
         if more:
             raise ConfigError(
                 f"the text {key!r} in {language!r} has {{{min(more)}}}, which nobody fills"
@@ -222,7 +222,7 @@ def _merged(language: str, ours: Texts, theirs: Mapping[str, Text]) -> Texts:
     return Texts(language, MappingProxyType({**ours.entries, **theirs}))
 
 
-def _placeholders_in(text: Text, key: str) -> set[str]:
+def placeholders_in(text: Text, key: str) -> set[str]:
     """The names in braces that a text has.
 
     Raises:

@@ -33,6 +33,7 @@ __all__ = ["Address", "KnownDevice", "Tries", "Try", "TryLimits"]
 _IPV6_PREFIX: Final = 64
 
 Address = IPv4Address | IPv6Address
+"""Where a client comes from."""
 
 
 @dataclass(frozen=True, slots=True)
