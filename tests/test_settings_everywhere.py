@@ -40,7 +40,8 @@ from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
 from authsrv.service.conventions import NGINX
 from authsrv.service.header_map import Attribute, HeaderField, HeaderMap
-from authsrv.service.rules import Rule, RuleList
+from authsrv.service.rule import Rule
+from authsrv.service.rules import RuleList
 from authsrv.service.settings import Endpoint, Login, Settings
 from authsrv.service.sites import NegotiatePolicy, Site, SiteHost, Sites
 

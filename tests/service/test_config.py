@@ -18,7 +18,8 @@ from authsrv.service.config import MAX_CONFIG_BYTES, Loaded, load, load_settings
 from authsrv.service.header_map import Attribute
 from authsrv.service.networks import LOOPBACK
 from authsrv.service.problems import Level
-from authsrv.service.rules import Access, Ambiguous
+from authsrv.service.rule import Access
+from authsrv.service.rules import Ambiguous
 from authsrv.service.settings import Endpoint, LogFormat, StoreKind
 from authsrv.service.sites import NegotiateAt
 
