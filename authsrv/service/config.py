@@ -14,13 +14,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
-from authsrv.core.realms import ALL_REALMS
 from authsrv.errors import ConfigError
 from authsrv.http.forwarded import Host, Network, Scheme
 from authsrv.service.config_checks import check_hosts
 from authsrv.service.config_document import parse_document
 from authsrv.service.config_model import Configuration, LoginTable, ProxyTable
-from authsrv.service.config_sites import Surroundings, build_sites
+from authsrv.service.config_sites import Surroundings, as_realms, build_sites
 from authsrv.service.config_tls import build_tls
 from authsrv.service.conventions import CONVENTIONS, NGINX, Convention
 from authsrv.service.file_checks import (
@@ -131,7 +130,7 @@ class _Loader:
         document, findings = self._document, self._findings
         proxy = document.proxy or ProxyTable()
         peers = self._peers(proxy)
-        realms = self._realms(document.realms)
+        realms = as_realms(document.realms, findings, "realms")
         services = as_services(document.spn, findings, "spn")
         groups = self._groups()
         around = Surroundings(
@@ -204,16 +203,6 @@ class _Loader:
                 "list the proxies, or set insecure_trust_all_peers = true",
             )
         return TrustedPeers(networks or LOOPBACK, trusts_all)
-
-    def _realms(self, names: Sequence[str] | None) -> frozenset[str] | None:
-        if names is None:
-            return None
-        for name in names:
-            if name != ALL_REALMS and ("*" in name or "@" in name or not name.strip()):
-                self._findings.error(
-                    "realms", f"{name[:64]!r} is no realm", 'write it as "EXAMPLE.ORG"'
-                )
-        return frozenset(names)
 
     def _groups(self) -> StaticGroups:
         table = self._document.groups
