@@ -43,7 +43,8 @@ from authsrv.service.conventions import NGINX
 from authsrv.service.header_map import Attribute, HeaderField, HeaderMap
 from authsrv.service.key_files import KeyFile
 from authsrv.service.passwords import PasswordLogin
-from authsrv.service.rules import Rule, RuleList
+from authsrv.service.rule import Rule
+from authsrv.service.rules import RuleList
 from authsrv.service.settings import Endpoint, Login, Settings
 from authsrv.service.sites import NegotiatePolicy, Site, SiteHost, Sites
 from authsrv.service.tries import Tries, TryLimits

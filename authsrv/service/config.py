@@ -14,13 +14,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
-from authsrv.core.realms import ALL_REALMS
 from authsrv.errors import ConfigError
 from authsrv.http.forwarded import Host, Network, Scheme
 from authsrv.service.config_checks import check_hosts
 from authsrv.service.config_document import parse_document
-from authsrv.service.config_model import Configuration, LoginTable, ProxyTable, TlsTable
-from authsrv.service.config_sites import Surroundings, build_sites
+from authsrv.service.config_model import Configuration, LoginTable, ProxyTable
+from authsrv.service.config_sites import Surroundings, as_realms, build_sites
+from authsrv.service.config_tls import build_tls
 from authsrv.service.conventions import CONVENTIONS, NGINX, Convention
 from authsrv.service.file_checks import (
     Stamp,
@@ -50,7 +50,6 @@ __all__ = ["MAX_CONFIG_BYTES", "Loaded", "load", "load_settings"]
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 """A larger configuration is refused."""
 
-_MAX_SECRET_BYTES: Final = 4_096
 _MAX_PAGE_FILE_BYTES: Final = 1024 * 1024
 _DEFAULT_ASKS: Final = "unix:/run/authsrv/asks.sock"
 _DEFAULT_PAGES: Final = "unix:/run/authsrv/pages.sock"
@@ -131,7 +130,7 @@ class _Loader:
         document, findings = self._document, self._findings
         proxy = document.proxy or ProxyTable()
         peers = self._peers(proxy)
-        realms = self._realms(document.realms)
+        realms = as_realms(document.realms, findings, "realms")
         services = as_services(document.spn, findings, "spn")
         groups = self._groups()
         around = Surroundings(
@@ -205,16 +204,6 @@ class _Loader:
             )
         return TrustedPeers(networks or LOOPBACK, trusts_all)
 
-    def _realms(self, names: Sequence[str] | None) -> frozenset[str] | None:
-        if names is None:
-            return None
-        for name in names:
-            if name != ALL_REALMS and ("*" in name or "@" in name or not name.strip()):
-                self._findings.error(
-                    "realms", f"{name[:64]!r} is no realm", 'write it as "EXAMPLE.ORG"'
-                )
-        return frozenset(names)
-
     def _groups(self) -> StaticGroups:
         table = self._document.groups
         if table is None:
@@ -280,50 +269,9 @@ class _Loader:
 
     def _tls(self) -> TlsFiles | None:
         listen = self._document.listen
-        table = None if listen is None else listen.tls
-        if table is None:
+        if listen is None or listen.tls is None:
             return None
-        if table.certificate is None or table.key is None:
-            self._findings.error("listen.tls", "it needs both certificate and key")
-            return None
-        certificate, key = self._resolve(table.certificate), self._resolve(table.key)
-        check_file(certificate, self._findings, "listen.tls.certificate")
-        check_file(key, self._findings, "listen.tls.key", is_secret=True)
-        return TlsFiles(certificate, key, self._key_password(table))
-
-    def _key_password(self, table: TlsTable) -> str | None:
-        """The password of the key, from one of three places."""
-        where = "listen.tls.key_password"
-        in_environment = self._environment.get("AUTHSRV_LISTEN_TLS_KEY_PASSWORD")
-        given = [table.key_password, table.key_password_file, in_environment]
-        if sum(each is not None for each in given) > 1:
-            self._findings.error(
-                where,
-                "it stands in more than one of key_password, key_password_file and "
-                "AUTHSRV_LISTEN_TLS_KEY_PASSWORD",
-            )
-            return None
-        if table.key_password is not None:
-            # The secret stands in this very file.
-            check_file(self._path, self._findings, where, is_secret=True)
-            return table.key_password
-        if table.key_password_file is None:
-            return in_environment
-        return self._secret_of(table.key_password_file, f"{where}_file")
-
-    def _secret_of(self, name: str, key: str) -> str | None:
-        path = self._resolve(name)
-        content = read_file(path, self._findings, key, max_bytes=_MAX_SECRET_BYTES, is_secret=True)
-        if content is None:
-            return None
-        try:
-            secret = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError:
-            self._findings.error(key, f"{path} is not UTF-8")
-            return None
-        if not secret:
-            self._findings.error(key, f"{path} is empty")
-        return secret
+        return build_tls(listen.tls, self._path, self._environment, self._findings)
 
     def _login(self, table: LoginTable, sites: Sites | None) -> Login:
         findings = self._findings

@@ -14,7 +14,7 @@ from authsrv.http.paths import Target
 from authsrv.service.explain import explain
 from authsrv.service.header_map import Facts
 from authsrv.service.people import Subject
-from authsrv.service.rules import RuledRequest
+from authsrv.service.rule import RuledRequest
 from authsrv.service.settings import Settings
 from authsrv.service.sites import Site
 from authsrv.service.spn import realms_of_keytab

@@ -279,8 +279,12 @@ class Sites:
 
     @property
     def identity_names(self) -> tuple[str, ...]:
-        """The header names by which any application is told of the client, each once."""
-        return tuple(dict.fromkeys(name for site in self.sites for name in site.identity_names))
+        """The header names by which any application may be told of the client, each once.
+
+        The token's header is one of them even where no site has tokens yet.
+        """
+        names = (name for site in self.sites for name in site.identity_names)
+        return tuple(dict.fromkeys([*names, TOKEN_HEADER]))
 
 
 def _normal(host: Host, scheme: Scheme) -> Host:

@@ -14,8 +14,9 @@ from keytabs import VERSION_2, record
 from programs import find_program
 
 from authsrv.cli.main import main
+from authsrv.errors import ConfigError
 from authsrv.service.config import load
-from authsrv.service.skeleton import Skeleton, known_proxies
+from authsrv.service.skeleton import Skeleton, known_proxies, write_new
 
 HOST = "wiki.example.org"
 
@@ -89,6 +90,18 @@ def test_init_never_writes_over_a_file(
         assert main(arguments) == 0
 
 
+def test_a_file_that_appears_at_the_last_moment_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "authsrv.toml"
+    path.write_text("theirs")
+    with pytest.raises(ConfigError, match="is there already"):
+        write_new(path, "ours", 0o600)
+    path.rename(tmp_path / "other")
+    path.symlink_to(tmp_path / "other")
+    with pytest.raises(ConfigError, match="is there already"):
+        write_new(path, "ours", 0o600)
+    assert (tmp_path / "other").read_text() == "theirs"
+
+
 def test_init_says_what_cannot_be_written(keytab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["init", "--host", HOST, "--keytab", str(keytab), "--proxy", "nginx"]
     assert main([*arguments, "--output", str(keytab.parent / "none")]) == 1
@@ -110,8 +123,6 @@ def test_init_says_what_cannot_be_written(keytab: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_init_takes_nothing_that_would_break_out_of_a_file(wrong: dict[str, str]) -> None:
-    from authsrv.errors import ConfigError
-
     given = {"host": HOST, "keytab": "http.keytab", "proxy": "nginx", **wrong}
     with pytest.raises(ConfigError):
         Skeleton(**given)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from authsrv.service.config import MAX_CONFIG_BYTES, Loaded, load, load_settings
 from authsrv.service.header_map import Attribute
 from authsrv.service.networks import LOOPBACK
 from authsrv.service.problems import Level
-from authsrv.service.rules import Access, Ambiguous
+from authsrv.service.rule import Access
+from authsrv.service.rules import Ambiguous
 from authsrv.service.settings import Endpoint, LogFormat, StoreKind
 from authsrv.service.sites import NegotiateAt
 
@@ -398,6 +401,12 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "TLS without a key": (changed('key = "tls.key"\n', ""), "listen.tls: it needs both"),
     "a page's file that is not there": (changed("own.css", "other.css"), "login.css"),
     "rules of one name": (changed('access = "deny"', 'name = "admins"'), "two rules of the site"),
+    "a site's realm that is none": (
+        changed("token_path = true", 'token_path = true\nrealms = ["*.R"]').replace(
+            'certificate = "tls.pem"\nrealms = ["R.TEST"]', 'certificate = "tls.pem"'
+        ),
+        "site[wiki].realms: '*.R' is no realm",
+    ),
     "a realm that is none": (changed('realms = ["R.TEST"]', 'realms = ["a@R"]'), "is no realm"),
 }
 
@@ -428,6 +437,87 @@ def test_all_that_is_wrong_is_told_at_once_and_with_a_remedy(write: Write) -> No
     by_key = {each.key: each for each in found}
     assert by_key["limits.max_round"].remedy == "is max_rounds meant?"
     assert "make it" in by_key["keytab"].remedy
+
+
+MORE: dict[str, tuple[str, str]] = {
+    "a login host that is none": (changed("login.test", "login.test."), "login.host: "),
+    "a login host beside a form elsewhere": (
+        SMALL + '[login]\nhost = "login.test"\nform_on_app_host = true\n',
+        "there is a login host, too",
+    ),
+    "no file of groups": (changed('file = "groups.toml"\n', ""), "groups.file: the key is missing"),
+    "a joiner of a preset": (
+        changed('preset = "authelia"', 'preset = "authelia"\njoiner = "ab"'),
+        "site[wiki].headers.joiner: joiner must be",
+    ),
+    "a field without an attribute": (
+        changed('X-Principal = "principal"', "X-Principal = {}"),
+        "fields.X-Principal: it has no attribute",
+    ),
+    "bindings with a certificate that is not there": (
+        changed('certificate = "tls.pem"\nrealms', 'certificate = "no.pem"\nrealms'),
+        "site[wiki].certificate: ",
+    ),
+    "a network of a policy that is none": (
+        changed('networks = ["10.0.0.0/8"], at', 'networks = ["10"], at'),
+        "site[wiki].negotiate: ",
+    ),
+    "an IPv6 address without brackets": (changed("127.0.0.1:9180", "::1:9180"), "listen.asks"),
+    "a path of a socket that is too long": (
+        changed("unix:/run/authsrv/pages.sock", "unix:/" + "a" * 120),
+        "listen.pages",
+    ),
+    "a folder of keys that is a file": (changed('"keys"', '"own.css"'), "is not a folder"),
+    "a folder of keys that is not there": (changed('"keys"', '"nokeys"'), "keys.folder"),
+    "tables where values belong": (changed('keytab = "FILE:http.keytab"', "[keytab]"), "keytab"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), MORE.values(), ids=MORE)
+def test_another_wrong_setting_is_named(write: Write, text: str, expected: str) -> None:
+    found = errors(load(write(text), {}))
+    assert [each for each in found if expected in each], found
+
+
+def test_a_folder_of_keys_has_files_and_may_be_unreadable(write: Write) -> None:
+    path = write(LARGE)
+    (path.parent / "keys" / "lost").symlink_to("nowhere")
+    assert "lost cannot be read" in "".join(errors(load(path, {})))
+
+
+def test_ipv6_listeners(write: Write) -> None:
+    made, _ = load_settings(write(changed("127.0.0.1:9180", "[::1]:9180")), {})
+    assert made.asks == Endpoint(None, "::1", 9180)
+    assert str(made.asks) == "[::1]:9180"
+    assert [str(Endpoint.parse(each)) for each in ("127.0.0.1:1", "unix:/a")] == [
+        "127.0.0.1:1",
+        "unix:/a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_trusted"),
+    [(None, True), ("127.0.0.1", True), ("::1", True), ("10.0.0.9", False)],
+)
+def test_without_a_list_only_this_machine_may_ask(
+    write: Write, peer: str | None, is_trusted: bool
+) -> None:
+    made, _ = load_settings(write(SMALL), {})
+    address = None if peer is None else ipaddress.ip_address(peer)
+    assert made.peers.trusts(address) is is_trusted
+    listed, _ = load_settings(write(f'{SMALL}[proxy]\ntrusted_peers = ["10.0.0.9"]'), {})
+    assert listed.peers.trusts(address) is (peer in (None, "10.0.0.9"))
+    anybody, _ = load_settings(write(f"{SMALL}[proxy]\ninsecure_trust_all_peers = true"), {})
+    assert anybody.peers.trusts(address)
+
+
+def test_without_the_extra_of_kerberos_the_keytab_cannot_be_read(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(SMALL)
+    monkeypatch.delitem(sys.modules, "authsrv.providers.kerberos.keytab", raising=False)
+    monkeypatch.setitem(sys.modules, "krb5", None)
+    assert "install authsrv[kerberos]" in "".join(errors(load(path, {})))
 
 
 WARNED: dict[str, tuple[str, str]] = {
@@ -461,6 +551,19 @@ WARNED: dict[str, tuple[str, str]] = {
     "accounts of several realms": (
         SMALL.replace("hosts =", 'realms = ["R.TEST", "S.TEST"]\nhosts ='),
         "may share an account's name",
+    ),
+    "a certificate that is not used": (
+        SMALL.replace("hosts =", 'certificate = "tls.pem"\nhosts ='),
+        "extended_protection is off",
+    ),
+    "an application that is told nothing": (
+        f"{SMALL}[site.headers]\n",
+        "the application is told nothing",
+    ),
+    "a password over plain http": (
+        SMALL.replace("hosts =", 'scheme = "http"\nsessions = false\nhosts =')
+        + 'mechanisms = ["password"]\n',
+        "over plain http, nobody can prove itself by password",
     ),
     "an empty group": (
         f'{SMALL}groups = ["admin"]\n[groups]\nfile = "groups.toml"\n',

@@ -153,6 +153,19 @@ async def test_a_fault_of_ours_leaves_the_old_one_in_force(folder: Folder) -> No
         assert (await events.get()).outcome is ReloadOutcome.REFUSED
 
 
+async def test_nobody_needs_to_be_told(folder: Folder) -> None:
+    holder = SettingsHolder(
+        await asyncio.to_thread(folder.load), folder.load, interval_seconds=0.01
+    )
+    task = asyncio.create_task(holder.run())
+    folder.name("two")
+    while name_of(holder) != "two":
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 async def test_a_request_reads_the_files_at_once(folder: Folder) -> None:
     async with running(folder, interval_seconds=3_600) as (holder, events):
         holder.request_reload()

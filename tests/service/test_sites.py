@@ -16,7 +16,8 @@ from authsrv.service.groups import GroupSet
 from authsrv.service.header_map import PRESETS, HeaderMap
 from authsrv.service.networks import ClientNetworks, parse_networks
 from authsrv.service.people import NameList
-from authsrv.service.rules import Rule, RuleList
+from authsrv.service.rule import Rule
+from authsrv.service.rules import RuleList
 from authsrv.service.sites import (
     TOKEN_HEADER,
     NegotiateAt,
