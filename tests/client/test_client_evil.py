@@ -119,7 +119,6 @@ class TestTheProofOfTheServer:
     @pytest.mark.parametrize(
         "value",
         [
-            challenge(b"garbage"),
             "Negotiate !!!",
             'Negotiate realm="x"',
             "Negotiate",
@@ -143,19 +142,6 @@ class TestTheProofOfTheServer:
             return welcome(proof, proof)
 
         async with meeting(ask_first(prove_twice), negotiate) as (session, url):
-            with pytest.raises(MutualAuthenticationError):
-                await session.get(url)
-
-    @pytest.mark.parametrize("position", [0, 0.5, 0.99])
-    async def test_an_altered_one_is_given_to_nobody(
-        self, negotiate: NegotiateClient, acceptor: GssapiProvider, position: float
-    ) -> None:
-        async def alter(request: web.Request, token: bytes | None) -> web.Response:
-            proof = bytearray(await proof_for(acceptor, token))
-            proof[int(position * len(proof))] ^= 1
-            return welcome(challenge(bytes(proof)))
-
-        async with meeting(ask_first(alter), negotiate) as (session, url):
             with pytest.raises(MutualAuthenticationError):
                 await session.get(url)
 
