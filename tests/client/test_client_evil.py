@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
+from waiting import until
 from websites import Evil, challenge, own_site, served, session_of
 
 from authsrv.client import NegotiateClient, ServerProof, TicketCache, Timing, bodies
@@ -97,10 +97,7 @@ def scripted(*script: Act, **options: Any) -> tuple[ScriptedProvider, NegotiateC
 
 
 async def all_deleted(provider: ScriptedProvider) -> None:
-    end = time.monotonic() + 5
-    while provider.open_contexts:
-        assert time.monotonic() < end, f"left: {provider!r}"
-        await asyncio.sleep(0.001)
+    await until(lambda: not provider.open_contexts)
 
 
 class TestTheProofOfTheServer:
