@@ -25,7 +25,7 @@ from authsrv.handshake.acceptor import Acceptor
 from authsrv.providers.base import ContextRequest, SecurityProvider
 from authsrv.streams import accept
 
-__all__ = ["STRATEGIES", "Way", "outcome_of"]
+__all__ = ["STRATEGIES", "Way", "outcome_of", "told"]
 
 Way = Callable[..., Awaitable[str]]
 
