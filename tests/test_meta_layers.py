@@ -13,7 +13,7 @@ from rooms import GRAPH, MODULES, draw_rooms, imported, room_of
 
 # The rooms that a room may reach, by whatever way, besides itself.
 _PURE = frozenset({"errors", "core", "codecs"})
-_BLOCKING = _PURE | {"providers"}
+_BLOCKING = _PURE | {"providers", "stores"}
 _HANDSHAKE = _BLOCKING | {"handshake"}
 _SERVING = _HANDSHAKE | {"audit", "http"}
 REACH = {
@@ -30,8 +30,8 @@ REACH = {
     "client": _SERVING,
     "aiohttp": _SERVING,
     "devrealm": _PURE,
-    "testing": _HANDSHAKE | {"devrealm", "stores"},
-    "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing", "stores"},
+    "testing": _HANDSHAKE | {"devrealm"},
+    "cli": _SERVING | {"sspi", "streams", "client", "aiohttp", "devrealm", "testing"},
 }
 
 # Bytes and values in, bytes and values out: what waits, keeps time or blocks is not for them.
@@ -49,8 +49,8 @@ OWNERS = {
     "lmdb": {"stores"},
 }
 
-# What the handshake may know of providers: their interface.
-INTERFACE = {"authsrv.providers.base"}
+# What the handshake may know of providers and of stores: their interfaces.
+INTERFACES = {"authsrv.providers.base", "authsrv.stores.base"}
 
 
 def reached(module: str) -> set[str]:
@@ -92,15 +92,15 @@ def test_nobody_imports_the_door_of_a_room_that_it_is_in() -> None:
     assert wrong == {}
 
 
-def test_the_handshake_knows_only_the_interface_of_providers() -> None:
+def test_the_handshake_knows_only_the_interfaces_of_providers_and_stores() -> None:
     known = {
         each
         for name in MODULES
         if room_of(name) == "handshake"
         for each in GRAPH[name]
-        if room_of(each) == "providers"
+        if room_of(each) in ("providers", "stores")
     }
-    assert known <= INTERFACE
+    assert known == INTERFACES
 
 
 def test_the_imports_have_no_circle() -> None:

@@ -26,9 +26,10 @@ from authsrv.errors import (
     TicketExpiredError,
 )
 from authsrv.handshake.pool import WorkerPool
-from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.replay import MITReplayCache
 from authsrv.providers.scripted import ScriptedProvider
+from authsrv.testing.handshakes import open_context
 
 # With MIT, "no flags" means its default flags; this one asks for no answer by the server.
 NOT_MUTUAL = {"flags": (gss.RequirementFlag.integrity,)}
@@ -57,9 +58,8 @@ async def test_a_request_that_nothing_answers_does_not_stay_in_memory() -> None:
 
 
 def refusal(provider: GssapiProvider, token: bytes) -> AuthsrvError:
-    context = provider.create_context(ContextRequest())
-    result = context.step(token)
-    context.delete()
+    with open_context(provider) as context:
+        result = context.step(token)
     assert isinstance(result, Refused), result
     return result.error
 
@@ -71,11 +71,12 @@ class TestWithoutMutualAuthentication:
     def test_a_replay_is_a_replay(
         self, make: Any, kerberos_environment: dict[str, str], kerberos_realm: Realm
     ) -> None:
-        provider = GssapiProvider(kerberos_realm.keytab)
-        token = make(**NOT_MUTUAL)
-        context = provider.create_context(ContextRequest())
-        assert not isinstance(context.step(token), Refused)
-        assert isinstance(refusal(provider, token), ReplayError)
+        for replay in (None, MITReplayCache()):
+            provider = GssapiProvider(kerberos_realm.keytab, replay=replay)
+            token = make(**NOT_MUTUAL)
+            with open_context(provider) as context:
+                assert not isinstance(context.step(token), Refused)
+            assert isinstance(refusal(provider, token), ReplayError)
 
     def test_an_altered_ticket_is_denied(
         self, make: Any, kerberos_environment: dict[str, str], kerberos_realm: Realm

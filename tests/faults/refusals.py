@@ -31,6 +31,7 @@ from authsrv.errors import (
 from authsrv.providers.base import SecurityProvider
 from authsrv.providers.gssapi import GssapiProvider
 from authsrv.providers.pyspnego import PyspnegoProvider
+from authsrv.providers.replay import MITReplayCache
 
 __all__ = ["REFUSALS", "Attempt", "Ground", "Refusal"]
 
@@ -93,11 +94,17 @@ def _plain(token: bytes, detail: str) -> Callable[[Ground], Attempt]:
 
 def _replayed(shell: str) -> Callable[[Ground], Attempt]:
     def make(ground: Ground) -> Attempt:
-        token = fresh_token()
+        token, provider = fresh_token(), GssapiProvider(ground.keytab)
+        return Attempt(provider, rewrapped(token)[shell], "the token was used before", token)
+
+    return make
+
+
+def _replayed_to_mit(shell: str) -> Callable[[Ground], Attempt]:
+    def make(ground: Ground) -> Attempt:
+        token, provider = fresh_token(), GssapiProvider(ground.keytab, replay=MITReplayCache())
         words, native = "the ticket's authenticator was used before", 'native="GSS major 0x'
-        return Attempt(
-            GssapiProvider(ground.keytab), rewrapped(token)[shell], words, token, line=native
-        )
+        return Attempt(provider, rewrapped(token)[shell], words, token, line=native)
 
     return make
 
@@ -193,6 +200,7 @@ def _rows() -> Iterable[tuple[str, Refusal]]:
             yield f"{name}, {provider}", Refusal(_ntlm(provider, token), MechanismError)
     for shell in ("as sent", "raw", "MS-Kerberos first"):
         yield f"a replay, {shell}", Refusal(_replayed(shell), ReplayError)
+        yield f"a replay, {shell}, MIT's", Refusal(_replayed_to_mit(shell), ReplayError)
     yield "another service", Refusal(_for_another_service, WrongServiceError)
     yield "a service not accepted", Refusal(_for_a_service_that_is_not_accepted, WrongServiceError)
     yield "another key version", Refusal(_of_another_key_version, KeyVersionError)

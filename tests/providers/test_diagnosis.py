@@ -64,6 +64,7 @@ from authsrv.providers.gssapi.diagnosis import Failure, diagnose
 from authsrv.providers.kerberos.decryption import TicketTimes
 from authsrv.providers.kerberos.keytab import KeytabEntry, KeytabSnapshot
 from authsrv.providers.kerberos.service_names import ServiceNames
+from authsrv.providers.replay import MITReplayCache
 from authsrv.testing.handshakes import open_context
 from authsrv.testing.leaks import find_leak
 
@@ -202,7 +203,9 @@ class TestTickets:
         assert abs(int(found[1]) - abs(seconds)) < 10
         assert words in found[2]
 
-    def test_that_were_used_before(self, provider: GssapiProvider) -> None:
+    @pytest.mark.usefixtures("kerberos_environment")
+    def test_that_were_used_before_by_mits_own_cache(self, kerberos_keytab: Path) -> None:
+        provider = GssapiProvider(kerberos_keytab, replay=MITReplayCache())
         token = fresh_token()
         assert isinstance(ask(provider, token), Established)
         error = refusal(provider, token)
