@@ -36,7 +36,6 @@ from authsrv.providers.kerberos.keytab import KeytabFile
 from authsrv.providers.kerberos.password import PasswordChecker
 from authsrv.providers.pyspnego import PyspnegoProvider
 from authsrv.providers.registry import Keytab
-from authsrv.providers.replay import ProcessReplayCache
 from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
 from authsrv.service.conventions import NGINX
@@ -276,7 +275,8 @@ OTHERS: list[tuple[str, Callable[[Any], Any]]] = [
     ("max_claims", lambda wrong: MachineStore("/x/store", max_claims=wrong)),
     ("patience", lambda wrong: MachineStore("/x/store", patience=wrong)),
     ("path", lambda wrong: MachineStore(wrong or 7)),
-    ("max_entries|room", lambda wrong: ProcessReplayCache(max_entries=wrong)),
+    ("replay", lambda wrong: GssapiProvider("/keytab", replay=wrong or 7)),
+    ("store", lambda wrong: Acceptor(PACKAGE, store=wrong or 7)),
     ("ssl_context", lambda wrong: start(ssl_context=wrong or 7)),
     ("port", lambda wrong: start(port="80" if wrong is None else wrong)),
 ]
