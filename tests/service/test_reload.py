@@ -155,7 +155,10 @@ async def test_a_fault_of_ours_leaves_the_old_one_in_force(folder: Folder) -> No
 
 async def test_nobody_needs_to_be_told(folder: Folder) -> None:
     holder = SettingsHolder(
-        await asyncio.to_thread(folder.load), folder.load, interval_seconds=0.01
+        await asyncio.to_thread(folder.load),
+        folder.load,
+        lambda settings: None,
+        interval_seconds=0.01,
     )
     task = asyncio.create_task(holder.run())
     folder.name("two")
