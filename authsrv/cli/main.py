@@ -16,6 +16,7 @@ from authsrv.cli.init import add_init_command
 from authsrv.cli.keys import add_keys_commands
 from authsrv.cli.realm import add_realm_commands
 from authsrv.cli.serve import add_serve_options
+from authsrv.cli.sessions import add_sessions_commands
 
 __all__ = ["main"]
 
@@ -57,6 +58,9 @@ def _build_parser() -> argparse.ArgumentParser:
     add_keys_commands(keys)
     serve = commands.add_parser("serve", help="the standalone auth service for reverse proxies")
     add_serve_options(serve)
+    about = "the sessions of users"
+    sessions = commands.add_parser("sessions", help=about, description=f"End {about}.")
+    add_sessions_commands(sessions)
     about = "a throw-away Kerberos realm for development and tests"
     realm = commands.add_parser("realm", help=about, description=f"Work with {about}.")
     add_realm_commands(realm)
