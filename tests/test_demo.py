@@ -37,7 +37,7 @@ def test_the_demo_shows_every_handshake_and_every_refusal_with_its_cause() -> No
     assert "alice@AUTHSRV.TEST" in shown
     assert "no-token: the request carries no token" in shown
     assert "wrong-service: the ticket is for other/localhost@AUTHSRV.TEST" in shown
-    assert "replay: the ticket's authenticator was used before" in shown
+    assert "replay: the token was used before" in shown
     assert "s ahead of ours" in shown
     assert "SEC_E_TIME_SKEW (0x80090324)" in shown
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from authsrv import __version__
+from authsrv.cli.check_config import add_check_config_command
+from authsrv.cli.init import add_init_command
 from authsrv.cli.keys import add_keys_commands
 from authsrv.cli.realm import add_realm_commands
 from authsrv.cli.serve import add_serve_options
@@ -62,4 +64,7 @@ def _build_parser() -> argparse.ArgumentParser:
     about = "a throw-away Kerberos realm for development and tests"
     realm = commands.add_parser("realm", help=about, description=f"Work with {about}.")
     add_realm_commands(realm)
+    add_init_command(commands.add_parser("init", help="write a first configuration"))
+    about = "what is wrong with a configuration, and what it does"
+    add_check_config_command(commands.add_parser("check-config", help=about))
     return parser

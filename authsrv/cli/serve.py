@@ -39,16 +39,10 @@ def _serve(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         from authsrv.service.demo import run_demo
 
         return run_demo(options.port)
-    from authsrv.aiohttp.own_log import log_to_stderr
-    from authsrv.service.config import load_settings
     from authsrv.service.run import run_service
 
-    log_to_stderr()
     try:
-        settings, warnings = load_settings(options.config)
-        for warning in warnings:
-            print(warning, file=sys.stderr)
-        run_service(settings, _announce)
+        run_service(options.config, _announce)
     except AuthsrvError as error:
         print(error.detail, file=sys.stderr)
         return 1

@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
 
     user = options.user
     if not realm_of(user):
-        return _fail(f"{ascii(user)} has no realm: write it as alice@EXAMPLE.ORG")
+        return _fail(f"{user!a} has no realm: write it as alice@EXAMPLE.ORG")
     try:
         settings, _ = load_settings(options.config)
         asyncio.run(_revoke(settings, user))

@@ -60,7 +60,7 @@ class Acceptors:
 
     def _make(self, wanted: _Wanted) -> Acceptor:
         return Acceptor(
-            GssapiProvider(wanted.keytab, service=wanted.services or None),
+            GssapiProvider(wanted.keytab, service=wanted.services or None, replay=self._store),
             request=ContextRequest(wanted.bindings),
             limits=wanted.limits,
             pool=self._pool,

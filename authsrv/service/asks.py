@@ -31,7 +31,8 @@ from authsrv.service.fields import Fields
 from authsrv.service.header_map import Facts
 from authsrv.service.leading import Visit, visit_of
 from authsrv.service.own_paths import RENEW, SIGN_IN, with_return
-from authsrv.service.rules import Candidates, RuledRequest, Ruling, Verdict
+from authsrv.service.rule import RuledRequest
+from authsrv.service.rules import Candidates, Ruling, Verdict
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
 from authsrv.service.sites import TOKEN_HEADER, NegotiateAt

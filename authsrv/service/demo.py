@@ -20,15 +20,12 @@ from string import Template
 
 from aiohttp import web
 
-from authsrv.aiohttp.own_log import log_to_stderr
 from authsrv.core.limits import DEFAULT_LIMITS
 from authsrv.devrealm import Realm
 from authsrv.errors import AuthsrvError, ConfigError
-from authsrv.service.config import load_settings
 from authsrv.service.key_files import init_keys
 from authsrv.service.listeners import Listener
 from authsrv.service.run import run_service
-from authsrv.service.service import Service
 from authsrv.service.settings import Endpoint
 
 __all__ = ["DEFAULT_PORT", "run_demo"]
@@ -62,7 +59,6 @@ def run_demo(port: int = DEFAULT_PORT) -> int:
     Args:
         port: Where nginx listens, on 127.0.0.1.
     """
-    log_to_stderr()
     try:
         nginx = _find_nginx()
         with (
@@ -71,11 +67,11 @@ def run_demo(port: int = DEFAULT_PORT) -> int:
         ):
             folder = Path(made)
             os.environ.update(_own_environment(realm))
-            settings, _ = load_settings(_configure(folder, realm, port))
+            configuration = _configure(folder, realm, port)
             page = Listener(_page_app(), Endpoint(str(folder / "page.sock")), DEFAULT_LIMITS)
             realm.login("alice")
             with _running_nginx(nginx, folder, port):
-                run_service(settings, lambda service: _announce(service, realm, port), beside=page)
+                run_service(configuration, lambda service: _announce(realm, port), beside=page)
     except AuthsrvError as error:
         print(error.detail, file=sys.stderr)
         return 1
@@ -153,7 +149,7 @@ def _page_app() -> web.Application:
     return app
 
 
-def _announce(service: Service, realm: Realm, port: int) -> None:
+def _announce(realm: Realm, port: int) -> None:
     variables = realm.environment("alice")
     environment = " ".join(f"{name}={variables[name]}" for name in ("KRB5_CONFIG", "KRB5CCNAME"))
     said = _SAID.format(port=port, environment=environment, password=realm.password("alice"))

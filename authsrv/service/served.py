@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from authsrv.core.identity import Identity
 from authsrv.handshake.acceptor import Acceptor
@@ -14,9 +13,7 @@ from authsrv.service.leading import Visit
 from authsrv.service.sites import Site
 from authsrv.sessions.sealing import Audience, Sealer
 from authsrv.sessions.session import SessionLengths, digest_of_groups
-
-if TYPE_CHECKING:
-    from authsrv.sessions.tokens import TokenSigner
+from authsrv.sessions.tokens import TokenSigner
 
 __all__ = ["Ask", "ServedSite", "host_text"]
 

@@ -323,7 +323,7 @@ def _load(settings: Settings) -> Look:
 def _make_passwords(settings: Settings, store: Store) -> PasswordLogin:
     login = settings.login
     checker = PasswordChecker(
-        GssapiProvider(settings.keytab),
+        GssapiProvider(settings.keytab, replay=store),
         netbios_names=login.netbios_names,
         upn_suffixes=login.upn_suffixes,
     )
