@@ -26,6 +26,8 @@ __all__ = ["LOGIN_SITE", "Granted", "Order", "issue_code", "open_order", "place_
 LOGIN_SITE = "(login host)"
 """In the place of a site's name in what is sealed for the login host; no site is called so."""
 
+# What stands in the store is for whoever brings its code, and says itself where that counts.
+_AT_REST = Audience("(store)", LOGIN_SITE)
 _ORDER_SECONDS = 1_800.0
 _CODE_SECONDS = 60.0
 # Longer than a code counts, so that a late one can be told from one that never was.
@@ -42,27 +44,37 @@ class Order:
         audience: Host and site that the session is to be for.
         return_to: Path and query to go back to, made by us.
         nonce_digest: SHA-256 of the nonce in the browser's cookie, in hexadecimal.
+        is_step_up: Whether the session that there is does not do, so that the user has to prove
+            once more who it is.
     """
 
     audience: Audience
     return_to: str
     nonce_digest: str
+    is_step_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a code was good for: the login host's session, and the path to go back to."""
+    """What a code was good for: the login host's session, the path to go back to, and for what."""
 
     session: Session = field(repr=False)
     return_to: str
+    is_step_up: bool
 
 
 def place_order(
-    sealer: Sealer, login_host: str, audience: Audience, return_to: str, now: float
+    sealer: Sealer,
+    login_host: str,
+    audience: Audience,
+    return_to: str,
+    now: float,
+    *,
+    is_step_up: bool = False,
 ) -> tuple[str, str]:
     """Make the nonce for the browser's cookie, and the sealed order for the login host."""
     nonce = secrets.token_urlsafe(_RANDOM_BYTES)
-    content = [audience.host, audience.site, return_to, _digest(nonce)]
+    content = [audience.host, audience.site, return_to, _digest(nonce), is_step_up]
     sealed = seal_note(
         sealer,
         SealPurpose.ORDER,
@@ -86,8 +98,8 @@ def open_order(sealer: Sealer, login_host: str, text: str, now: float) -> Order:
         )
     except SessionError as error:
         raise HandOverError(error.detail) from None
-    host, site, return_to, digest = json.loads(content)
-    return Order(Audience(host, site), return_to, digest)
+    host, site, return_to, digest, is_step_up = json.loads(content)
+    return Order(Audience(host, site), return_to, digest, is_step_up)
 
 
 async def issue_code(
@@ -99,12 +111,14 @@ async def issue_code(
         StoreError: The store cannot remember it.
     """
     code = secrets.token_urlsafe(_RANDOM_BYTES)
-    content = [order.return_to, order.nonce_digest, encode_session(session).hex()]
+    encoded = encode_session(session).hex()
+    where = [order.audience.host, order.audience.site]
+    content = [*where, order.return_to, order.nonce_digest, order.is_step_up, encoded]
     # Sealed, so that nothing that stands in a store makes an identity.
     sealed = seal_note(
         sealer,
         SealPurpose.HAND_OVER,
-        order.audience,
+        _AT_REST,
         json.dumps(content).encode(),
         now=now,
         lifetime_seconds=_CODE_SECONDS,
@@ -140,15 +154,17 @@ async def redeem(
     used = Claim(Purpose.HAND_OVER, _store_key(b"used", code), now + _REMEMBERED_SECONDS)
     if not await store.check_and_store(used):
         raise HandOverError("the code was used before")
-    return_to, nonce_digest, session = _open_grant(sealer, audience, sealed, now)
+    host, site, return_to, nonce_digest, is_step_up, session = _open_grant(sealer, sealed, now)
+    if Audience(host, site) != audience:
+        raise HandOverError("the code was made for another host")
     if nonce is None or not hmac.compare_digest(_digest(nonce), nonce_digest):
         raise HandOverError("the code was made for another browser")
-    return Granted(decode_session(bytes.fromhex(session)), return_to)
+    return Granted(decode_session(bytes.fromhex(session)), return_to, is_step_up)
 
 
-def _open_grant(sealer: Sealer, audience: Audience, sealed: bytes, now: float) -> list[Any]:
+def _open_grant(sealer: Sealer, sealed: bytes, now: float) -> list[Any]:
     try:
-        content = open_note(sealer, SealPurpose.HAND_OVER, audience, sealed.decode(), now=now)
+        content = open_note(sealer, SealPurpose.HAND_OVER, _AT_REST, sealed.decode(), now=now)
     except SessionError as error:
         raise HandOverError(error.detail) from None
     grant: list[Any] = json.loads(content)

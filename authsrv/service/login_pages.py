@@ -57,7 +57,7 @@ from authsrv.service.trail import Trail
 from authsrv.service.tries import KnownDevice
 from authsrv.sessions.sealed import open_note, seal_note, seal_session
 from authsrv.sessions.sealing import Audience, SealPurpose
-from authsrv.sessions.session import Session, SessionLengths, begin_session
+from authsrv.sessions.session import Session, SessionLengths, begin_session, continue_session
 from authsrv.stores.base import Store
 
 __all__ = ["LoginPages", "LoginVisit"]
@@ -184,7 +184,7 @@ class LoginPages:
         except HandOverError as error:
             return self._refused_order(visit, error)
         session = await self._session_of(visit)
-        if session is not None:
+        if session is not None and _suits(visit, order, session):
             return await self._hand_over(visit, order, session, [])
         return self._form(visit, text, order, trouble=_TROUBLES.get(query.get("trouble", "")))
 
@@ -392,6 +392,18 @@ class LoginPages:
 
     def _page(self, visit: LoginVisit, page: Page, **more: Any) -> web.Response:
         return page_answer(page, visit.fields, visit.snapshot.look, **more)
+
+
+def _suits(visit: LoginVisit, order: Order, session: Session) -> bool:
+    """Whether the site that the browser came from would begin a session by this one."""
+    if order.is_step_up:
+        return False
+    served = visit.snapshot.served[order.audience.site]
+    try:
+        continue_session(session, served.lengths, visit.now)
+    except SessionError:
+        return False
+    return True
 
 
 async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from authsrv.errors import MetadataError
 from authsrv.http.paths import Target, ambiguity_of
@@ -46,13 +46,9 @@ def read_return(text: str) -> str:
     """Take the path to return to, from the client; home, if it is anything but a plain one.
 
     Args:
-        text: Path and query, percent signs still in it once, as `with_return` wrote it.
+        text: Path and query as they were given to `with_return`.
     """
-    try:
-        whole = unquote_to_bytes(text).decode("ascii")
-    except UnicodeDecodeError:
-        return _HOME
-    return whole if _is_safe(whole) else _HOME
+    return text if _is_safe(text) else _HOME
 
 
 def _is_safe(whole: str) -> bool:

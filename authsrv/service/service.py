@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp.http_parser
@@ -60,13 +61,19 @@ _LOG = logging.getLogger("authsrv")
 
 _LOGIN_SITE_NAME = "login"
 
-# The first that fits; what is none of them is our fault.
+# The first that fits; then by the status. What is neither is our fault.
 _ERROR_PAGES: tuple[tuple[type[AuthsrvError], ErrorKind], ...] = (
     (HandOverError, ErrorKind.HAND_OVER),
     (CrossSiteError, ErrorKind.CROSS_SITE),
     (MetadataError, ErrorKind.BAD_REQUEST),
     (BlockedRequestError, ErrorKind.FORBIDDEN),
 )
+_ERROR_PAGES_BY_STATUS = {
+    HTTPStatus.BAD_REQUEST: ErrorKind.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED: ErrorKind.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN: ErrorKind.FORBIDDEN,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ErrorKind.TOO_LARGE,
+}
 
 
 class Service:
@@ -231,12 +238,18 @@ class Service:
         if isinstance(error, UnavailableError):
             page = UnavailablePage(denied.reference)
         else:
-            kinds = [kind for family, kind in _ERROR_PAGES if isinstance(error, family)]
-            page = ErrorPage(kinds[0] if kinds else ErrorKind.INTERNAL, denied.reference)
+            page = ErrorPage(_kind_of(error, denied.status), denied.reference)
         response = page_answer(page, fields, snapshot.look)
         if request.body_exists:
             response.force_close()
         return response
+
+
+def _kind_of(error: AuthsrvError, status: int) -> ErrorKind:
+    for family, kind in _ERROR_PAGES:
+        if isinstance(error, family):
+            return kind
+    return _ERROR_PAGES_BY_STATUS.get(HTTPStatus(status), ErrorKind.INTERNAL)
 
 
 def _asset_of(path: str, look: Look) -> web.Response | None:

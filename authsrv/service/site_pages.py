@@ -70,6 +70,7 @@ from authsrv.stores.base import Store
 __all__ = ["SitePages"]
 
 _SAME_ORIGIN = OriginPolicy()
+_OF_OURS = frozenset({b"", b"none", b"same-origin"})
 _AT_LOGIN = frozenset({NegotiateAt.LOGIN, NegotiateAt.BOTH})
 _NONCE_SECONDS = 1_800
 _KEY_SET_SECONDS = 300
@@ -87,6 +88,23 @@ class Visiting:
     def return_to(self) -> str:
         """The path of the application to go back to, checked."""
         return read_return(self.query.get("return", ""))
+
+    @property
+    def is_step_up(self) -> bool:
+        """Whether there is a session, and a rule asks for another proof."""
+        return self.query.get("step") == "up"
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the user wants to sign in again; a link of another site cannot want it."""
+        is_ours = self.ask.fields.joined(b"sec-fetch-site") in _OF_OURS
+        return is_ours and "again" in self.query
+
+    def sign_in_path(self, **more: str) -> str:
+        """The path of the page to sign in at, with what is known of why."""
+        if self.is_step_up:
+            more["step"] = "up"
+        return return_path(SIGN_IN, self.return_to, **more)
 
 
 _Handler = Callable[[Visiting], Awaitable[web.Response]]
@@ -149,15 +167,12 @@ class SitePages:
 
     async def _sign_in(self, visiting: Visiting) -> web.Response:
         ask = visiting.ask
-        is_step_up = visiting.query.get("step") == "up"
-        if not is_step_up and await self._session_of(ask) is not None:
+        if not visiting.is_step_up and await self._session_of(ask) is not None:
             return redirect(visiting.return_to, cookies=self._cookies.forget(TRIED))
-        token = self._token_of(ask)
-        if token is not None:
-            return await self._by_ticket(visiting, token)
-        if self._cookies.is_out(ask) and "again" not in visiting.query:
+        if self._cookies.is_out(ask) and not visiting.is_wanted:
             return self._signed_out(visiting)
-        return self._lead(visiting)
+        token = self._token_of(ask)
+        return self._lead(visiting) if token is None else await self._by_ticket(visiting, token)
 
     def _lead(self, visiting: Visiting) -> web.Response:
         """Ask for a ticket once; then lead to the form."""
@@ -168,15 +183,14 @@ class SitePages:
             return self._loop(visiting)
         tried = self._cookies.tried(ask)
         is_asked = ask.served.site.negotiate.at(ask.asked.address) in _AT_LOGIN
-        wants = "again" in visiting.query
-        if goes_on or not is_asked or ask.visit is Visit.FOREIGN or (tries and not wants):
+        was_asked = tries > 0 and not visiting.is_wanted
+        if goes_on or not is_asked or ask.visit is Visit.FOREIGN or was_asked:
             return self._to_form(visiting, SignOnTrouble.NOT_TRIED, cookies=[tried])
         page = self._no_sign_on(visiting, SignOnTrouble.NOT_TRIED)
         headers = [("WWW-Authenticate", build_challenge())]
         # A browser shows the page only where it has no ticket, and goes on by itself.
-        form = return_path(SIGN_IN, visiting.return_to, on="1")
-        if visiting.snapshot.login_host is not None:
-            headers.append(("Refresh", f"0; url={form}"))
+        if page.form is not None:
+            headers.append(("Refresh", f"0; url={page.form}"))
         return page_answer(
             page, ask.fields, visiting.snapshot.look, cookies=[tried], headers=headers
         )
@@ -200,7 +214,8 @@ class SitePages:
         await self._claimants.end_session_beside(ask)
         cookies = [
             self._cookies.begin(ask, claimant.identity, SignInWay.TICKET),
-            *self._cookies.forget(TRIED, OUT),
+            *self._cookies.forget(OUT),
+            self._stepped(ask, visiting.is_step_up),
         ]
         proof = claimant.challenge
         headers = [] if proof is None else [("WWW-Authenticate", proof)]
@@ -215,7 +230,12 @@ class SitePages:
             page = self._no_sign_on(visiting, trouble)
             return page_answer(page, ask.fields, snapshot.look, cookies=cookies)
         nonce, order = place_order(
-            snapshot.sealer, snapshot.login_host, ask.audience, visiting.return_to, ask.now
+            snapshot.sealer,
+            snapshot.login_host,
+            ask.audience,
+            visiting.return_to,
+            ask.now,
+            is_step_up=visiting.is_step_up,
         )
         set_nonce = build_set_cookie(NONCE, nonce, max_age=_NONCE_SECONDS)
         where = f"{snapshot.login_origin}{SIGN_IN}?order={order}&trouble={trouble.value}"
@@ -227,18 +247,24 @@ class SitePages:
         code = visiting.query.get("code", "")
         try:
             granted = await redeem(self._store, snapshot.sealer, code, nonce, ask.audience, ask.now)
-        except HandOverError as error:
+            await self._keeper.check(granted.session)
+            taken = self._cookies.take_over(ask, granted.session)
+        except (HandOverError, SessionError) as error:
             denied = Denied.because(error)
             self._trail.refused(ask, error, denied)
             page = ErrorPage(ErrorKind.HAND_OVER, denied.reference, back="/")
             return page_answer(page, ask.fields, snapshot.look)
-        await self._keeper.check(granted.session)
         await self._claimants.end_session_beside(ask)
         cookies = [
-            self._cookies.take_over(ask, granted.session),
-            *self._cookies.forget(NONCE, TRIED, OUT),
+            taken,
+            *self._cookies.forget(NONCE, OUT),
+            self._stepped(ask, granted.is_step_up),
         ]
         return redirect(return_path(CHECK, granted.return_to), cookies=cookies)
+
+    def _stepped(self, ask: Ask, is_step_up: bool) -> str:
+        """Forget that the browser was tried; or remember it, so that it is not led here again."""
+        return self._cookies.tried(ask) if is_step_up else self._cookies.forget(TRIED)[0]
 
     async def _check(self, visiting: Visiting) -> web.Response:
         """Look whether the browser brings its new cookie; without it, it would go round for ever."""
@@ -330,8 +356,9 @@ class SitePages:
         return NoSignOnPage(
             trouble,
             host_text(visiting.ask.asked.host),
-            form=return_path(SIGN_IN, visiting.return_to, on="1") if has_form else None,
-            retry=return_path(SIGN_IN, visiting.return_to, again="1"),
+            # It is we who lead there, also for somebody who has signed out before.
+            form=visiting.sign_in_path(on="1", again="1") if has_form else None,
+            retry=visiting.sign_in_path(again="1"),
         )
 
     def _loop(self, visiting: Visiting) -> web.Response:
@@ -341,7 +368,7 @@ class SitePages:
         page = LoopPage(
             host_text(visiting.ask.asked.host),
             denied.reference,
-            return_path(SIGN_IN, visiting.return_to, on="1"),
+            visiting.sign_in_path(on="1", again="1"),
         )
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look)
 

@@ -229,15 +229,22 @@ def write_configuration(
 
 @contextmanager
 def run_rig(
-    folder: Path, realm: Realm, *, convention: str = "nginx", more: str = SITES
+    folder: Path,
+    realm: Realm,
+    *,
+    convention: str = "nginx",
+    more: str = SITES,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Rig]:
     """Run a service for the sites, until the end of the block.
 
+    The environment is what it has beside that of the realm.
     The realm must have the services HTTP/wiki.example.org and HTTP/login.example.org.
     """
     keytab = realm.write_keytab(folder / "http.keytab", [f"HTTP/{WIKI_HOST}", f"HTTP/{LOGIN_HOST}"])
     keytab.chmod(0o600)
     path = write_configuration(folder, keytab, convention=convention, more=more)
     command = [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
-    with serve(command, server_environment(realm)) as served:
+    variables = {**server_environment(realm), **(environment or {})}
+    with serve(command, variables) as served:
         yield Rig(folder, served, realm)
