@@ -6,7 +6,7 @@ browser. So both have sockets of their own, and the one that answers asks knows 
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import os
 import ssl
 import stat
@@ -74,7 +74,7 @@ class Listener:
             await web.UnixSite(self._runner, path, ssl_context=self._tls).start()
         finally:
             os.umask(before)
-        path.chmod(_SOCKET_MODE)
+        await asyncio.to_thread(path.chmod, _SOCKET_MODE)
 
     @property
     def where(self) -> str:
@@ -89,8 +89,7 @@ class Listener:
         """Take no more connections, let requests end, and close."""
         await self._runner.cleanup()
         if self.endpoint.path is not None:
-            with contextlib.suppress(FileNotFoundError):
-                Path(self.endpoint.path).unlink()
+            await asyncio.to_thread(Path(self.endpoint.path).unlink, missing_ok=True)
 
 
 def make_tls(files: TlsFiles) -> ssl.SSLContext:

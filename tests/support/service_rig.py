@@ -25,6 +25,7 @@ __all__ = [
     "ask_headers",
     "cookies_of",
     "run_rig",
+    "service_command",
     "write_configuration",
 ]
 
@@ -227,6 +228,11 @@ def write_configuration(
     return path
 
 
+def service_command(path: Path) -> list[str]:
+    """How the service is started with a configuration."""
+    return [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
+
+
 @contextmanager
 def run_rig(
     folder: Path,
@@ -244,7 +250,6 @@ def run_rig(
     keytab = realm.write_keytab(folder / "http.keytab", [f"HTTP/{WIKI_HOST}", f"HTTP/{LOGIN_HOST}"])
     keytab.chmod(0o600)
     path = write_configuration(folder, keytab, convention=convention, more=more)
-    command = [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
     variables = {**server_environment(realm), **(environment or {})}
-    with serve(command, variables) as served:
+    with serve(service_command(path), variables) as served:
         yield Rig(folder, served, realm)
