@@ -6,6 +6,7 @@ the form has a host to itself, and hands over what comes of it to the host that 
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import hashlib
 import hmac
@@ -414,7 +415,8 @@ async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:
     """
     if request.content_type != _FORM_TYPE:
         raise BlockedRequestError("the body is no form")
-    body = await _read_body(request)
+    # A form has as long as a header has.
+    body = await _read_body(request, visit.snapshot.settings.limits.header_seconds)
     try:
         found = parse_qsl(
             body.decode("utf-8"),
@@ -431,12 +433,16 @@ async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:
     return _Typed(**dict(found))
 
 
-async def _read_body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request, seconds: float) -> bytes:
     body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > _MAX_FORM_BYTES:
-            raise BlockedRequestError(f"the form has more than {_MAX_FORM_BYTES} bytes")
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > _MAX_FORM_BYTES:
+                    raise BlockedRequestError(f"the form has more than {_MAX_FORM_BYTES} bytes")
+    except TimeoutError:
+        raise BlockedRequestError(f"the form did not come within {seconds:g} s") from None
     return bytes(body)
 
 

@@ -77,7 +77,7 @@ _KEY_SET_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Visiting:
+class _Visiting:
     """A request for a page: what is asked, its query, and the configuration in force."""
 
     ask: Ask
@@ -107,7 +107,7 @@ class Visiting:
         return return_path(SIGN_IN, self.return_to, **more)
 
 
-_Handler = Callable[[Visiting], Awaitable[web.Response]]
+_Handler = Callable[[_Visiting], Awaitable[web.Response]]
 
 
 class SitePages:
@@ -158,14 +158,14 @@ class SitePages:
             known = any(known == path for _, known in self._pages)
             kind = ErrorKind.METHOD if known else ErrorKind.NOT_FOUND
             return page_answer(ErrorPage(kind, "-"), ask.fields, snapshot.look)
-        visiting = Visiting(ask, _query_of(ask), snapshot)
+        visiting = _Visiting(ask, _query_of(ask), snapshot)
         if not ask.served.has_sessions and path not in (WHOAMI, KEY_SET, TOKEN):
             return self._insecure(visiting)
         return await handler(visiting)
 
     # Signing in.
 
-    async def _sign_in(self, visiting: Visiting) -> web.Response:
+    async def _sign_in(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
         if not visiting.is_step_up and await self._session_of(ask) is not None:
             return redirect(visiting.return_to, cookies=self._cookies.forget(TRIED))
@@ -174,7 +174,7 @@ class SitePages:
         token = self._token_of(ask)
         return self._lead(visiting) if token is None else await self._by_ticket(visiting, token)
 
-    def _lead(self, visiting: Visiting) -> web.Response:
+    def _lead(self, visiting: _Visiting) -> web.Response:
         """Ask for a ticket once; then lead to the form."""
         ask = visiting.ask
         tries = self._cookies.tries(ask)
@@ -195,7 +195,7 @@ class SitePages:
             page, ask.fields, visiting.snapshot.look, cookies=[tried], headers=headers
         )
 
-    async def _by_ticket(self, visiting: Visiting, token: bytes) -> web.Response:
+    async def _by_ticket(self, visiting: _Visiting, token: bytes) -> web.Response:
         ask = visiting.ask
         if ask.visit is Visit.FOREIGN:
             raise CrossSiteError("a page of another site made the request, and it has a token")
@@ -208,7 +208,7 @@ class SitePages:
             return self._unavailable(visiting, denied.reference)
         return self._to_form(visiting, _trouble_of(found.error), cookies=[self._cookies.tried(ask)])
 
-    async def _begin(self, visiting: Visiting, claimant: Claimant) -> web.Response:
+    async def _begin(self, visiting: _Visiting, claimant: Claimant) -> web.Response:
         ask = visiting.ask
         assert claimant.identity is not None
         await self._claimants.end_session_beside(ask)
@@ -222,7 +222,7 @@ class SitePages:
         return redirect(return_path(CHECK, visiting.return_to), cookies=cookies, headers=headers)
 
     def _to_form(
-        self, visiting: Visiting, trouble: SignOnTrouble, *, cookies: list[str]
+        self, visiting: _Visiting, trouble: SignOnTrouble, *, cookies: list[str]
     ) -> web.Response:
         """Send the browser to the login host; where there is none, say why it cannot go on."""
         ask, snapshot = visiting.ask, visiting.snapshot
@@ -241,7 +241,7 @@ class SitePages:
         where = f"{snapshot.login_origin}{SIGN_IN}?order={order}&trouble={trouble.value}"
         return redirect(where, cookies=[set_nonce, *cookies])
 
-    async def _hand_over(self, visiting: Visiting) -> web.Response:
+    async def _hand_over(self, visiting: _Visiting) -> web.Response:
         ask, snapshot = visiting.ask, visiting.snapshot
         nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
         code = visiting.query.get("code", "")
@@ -266,13 +266,13 @@ class SitePages:
         """Forget that the browser was tried; or remember it, so that it is not led here again."""
         return self._cookies.tried(ask) if is_step_up else self._cookies.forget(TRIED)[0]
 
-    async def _check(self, visiting: Visiting) -> web.Response:
-        """Look whether the browser brings its new cookie; without it, it would go round for ever."""
+    async def _check(self, visiting: _Visiting) -> web.Response:
+        """Look whether the browser brings its new cookie; without one it would go round for ever."""
         if await self._session_of(visiting.ask) is None:
             return self._loop(visiting)
         return redirect(visiting.return_to)
 
-    async def _renew(self, visiting: Visiting) -> web.Response:
+    async def _renew(self, visiting: _Visiting) -> web.Response:
         """Renew the cookie for proxies that hand none on with an acceptance."""
         claimant = await self._session_of(visiting.ask)
         renewed = None if claimant is None else self._cookies.renew(visiting.ask, claimant)
@@ -280,12 +280,12 @@ class SitePages:
 
     # Signing out.
 
-    async def _ask_to_sign_out(self, visiting: Visiting) -> web.Response:
+    async def _ask_to_sign_out(self, visiting: _Visiting) -> web.Response:
         if await self._session_of(visiting.ask) is None:
             return self._signed_out(visiting)
         return await self._whoami(visiting)
 
-    async def _sign_out(self, visiting: Visiting) -> web.Response:
+    async def _sign_out(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
         self._refuse_other_sites(ask)
         claimant = await self._session_of(ask)
@@ -297,7 +297,7 @@ class SitePages:
 
     # What one is told.
 
-    async def _whoami(self, visiting: Visiting) -> web.Response:
+    async def _whoami(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
         claimant = await self._session_of(ask)
         wants_page = b"text/html" in ask.fields.joined(b"accept").lower()
@@ -328,7 +328,7 @@ class SitePages:
         )
         return page_answer(page, ask.fields, visiting.snapshot.look)
 
-    async def _token(self, visiting: Visiting) -> web.Response:
+    async def _token(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
         if not ask.served.site.has_token_path:
             return page_answer(
@@ -340,18 +340,18 @@ class SitePages:
             return json_answer({"token": None}, HTTPStatus.UNAUTHORIZED)
         return json_answer({"token": sign_token(ask, claimant)})
 
-    async def _key_set(self, visiting: Visiting) -> web.Response:
+    async def _key_set(self, visiting: _Visiting) -> web.Response:
         signer = visiting.ask.served.signer
         keys = {"keys": []} if signer is None else signer.key_set()
         return json_answer(keys, cache_seconds=_KEY_SET_SECONDS)
 
     # Pages that say why not.
 
-    def _signed_out(self, visiting: Visiting) -> web.Response:
+    def _signed_out(self, visiting: _Visiting) -> web.Response:
         again = return_path(SIGN_IN, visiting.return_to, again="1")
         return page_answer(SignedOutPage(again), visiting.ask.fields, visiting.snapshot.look)
 
-    def _no_sign_on(self, visiting: Visiting, trouble: SignOnTrouble) -> NoSignOnPage:
+    def _no_sign_on(self, visiting: _Visiting, trouble: SignOnTrouble) -> NoSignOnPage:
         has_form = visiting.snapshot.login_host is not None
         return NoSignOnPage(
             trouble,
@@ -361,7 +361,7 @@ class SitePages:
             retry=visiting.sign_in_path(again="1"),
         )
 
-    def _loop(self, visiting: Visiting) -> web.Response:
+    def _loop(self, visiting: _Visiting) -> web.Response:
         error = SessionError("the browser came back again and again without its session")
         denied = Denied.because(error)
         self._trail.refused(visiting.ask, error, denied)
@@ -372,12 +372,12 @@ class SitePages:
         )
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look)
 
-    def _unavailable(self, visiting: Visiting, reference: str) -> web.Response:
+    def _unavailable(self, visiting: _Visiting, reference: str) -> web.Response:
         page = UnavailablePage(reference, return_path(SIGN_IN, visiting.return_to))
         headers = [("Retry-After", "5")]
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look, headers=headers)
 
-    def _insecure(self, visiting: Visiting) -> web.Response:
+    def _insecure(self, visiting: _Visiting) -> web.Response:
         page = InsecurePage(host_text(visiting.ask.asked.host))
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look)
 
