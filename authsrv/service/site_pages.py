@@ -267,7 +267,7 @@ class SitePages:
         return self._cookies.tried(ask) if is_step_up else self._cookies.forget(TRIED)[0]
 
     async def _check(self, visiting: _Visiting) -> web.Response:
-        """Look whether the browser brings its new cookie; without one it would go round for ever."""
+        """Look whether the browser brings its new cookie; without, it would go round for ever."""
         if await self._session_of(visiting.ask) is None:
             return self._loop(visiting)
         return redirect(visiting.return_to)

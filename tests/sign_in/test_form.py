@@ -76,7 +76,7 @@ def test_refusals_without_proof_are_told_alike_and_take_as_long(
     for username, password in cases:
         begun_at = time.monotonic()
         page = visitor.submit(page, username=username, password=password)
-        assert time.monotonic() - begun_at == pytest.approx(FLOOR_S, abs=FLOOR_S / 2)
+        assert FLOOR_S - 0.05 < time.monotonic() - begun_at < 3 * FLOOR_S
         assert page.status == 403
         told.add(without_tokens(page))
     assert len(told) == 1
