@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
 
 from authsrv.errors import HandOverError, SessionError
 from authsrv.sessions.codec import decode_session, encode_session
 from authsrv.sessions.sealed import open_note, seal_note
 from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
 from authsrv.sessions.session import Session
-from authsrv.stores.base import Claim, Purpose, Store
+from authsrv.stores.base import Purpose, Store
 
 __all__ = ["LOGIN_SITE", "Granted", "Order", "issue_code", "open_order", "place_order", "redeem"]
 
@@ -31,9 +29,11 @@ _AT_REST = Audience("(store)", LOGIN_SITE)
 _ORDER_SECONDS = 1_800.0
 _CODE_SECONDS = 60.0
 # Longer than a code counts, so that a late one can be told from one that never was.
-_REMEMBERED_SECONDS = 600.0
+_REMEMBERED_SECONDS = 180.0
 _RANDOM_BYTES = 32
 _MAX_CODE = 64
+_USED = b"used"
+_SEPARATOR = b"\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,21 @@ class Order:
         audience: Host and site that the session is to be for.
         return_to: Path and query to go back to, made by us.
         nonce_digest: SHA-256 of the nonce in the browser's cookie, in hexadecimal.
-        is_step_up: Whether the session that there is does not do, so that the user has to prove
-            once more who it is.
+        is_fresh: Whether the user has to log in anew, whoever is logged in.
     """
 
     audience: Audience
     return_to: str
     nonce_digest: str
-    is_step_up: bool = False
+    is_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a code was good for: the login host's session, the path to go back to, and for what."""
+    """What a code was good for: the login host's session, and the path to go back to."""
 
     session: Session = field(repr=False)
     return_to: str
-    is_step_up: bool
 
 
 def place_order(
@@ -70,16 +68,18 @@ def place_order(
     return_to: str,
     now: float,
     *,
-    is_step_up: bool = False,
+    is_fresh: bool = False,
 ) -> tuple[str, str]:
     """Make the nonce for the browser's cookie, and the sealed order for the login host."""
     nonce = secrets.token_urlsafe(_RANDOM_BYTES)
-    content = [audience.host, audience.site, return_to, _digest(nonce), is_step_up]
+    kind = "fresh" if is_fresh else "any"
+    parts = (kind, audience.host, audience.site, _digest(nonce), return_to)
     sealed = seal_note(
         sealer,
         SealPurpose.ORDER,
         Audience(login_host, LOGIN_SITE),
-        json.dumps(content).encode(),
+        # None of them has a separator: they are printable.
+        _SEPARATOR.join(part.encode() for part in parts),
         now=now,
         lifetime_seconds=_ORDER_SECONDS,
     )
@@ -98,8 +98,8 @@ def open_order(sealer: Sealer, login_host: str, text: str, now: float) -> Order:
         )
     except SessionError as error:
         raise HandOverError(error.detail) from None
-    host, site, return_to, digest, is_step_up = json.loads(content)
-    return Order(Audience(host, site), return_to, digest, is_step_up)
+    kind, host, site, digest, return_to = content.decode().split("\0")
+    return Order(Audience(host, site), return_to, digest, kind == "fresh")
 
 
 async def issue_code(
@@ -111,20 +111,19 @@ async def issue_code(
         StoreError: The store cannot remember it.
     """
     code = secrets.token_urlsafe(_RANDOM_BYTES)
-    encoded = encode_session(session).hex()
-    where = [order.audience.host, order.audience.site]
-    content = [*where, order.return_to, order.nonce_digest, order.is_step_up, encoded]
+    audience = order.audience
+    told = (audience.host, audience.site, order.nonce_digest, order.return_to)
+    parts = (*(part.encode() for part in told), encode_session(session))
     # Sealed, so that nothing that stands in a store makes an identity.
     sealed = seal_note(
         sealer,
         SealPurpose.HAND_OVER,
         _AT_REST,
-        json.dumps(content).encode(),
+        _SEPARATOR.join(parts),
         now=now,
         lifetime_seconds=_CODE_SECONDS,
     )
-    key = _store_key(b"code", code)
-    await store.put(Purpose.HAND_OVER, key, sealed.encode(), now + _REMEMBERED_SECONDS)
+    await store.put(Purpose.HAND_OVER, _store_key(code), sealed.encode(), now + _REMEMBERED_SECONDS)
     return code
 
 
@@ -148,32 +147,35 @@ async def redeem(
     """
     if len(code) > _MAX_CODE:
         raise HandOverError("the code is too long to be one of ours")
-    sealed = await store.get(Purpose.HAND_OVER, _store_key(b"code", code))
+    key = _store_key(code)
+    sealed = await store.take(Purpose.HAND_OVER, key)
     if sealed is None:
         raise HandOverError("the code never was, or was forgotten long ago")
-    used = Claim(Purpose.HAND_OVER, _store_key(b"used", code), now + _REMEMBERED_SECONDS)
-    if not await store.check_and_store(used):
+    await store.put(Purpose.HAND_OVER, key, _USED, now + _REMEMBERED_SECONDS)
+    if sealed == _USED:
         raise HandOverError("the code was used before")
-    host, site, return_to, nonce_digest, is_step_up, session = _open_grant(sealer, sealed, now)
-    if Audience(host, site) != audience:
-        raise HandOverError("the code was made for another host")
-    if nonce is None or not hmac.compare_digest(_digest(nonce), nonce_digest):
-        raise HandOverError("the code was made for another browser")
-    return Granted(decode_session(bytes.fromhex(session)), return_to, is_step_up)
+    return _open_grant(sealer, sealed.decode(), nonce, audience, now)
 
 
-def _open_grant(sealer: Sealer, sealed: bytes, now: float) -> list[Any]:
+def _open_grant(
+    sealer: Sealer, sealed: str, nonce: str | None, audience: Audience, now: float
+) -> Granted:
     try:
-        content = open_note(sealer, SealPurpose.HAND_OVER, _AT_REST, sealed.decode(), now=now)
+        content = open_note(sealer, SealPurpose.HAND_OVER, _AT_REST, sealed, now=now)
+        # A session is bytes, and may have separators.
+        host, site, digest, return_to, session = content.split(_SEPARATOR, 4)
+        if Audience(host.decode(), site.decode()) != audience:
+            raise HandOverError("the code was made for another host")
+        if nonce is None or not hmac.compare_digest(_digest(nonce).encode(), digest):
+            raise HandOverError("the code was made for another browser")
+        return Granted(decode_session(session), return_to.decode())
     except SessionError as error:
         raise HandOverError(error.detail) from None
-    grant: list[Any] = json.loads(content)
-    return grant
 
 
 def _digest(nonce: str) -> str:
     return hashlib.sha256(b"nonce\0" + nonce.encode()).hexdigest()
 
 
-def _store_key(kind: bytes, code: str) -> bytes:
-    return hashlib.sha256(kind + b"\0" + code.encode()).digest()
+def _store_key(code: str) -> bytes:
+    return hashlib.sha256(b"code\0" + code.encode()).digest()

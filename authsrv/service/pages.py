@@ -297,7 +297,9 @@ def render(page: Page, language: str, look: Look) -> bytes:
         return tuple(markupsafe.escape(each).format(**values) for each in found)
 
     template = _environment().get_template(page.template)
-    return template.render(page=page, look=look, language=language, text=text).encode()
+    shown = template.render(page=page, look=look, language=language, text=text)
+    # What was typed may hold half a character.
+    return shown.encode(errors="replace")
 
 
 def load_templates() -> None:

@@ -11,6 +11,8 @@ import hashlib
 import struct
 
 from authsrv.errors import SessionError
+from authsrv.service.people import fold_text
+from authsrv.sessions.codec import decode_session
 from authsrv.sessions.sealed import open_session
 from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
 from authsrv.sessions.session import MAX_SESSION_SECONDS, Session
@@ -56,6 +58,21 @@ class SessionKeeper:
         await self.check(session)
         return session
 
+    def read(
+        self,
+        sealer: Sealer,
+        text: str,
+        audience: Audience,
+        *,
+        purpose: SealPurpose = SealPurpose.SESSION,
+    ) -> Session:
+        """Read a session's cookie to end it, whether or not it still counts.
+
+        Raises:
+            SessionError: It is none of ours.
+        """
+        return decode_session(sealer.open(purpose, audience, text))
+
     async def revoke(self, session: Session) -> None:
         """Revoke one session.
 
@@ -76,10 +93,19 @@ class SessionKeeper:
     async def revoke_user(self, principal: str, now: float) -> None:
         """Revoke all that a user has begun until now; a new log-in counts again.
 
+        Active Directory takes a name in any case, and so do tickets have it; so case and
+        compatibility forms do not count here.
+
+        Args:
+            principal: With its realm, such as "alice@EXAMPLE.ORG".
+            now: Unix seconds.
+
         Raises:
             StoreError: The store cannot remember it.
         """
-        await self._put(_key(b"user", principal), _TIME.pack(now), now + MAX_SESSION_SECONDS)
+        await self._put(
+            _key(b"user", fold_text(principal)), _TIME.pack(now), now + MAX_SESSION_SECONDS
+        )
 
     async def _put(self, key: bytes, value: bytes, expires_at: float) -> None:
         await self._store.put(Purpose.REVOKED, key, value, expires_at)
@@ -98,7 +124,7 @@ class SessionKeeper:
         for kind, name in ((b"sid", session.sid), (b"family", session.family)):
             if await store.get(Purpose.REVOKED, _key(kind, name)) is not None:
                 raise SessionError("the session was signed out")
-        until = await store.get(Purpose.REVOKED, _key(b"user", session.principal))
+        until = await store.get(Purpose.REVOKED, _key(b"user", fold_text(session.principal)))
         if until is not None and session.authenticated_at <= _TIME.unpack(until)[0]:
             raise SessionError("all sessions of the user were revoked")
 

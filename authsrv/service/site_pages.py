@@ -10,7 +10,6 @@ import datetime
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -44,6 +43,7 @@ from authsrv.service.own_paths import (
     SIGN_OUT,
     TOKEN,
     WHOAMI,
+    read_query,
     read_return,
     return_path,
 )
@@ -70,7 +70,6 @@ from authsrv.stores.base import Store
 __all__ = ["SitePages"]
 
 _SAME_ORIGIN = OriginPolicy()
-_OF_OURS = frozenset({b"", b"none", b"same-origin"})
 _AT_LOGIN = frozenset({NegotiateAt.LOGIN, NegotiateAt.BOTH})
 _NONCE_SECONDS = 1_800
 _KEY_SET_SECONDS = 300
@@ -85,26 +84,25 @@ class _Visiting:
     snapshot: Snapshot
 
     @property
-    def return_to(self) -> str:
-        """The path of the application to go back to, checked."""
-        return read_return(self.query.get("return", ""))
-
-    @property
     def is_step_up(self) -> bool:
-        """Whether there is a session, and a rule asks for another proof."""
+        """Whether the client is to prove once more who it is, whatever session it has."""
         return self.query.get("step") == "up"
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether the user wants to sign in again; a link of another site cannot want it."""
-        is_ours = self.ask.fields.joined(b"sec-fetch-site") in _OF_OURS
-        return is_ours and "again" in self.query
+    def is_again(self) -> bool:
+        """Whether the user asks for it after a sign-out or a failure; other sites' links do not."""
+        site = self.ask.fields.joined(b"sec-fetch-site")
+        return "again" in self.query and site in (b"", b"same-origin", b"none")
 
-    def sign_in_path(self, **more: str) -> str:
-        """The path of the page to sign in at, with what is known of why."""
-        if self.is_step_up:
-            more["step"] = "up"
-        return return_path(SIGN_IN, self.return_to, **more)
+    def sign_in(self, **more: str) -> str:
+        """The path by which the browser goes on signing in."""
+        step = {"step": "up"} if self.is_step_up else {}
+        return return_path(SIGN_IN, self.return_to, **step, **more)
+
+    @property
+    def return_to(self) -> str:
+        """The path of the application to go back to, checked."""
+        return read_return(self.query.get("return", ""))
 
 
 _Handler = Callable[[_Visiting], Awaitable[web.Response]]
@@ -153,12 +151,14 @@ class SitePages:
             AuthsrvError: It is refused, and there is no page for it.
         """
         path = ask.asked.target.path
-        handler = self._pages.get((ask.asked.method, path))
+        # RFC 9110 section 9.3.2: as GET; the server leaves out the body.
+        method = "GET" if ask.asked.method == "HEAD" else ask.asked.method
+        handler = self._pages.get((method, path))
         if handler is None:
             known = any(known == path for _, known in self._pages)
             kind = ErrorKind.METHOD if known else ErrorKind.NOT_FOUND
             return page_answer(ErrorPage(kind, "-"), ask.fields, snapshot.look)
-        visiting = _Visiting(ask, _query_of(ask), snapshot)
+        visiting = _Visiting(ask, read_query(ask.asked.target.query), snapshot)
         if not ask.served.has_sessions and path not in (WHOAMI, KEY_SET, TOKEN):
             return self._insecure(visiting)
         return await handler(visiting)
@@ -169,10 +169,12 @@ class SitePages:
         ask = visiting.ask
         if not visiting.is_step_up and await self._session_of(ask) is not None:
             return redirect(visiting.return_to, cookies=self._cookies.forget(TRIED))
-        if self._cookies.is_out(ask) and not visiting.is_wanted:
+        if self._cookies.is_out(ask) and not visiting.is_again:
             return self._signed_out(visiting)
         token = self._token_of(ask)
-        return self._lead(visiting) if token is None else await self._by_ticket(visiting, token)
+        if token is not None:
+            return await self._by_ticket(visiting, token)
+        return self._lead(visiting)
 
     def _lead(self, visiting: _Visiting) -> web.Response:
         """Ask for a ticket once; then lead to the form."""
@@ -183,8 +185,8 @@ class SitePages:
             return self._loop(visiting)
         tried = self._cookies.tried(ask)
         is_asked = ask.served.site.negotiate.at(ask.asked.address) in _AT_LOGIN
-        was_asked = tries > 0 and not visiting.is_wanted
-        if goes_on or not is_asked or ask.visit is Visit.FOREIGN or was_asked:
+        wants = visiting.is_again
+        if goes_on or not is_asked or ask.visit is Visit.FOREIGN or (tries and not wants):
             return self._to_form(visiting, SignOnTrouble.NOT_TRIED, cookies=[tried])
         page = self._no_sign_on(visiting, SignOnTrouble.NOT_TRIED)
         headers = [("WWW-Authenticate", build_challenge())]
@@ -211,11 +213,10 @@ class SitePages:
     async def _begin(self, visiting: _Visiting, claimant: Claimant) -> web.Response:
         ask = visiting.ask
         assert claimant.identity is not None
-        await self._claimants.end_session_beside(ask)
+        before = await self._claimants.end_session_beside(ask)
         cookies = [
-            self._cookies.begin(ask, claimant.identity, SignInWay.TICKET),
-            *self._cookies.forget(OUT),
-            self._stepped(ask, visiting.is_step_up),
+            self._cookies.begin(ask, claimant.identity, SignInWay.TICKET, before),
+            *self._cookies.forget(TRIED, OUT),
         ]
         proof = claimant.challenge
         headers = [] if proof is None else [("WWW-Authenticate", proof)]
@@ -235,7 +236,7 @@ class SitePages:
             ask.audience,
             visiting.return_to,
             ask.now,
-            is_step_up=visiting.is_step_up,
+            is_fresh=visiting.is_step_up,
         )
         set_nonce = build_set_cookie(NONCE, nonce, max_age=_NONCE_SECONDS)
         where = f"{snapshot.login_origin}{SIGN_IN}?order={order}&trouble={trouble.value}"
@@ -243,31 +244,23 @@ class SitePages:
 
     async def _hand_over(self, visiting: _Visiting) -> web.Response:
         ask, snapshot = visiting.ask, visiting.snapshot
-        nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
         code = visiting.query.get("code", "")
         try:
+            nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
             granted = await redeem(self._store, snapshot.sealer, code, nonce, ask.audience, ask.now)
             await self._keeper.check(granted.session)
-            taken = self._cookies.take_over(ask, granted.session)
+            begun = self._cookies.take_over(ask, granted.session)
         except (HandOverError, SessionError) as error:
             denied = Denied.because(error)
             self._trail.refused(ask, error, denied)
             page = ErrorPage(ErrorKind.HAND_OVER, denied.reference, back="/")
             return page_answer(page, ask.fields, snapshot.look)
         await self._claimants.end_session_beside(ask)
-        cookies = [
-            taken,
-            *self._cookies.forget(NONCE, OUT),
-            self._stepped(ask, granted.is_step_up),
-        ]
+        cookies = [begun, *self._cookies.forget(NONCE, TRIED, OUT)]
         return redirect(return_path(CHECK, granted.return_to), cookies=cookies)
 
-    def _stepped(self, ask: Ask, is_step_up: bool) -> str:
-        """Forget that the browser was tried; or remember it, so that it is not led here again."""
-        return self._cookies.tried(ask) if is_step_up else self._cookies.forget(TRIED)[0]
-
     async def _check(self, visiting: _Visiting) -> web.Response:
-        """Look whether the browser brings its new cookie; without, it would go round for ever."""
+        """Look whether the browser brings its new cookie; without it, it would go in circles."""
         if await self._session_of(visiting.ask) is None:
             return self._loop(visiting)
         return redirect(visiting.return_to)
@@ -275,7 +268,9 @@ class SitePages:
     async def _renew(self, visiting: _Visiting) -> web.Response:
         """Renew the cookie for proxies that hand none on with an acceptance."""
         claimant = await self._session_of(visiting.ask)
-        renewed = None if claimant is None else self._cookies.renew(visiting.ask, claimant)
+        # No image of a sibling's page keeps a session alive.
+        is_due = claimant is not None and visiting.ask.visit is Visit.PAGE
+        renewed = self._cookies.renew(visiting.ask, claimant) if claimant and is_due else None
         return redirect(visiting.return_to, cookies=[] if renewed is None else [renewed])
 
     # Signing out.
@@ -288,10 +283,9 @@ class SitePages:
     async def _sign_out(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
         self._refuse_other_sites(ask)
-        claimant = await self._session_of(ask)
-        if claimant is not None and claimant.session is not None:
-            await self._keeper.revoke_family(claimant.session, ask.now)
-            self._trail.signed_out(ask, claimant.session)
+        session = await self._claimants.end_family(ask)
+        if session is not None:
+            self._trail.signed_out(ask, session)
         cookies = [*self._cookies.forget(SESSION, TRIED), self._cookies.out(ask)]
         return redirect(SIGN_OUT, cookies=cookies)
 
@@ -348,7 +342,7 @@ class SitePages:
     # Pages that say why not.
 
     def _signed_out(self, visiting: _Visiting) -> web.Response:
-        again = return_path(SIGN_IN, visiting.return_to, again="1")
+        again = visiting.sign_in(again="1")
         return page_answer(SignedOutPage(again), visiting.ask.fields, visiting.snapshot.look)
 
     def _no_sign_on(self, visiting: _Visiting, trouble: SignOnTrouble) -> NoSignOnPage:
@@ -356,9 +350,9 @@ class SitePages:
         return NoSignOnPage(
             trouble,
             host_text(visiting.ask.asked.host),
-            # It is we who lead there, also for somebody who has signed out before.
-            form=visiting.sign_in_path(on="1", again="1") if has_form else None,
-            retry=visiting.sign_in_path(again="1"),
+            # It is we who lead there, also somebody who has signed out before.
+            form=visiting.sign_in(on="1", again="1") if has_form else None,
+            retry=visiting.sign_in(again="1"),
         )
 
     def _loop(self, visiting: _Visiting) -> web.Response:
@@ -368,12 +362,12 @@ class SitePages:
         page = LoopPage(
             host_text(visiting.ask.asked.host),
             denied.reference,
-            visiting.sign_in_path(on="1", again="1"),
+            visiting.sign_in(on="1", again="1"),
         )
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look)
 
     def _unavailable(self, visiting: _Visiting, reference: str) -> web.Response:
-        page = UnavailablePage(reference, return_path(SIGN_IN, visiting.return_to))
+        page = UnavailablePage(reference, visiting.sign_in())
         headers = [("Retry-After", "5")]
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look, headers=headers)
 
@@ -407,13 +401,6 @@ class SitePages:
         )
         if refusal is not None:
             raise refusal
-
-
-def _query_of(ask: Ask) -> dict[str, str]:
-    """The query's parameters; of one that comes twice, none."""
-    found = parse_qsl(ask.asked.target.query, keep_blank_values=True, max_num_fields=16)
-    names = [name for name, _ in found]
-    return {name: value for name, value in found if names.count(name) == 1}
 
 
 def _trouble_of(error: AuthsrvError) -> SignOnTrouble:

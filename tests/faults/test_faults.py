@@ -33,6 +33,7 @@ from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos.keytab import KeytabFile
 from authsrv.providers.pyspnego import PyspnegoProvider
+from authsrv.providers.replay import MITReplayCache
 from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedProvider
 from authsrv.testing.leaks import find_leak
 
@@ -116,7 +117,7 @@ class TestReplayCache:
             "No such file or directory"
         )
         settings = (
-            {"keytab": kerberos_keytab}
+            {"provider": GssapiProvider(kerberos_keytab, replay=MITReplayCache())}
             if provider == "gssapi"
             else {"provider": PyspnegoProvider()}
         )

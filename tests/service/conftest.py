@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from attacked_sites import HOSTS, SITE_OF, run_attacked
 from initiators import fresh_token
-from service_rig import LOGIN_HOST, WIKI_HOST, Rig, run_rig
+from service_browser import Browser
+from service_rig import WIKI_HOST, Rig, run_rig
 
 from authsrv.devrealm import Realm
 
@@ -17,8 +19,8 @@ from authsrv.devrealm import Realm
 @pytest.fixture(scope="session")
 def site_realm() -> Iterator[Realm]:
     """A realm with the services of the example sites."""
-    services = [f"HTTP/{WIKI_HOST}", f"HTTP/{LOGIN_HOST}"]
-    with Realm(services=services, users=["alice", "bob"]) as realm:
+    services = [f"HTTP/{host}" for host in HOSTS]
+    with Realm(services=services, users=["alice", "bob", "carol"]) as realm:
         yield realm
 
 
@@ -28,6 +30,23 @@ def rig(site_realm: Realm) -> Iterator[Rig]:
     with tempfile.TemporaryDirectory(prefix="rig-") as folder:
         with run_rig(Path(folder), site_realm) as running:
             yield running
+
+
+@pytest.fixture(scope="session")
+def attacked(site_realm: Realm) -> Iterator[Rig]:
+    """A service with the sites that are attacked."""
+    with run_attacked(site_realm) as running:
+        yield running
+
+
+@pytest.fixture
+def browser_of(attacked: Rig, ticket_of: Callable[..., tuple[str, str]]) -> Callable[..., Browser]:
+    """Makes the browser of a user who has tickets, or of one who has none."""
+
+    def make(user: str | None = None, rig: Rig = attacked) -> Browser:
+        return Browser(rig, user, ticket_of, dict(SITE_OF))
+
+    return make
 
 
 @pytest.fixture

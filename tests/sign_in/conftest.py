@@ -23,9 +23,9 @@ def people_realm() -> Iterator[Realm]:
         yield realm
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rig(people_realm: Realm) -> Iterator[Rig]:
-    """A service with sites of all kinds, asked as nginx asks."""
+    """A service with sites of all kinds, asked as nginx asks; what it counts, begins anew."""
     with own_rig(people_realm) as running:
         yield running
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from service_rig import Rig, ask_headers, service_command
-from serving import serve, server_environment
+from service_rig import Rig, ask_headers, run_service
 from sign_in_sites import own_rig
 from waiting import wait_until
 
@@ -118,9 +117,8 @@ async def test_there_are_no_more_connections_than_a_listener_may_have(tmp_path: 
 
 
 def test_a_second_service_does_not_push_the_first_one_aside(slow_rig: Rig) -> None:
-    command = service_command(slow_rig.folder / "authsrv.toml")
     with pytest.raises(AssertionError, match=r"cannot listen at unix:.*in use"):
-        with serve(command, server_environment(slow_rig.realm)):
+        with run_service(slow_rig.folder / "authsrv.toml", slow_rig.realm):
             pass
     assert slow_rig.ask("/public/x").is_yes
 
@@ -131,8 +129,7 @@ def test_a_socket_that_a_killed_process_left_is_no_hindrance(
     slow_rig.served.process.kill()
     slow_rig.served.process.wait()
     assert (slow_rig.folder / "asks.sock").exists()
-    command = service_command(slow_rig.folder / "authsrv.toml")
-    with serve(command, server_environment(people_realm)) as served:
+    with run_service(slow_rig.folder / "authsrv.toml", people_realm) as served:
         assert slow_rig.ask("/public/x").is_yes
         assert served.stop() == 0
     assert not (slow_rig.folder / "asks.sock").exists()

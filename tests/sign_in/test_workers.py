@@ -19,10 +19,9 @@ from service_rig import (
     WIKI_HOST,
     Answer,
     Rig,
-    service_command,
+    run_service,
     write_configuration,
 )
-from serving import serve, server_environment
 from visiting import Visitor, location_of
 
 from authsrv.devrealm import Realm
@@ -82,7 +81,7 @@ class Workers:
         if not shared.exists():
             shutil.copytree(folder / "keys", shared)
         path.write_text(path.read_text().replace(f"{folder}/store/store", str(self.store)))
-        with serve(service_command(path), server_environment(self.realm)) as served:
+        with run_service(path, self.realm) as served:
             yield Rig(folder, served, self.realm)
 
 

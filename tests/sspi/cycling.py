@@ -18,8 +18,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from old_stores import Forgetful
 
 from authsrv.providers.base import SecurityProvider
 from authsrv.sspi import (
@@ -46,20 +47,11 @@ GARBAGE = b"\x60\x03\x06\x01\x00"
 USER = Password("alice", "no password", "DOMAIN")
 
 
-@dataclass(frozen=True)
-class AnyNumberOfTimes:
-    """No protection at all, for this test: one ticket is good for all cycles."""
-
-    rcache_name: bytes = b"none:"
-
-    def check_and_store(self, authenticator: bytes) -> None:
-        """Remember nothing."""
-
-
 def make_gssapi(keytab: str) -> SecurityProvider:
     from authsrv.providers.gssapi.acceptor import GssapiProvider
 
-    return GssapiProvider(keytab, replay=AnyNumberOfTimes())
+    # One ticket is good for all cycles.
+    return GssapiProvider(keytab, replay=Forgetful())
 
 
 def make_pyspnego(keytab: str) -> SecurityProvider:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import sys
@@ -24,8 +25,9 @@ __all__ = [
     "Rig",
     "ask_headers",
     "cookies_of",
+    "run_beside",
     "run_rig",
-    "service_command",
+    "run_service",
     "write_configuration",
 ]
 
@@ -140,6 +142,28 @@ class Rig:
         told = ask_headers(path, method=method, host=host, site=site)
         return self.send("pages", method, path, (*told, *headers), body=body)
 
+    def raw(self, listener: str, content: bytes, *, seconds: float = 2.0) -> bytes:
+        """Send bytes on one connection; all that comes back until it ends, or nothing more does."""
+        answered = b""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(seconds)
+            connection.connect(str(self.folder / f"{listener}.sock"))
+            connection.sendall(content)
+            with contextlib.suppress(TimeoutError):
+                while piece := connection.recv(65_536):
+                    answered += piece
+        return answered
+
+    def first(self, listener: str, content: bytes) -> Answer:
+        """Send bytes on one connection; the first answer to them."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(20)
+            connection.connect(str(self.folder / f"{listener}.sock"))
+            connection.sendall(content)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            return _read(response)
+
     def send(
         self,
         listener: str,
@@ -228,11 +252,6 @@ def write_configuration(
     return path
 
 
-def service_command(path: Path) -> list[str]:
-    """How the service is started with a configuration."""
-    return [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
-
-
 @contextmanager
 def run_rig(
     folder: Path,
@@ -240,16 +259,51 @@ def run_rig(
     *,
     convention: str = "nginx",
     more: str = SITES,
+    hosts: Sequence[str] = (WIKI_HOST, LOGIN_HOST),
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Rig]:
     """Run a service for the sites, until the end of the block.
 
-    The environment is what it has beside that of the realm.
-    The realm must have the services HTTP/wiki.example.org and HTTP/login.example.org.
+    The realm must have a service HTTP/... for each of the hosts. The environment is what the
+    service has beside that of the realm.
     """
-    keytab = realm.write_keytab(folder / "http.keytab", [f"HTTP/{WIKI_HOST}", f"HTTP/{LOGIN_HOST}"])
+    keytab = realm.write_keytab(folder / "http.keytab", [f"HTTP/{host}" for host in hosts])
     keytab.chmod(0o600)
     path = write_configuration(folder, keytab, convention=convention, more=more)
-    variables = {**server_environment(realm), **(environment or {})}
-    with serve(service_command(path), variables) as served:
+    with run_service(path, realm, environment=environment) as served:
         yield Rig(folder, served, realm)
+
+
+@contextmanager
+def run_beside(rig: Rig, folder: Path, *, at: str | None = None) -> Iterator[Rig]:
+    """Run one more process with the sites, the keys and the store of a rig, and sockets of its own.
+
+    Args:
+        rig: The rig.
+        folder: For its sockets.
+        at: What its clock shows, as faketime takes it; None for the time that it is.
+    """
+    path = folder / "authsrv.toml"
+    text = (rig.folder / "authsrv.toml").read_text()
+    for socket_name in ("asks.sock", "pages.sock"):
+        text = text.replace(f"unix:{rig.folder}/{socket_name}", f"unix:{folder}/{socket_name}")
+    path.write_text(text)
+    path.chmod(0o600)
+    with run_service(path, rig.realm, at=at) as served:
+        yield Rig(folder, served, rig.realm)
+
+
+@contextmanager
+def run_service(
+    path: Path,
+    realm: Realm,
+    *,
+    at: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Served]:
+    """Run `authsrv serve` with a configuration."""
+    command = [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
+    clock = [] if at is None else ["faketime", "-f", at]
+    variables = {**server_environment(realm), **(environment or {})}
+    with serve([*clock, *command], variables) as served:
+        yield served

@@ -21,7 +21,6 @@ SELECTED = (
     "http",
     "providers/test_scripted.py",
     "providers/test_sspi.py",
-    "service/test_conventions.py",
     "sspi",
     "streams",
     "test_import_light.py",

@@ -26,10 +26,15 @@ from typing import Any
 import gssapi.raw as gss
 
 from authsrv.codecs.inspect import Mechanism, peek
-from authsrv.codecs.kerberos.messages import parse_ap_req, parse_asked_service
+from authsrv.codecs.kerberos.messages import (
+    parse_ap_req,
+    parse_asked_service,
+    parse_authenticator_cipher,
+)
 from authsrv.codecs.spnego import is_spnego
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
+from authsrv.core.claims import Claim
 from authsrv.core.flags import asc_ret_from_gss
 from authsrv.core.identity import Identity, split_principal
 from authsrv.core.results import Continue, Established, Refused, Result
@@ -42,6 +47,7 @@ from authsrv.errors import (
     KeytabError,
     MechanismError,
     ReplayCacheError,
+    ReplayError,
     StateError,
     UnexpectedTokenError,
 )
@@ -56,17 +62,33 @@ from authsrv.providers.gssapi.identity import (
 )
 from authsrv.providers.gssapi.mechanisms import KERBEROS, SPNEGO
 from authsrv.providers.gssapi.spnego import ReadToken, read_first, read_next
+from authsrv.providers.kerberos.decryption import read_times
 from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
 from authsrv.providers.kerberos.pac_signature import is_signed_for_us
 from authsrv.providers.kerberos.profile import clock_skew
+from authsrv.providers.kerberos.request_probe import frame_bare_request
 from authsrv.providers.kerberos.service_names import ServiceNames
-from authsrv.providers.replay import MITReplayCache, ReplayProtection, find_cache_fault
+from authsrv.providers.replay import (
+    MITReplayCache,
+    ReplayProtection,
+    default_replay_protection,
+    find_cache_fault,
+    replay_claim,
+    replay_life,
+)
+from authsrv.stores.base import Store
 
 __all__ = ["GssapiProvider"]
 
 
 # How often the keytab file is looked at, unless a change of it settles even sooner.
 _LOOK_EVERY_S = 0.1
+
+# RFC 4120 section 5.5.2: [APPLICATION 15].
+_BARE_AP_REP = b"\x6f"
+
+# MIT's clients go by the clock of their KDC, of which they know whole seconds.
+_BEHIND_S = 2.0
 
 # MIT krb5's gssapi_ext.h.
 _CHANNEL_BOUND = 0x800
@@ -81,7 +103,8 @@ class GssapiProvider:
             "HTTP/web.example.org", or several; None accepts a ticket for any key in the keytab,
             one for "host/web.example.org" too. It separates services only where they have keys of
             their own: what a ticket says that it is for is not authenticated.
-        replay: Where used authenticators are remembered.
+        replay: Where used authenticators are remembered: a store, which the acceptor asks, or MIT's
+            own replay cache. If it is not given, the store of this machine.
         name_attributes: The name attributes to read into the identity (RFC 6680), such as
             "urn:mspac:logon-info"; none by default. Those of a PAC are read only where it is signed
             with the service's key, which is checked here: libkrb5 1.21 to 1.22 do not.
@@ -102,12 +125,16 @@ class GssapiProvider:
     ) -> None:
         self.keytab = keytab if isinstance(keytab, KeytabFile) else KeytabFile(keytab)
         self.services = ServiceNames.of_setting(service)
-        # Not `replay or ...`: an empty cache has a length of 0, and so is false.
-        self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
-        if not callable(getattr(self.replay, "check_and_store", None)):
-            raise ConfigError("replay must be a MITReplayCache or a ProcessReplayCache")
+        protection = default_replay_protection() if replay is None else replay
+        self.store: Store | None = None
+        self._rcache_name = b"none:"
+        if isinstance(protection, MITReplayCache):
+            self._rcache_name = protection.name.encode()
+        elif isinstance(protection, type) or not hasattr(protection, "check_at_once"):
+            raise ConfigError("replay must be a store, such as MachineStore, or a MITReplayCache")
+        else:
+            self.store = protection
         self.name_attributes = frozenset(as_texts(name_attributes, "name_attributes"))
-        self.claims_replays = self.replay.rcache_name == b"none:"
         self._guard = threading.Lock()
         self._credential: tuple[KeytabSnapshot, Any] | None = None
         self._made_from: KeytabSnapshot | None = None
@@ -121,12 +148,15 @@ class GssapiProvider:
         return _Context(self, request.bindings)
 
     def check(self) -> None:
-        """See SecurityProvider.check: keytab, file of MIT's replay cache, and clock skew."""
+        """See SecurityProvider.check: keytab, where replays are remembered, and clock skew."""
         clock_skew()
         self.credential()
-        fault = find_cache_fault(self.replay.rcache_name)
+        fault = find_cache_fault(self._rcache_name)
         if fault is not None:
             raise ReplayCacheError(fault)
+        if self.store is not None:
+            # That opens it.
+            _ = self.store.born_at
 
     def credential(self) -> tuple[KeytabSnapshot, Any]:
         """The keys of the keytab, and the shared gssapi.raw.Creds made from them. It may block.
@@ -149,13 +179,17 @@ class GssapiProvider:
         """See KnowsRealms.realms."""
         return self.credential()[0].realms
 
+    def diagnose(self, failure: Failure, snapshot: KeytabSnapshot) -> AuthsrvError:
+        """Tell why libgssapi refused a token."""
+        return diagnose(failure, snapshot, self.services, self._rcache_name)
+
     def _acquire(self, snapshot: KeytabSnapshot) -> tuple[KeytabSnapshot, Any]:
         usable = snapshot.restricted_to(self.services)
         if not usable.entries:
             raise KeytabError(f"the keytab {self.keytab.path} has no key for {self.services}")
         store: dict[bytes | str, bytes | str] = {
             b"keytab": usable.name.encode(),
-            b"rcache": self.replay.rcache_name,
+            b"rcache": self._rcache_name,
         }
         try:
             # By itself first: together with SPNEGO it is enough if any mechanism has a credential,
@@ -228,7 +262,8 @@ class _Context:
                 self._ended = False
                 return going_on
             self._identity = self._identify(answer, asked_at, skew)
-            return Established(self._identity, answer.token or b"")
+            claims = self._claims(snapshot, asked_at, skew)
+            return Established(self._identity, answer.token or b"", claims=claims)
         except AuthsrvError as error:
             return Refused(error)
 
@@ -259,8 +294,7 @@ class _Context:
         self, failed: gss.GSSError, token: bytes, snapshot: KeytabSnapshot
     ) -> AuthsrvError:
         failure = Failure(failed.maj_code, failed.min_code, token, failed.token or b"")
-        provider = self._provider
-        return diagnose(failure, snapshot, provider.services, provider.replay.rcache_name)
+        return self._provider.diagnose(failure, snapshot)
 
     def _identify(self, answer: Any, asked_at: float, skew: int) -> Identity:
         flags = int(answer.flags)
@@ -271,7 +305,6 @@ class _Context:
         self._check_bindings(bound)
         asked = self._asked_service()
         self._provider.services.check_claim(asked)
-        self._claim()
         return Identity(
             principal=principal,
             mechanism="kerberos",
@@ -301,12 +334,43 @@ class _Context:
             return
         raise BadBindingsError("the client sent no channel bindings, and they are required")
 
-    def _claim(self) -> None:
-        """Claim what our own replay cache is keyed on; the AP-REQ may come in any leg."""
-        if not self._provider.claims_replays:
-            return
-        for token in self._kerberos:
-            self._provider.replay.check_and_store(parse_ap_req(token).authenticator_cipher)
+    def _claims(self, snapshot: KeytabSnapshot, now: float, skew: int) -> tuple[Claim, ...]:
+        """Claim each authenticator that was seen; the AP-REQ may come in any leg."""
+        store = self._provider.store
+        if store is None:
+            return ()
+        life = replay_life(skew)
+        # An AP-REP is the third leg of DCE: it answers us, and cannot be replayed.
+        requests = [
+            frame_bare_request(token) for token in self._kerberos if token[:1] != _BARE_AP_REP
+        ]
+        if not requests:
+            raise InvalidTokenError("no AP-REQ was read, so nothing keeps it from being replayed")
+        # What was used before the store was there, it does not know; that is forgotten by now, or
+        # was made before.
+        if now < store.born_at + life:
+            for token in requests:
+                _demand_younger(token, store.born_at, snapshot)
+        return tuple(
+            replay_claim(parse_authenticator_cipher(token), now + life) for token in requests
+        )
+
+
+def _demand_younger(token: bytes, born_at: float, snapshot: KeytabSnapshot) -> None:
+    """Refuse a token that its client made before the store could know it.
+
+    By the client's clock: while it shows a time before that, the client is refused.
+    """
+    times = read_times(parse_ap_req(token), snapshot)
+    made_at = times.client_time if times is not None else None
+    if made_at is None:
+        raise ReplayError("the store is new, and when the token was made cannot be read")
+    late = born_at - made_at.timestamp()
+    if late > _BEHIND_S:
+        raise ReplayError(
+            f"the token was made {late:.1f} s before it was remembered what is used: it may have "
+            "been used"
+        )
 
 
 def _go_on(answer: bytes | None, token: bytes) -> Continue:
