@@ -144,7 +144,7 @@ class Claimants:
             return None
         if beside is None or beside.session is None:
             return None
-        await self._keeper.revoke(beside.session)
+        await self._keeper.revoke(beside.session, ask.now)
         return beside.session
 
 

@@ -32,6 +32,8 @@ _CODE_SECONDS = 60.0
 _REMEMBERED_SECONDS = 180.0
 _RANDOM_BYTES = 32
 _MAX_CODE = 64
+# Of one user in a minute.
+_MAX_CODES = 60
 _USED = b"used"
 _SEPARATOR = b"\0"
 
@@ -108,8 +110,12 @@ async def issue_code(
     """Make a code for an order, and remember what it is good for.
 
     Raises:
+        HandOverError: The user was given so many codes that others would find no room.
         StoreError: The store cannot remember it.
     """
+    user = hashlib.sha256(b"codes\0" + session.principal.encode()).digest()
+    if await store.count(Purpose.TRIES, user, _CODE_SECONDS) > _MAX_CODES:
+        raise HandOverError(f"the user was given more than {_MAX_CODES} codes within a minute")
     code = secrets.token_urlsafe(_RANDOM_BYTES)
     audience = order.audience
     told = (audience.host, audience.site, order.nonce_digest, order.return_to)

@@ -49,7 +49,14 @@ class Listener:
     ) -> None:
         self.endpoint = endpoint
         self._tls = tls
-        self._runner = AppRunner(app, limits=limits, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        self._runner = AppRunner(
+            app,
+            limits=limits,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_S,
+            # A form is a few bytes; compressed, it could be many.
+            auto_decompress=False,
+        )
         self._server: asyncio.Server | None = None
         self._inode: int | None = None
 

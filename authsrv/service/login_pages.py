@@ -242,7 +242,7 @@ class LoginPages:
         if before is not None and before.principal == session.principal:
             # The same user goes on; who signs out ends what came of both.
             session = replace(session, family=before.family)
-            await self._keeper.revoke(before)
+            await self._keeper.revoke(before, visit.now)
         elif before is not None:
             await self._keeper.revoke_family(before, visit.now)
         sealed = seal_session(

@@ -198,6 +198,12 @@ class Service:
         return app
 
     async def _show(self, request: web.Request) -> web.Response:
+        response = await self._answer_page(request)
+        if hdrs.UPGRADE in request.headers:
+            response.force_close()
+        return response
+
+    async def _answer_page(self, request: web.Request) -> web.Response:
         """Answer a request for a page; every fault on the way is an error page."""
         snapshot, fields = self._snapshot, Fields(request.raw_headers)
         if not self._has_templates:

@@ -22,6 +22,9 @@ __all__ = ["SessionKeeper"]
 
 _TIME = struct.Struct(">d")
 _REVOKED = b"revoked"
+_HOUR = 3_600.0
+# Of one user in an hour; far more than a person signs in and out.
+_MAX_REVOCATIONS = 60
 
 
 class SessionKeeper:
@@ -73,13 +76,14 @@ class SessionKeeper:
         """
         return decode_session(sealer.open(purpose, audience, text))
 
-    async def revoke(self, session: Session) -> None:
+    async def revoke(self, session: Session, now: float) -> None:
         """Revoke one session.
 
         Raises:
             StoreError: The store cannot remember it.
         """
-        await self._put(_key(b"sid", session.sid), _REVOKED, session.ends_at)
+        if await self._has_room(session, now):
+            await self._put(_key(b"sid", session.sid), _REVOKED, session.ends_at)
 
     async def revoke_family(self, session: Session, now: float) -> None:
         """Revoke all that came of the log-in which this session came of, on every host.
@@ -87,8 +91,9 @@ class SessionKeeper:
         Raises:
             StoreError: The store cannot remember it.
         """
-        key = _key(b"family", session.family)
-        await self._put(key, _REVOKED, now + MAX_SESSION_SECONDS)
+        if await self._has_room(session, now):
+            key = _key(b"family", session.family)
+            await self._put(key, _REVOKED, now + MAX_SESSION_SECONDS)
 
     async def revoke_user(self, principal: str, now: float) -> None:
         """Revoke all that a user has begun until now; a new log-in counts again.
@@ -106,6 +111,18 @@ class SessionKeeper:
         await self._put(
             _key(b"user", fold_text(principal)), _TIME.pack(now), now + MAX_SESSION_SECONDS
         )
+
+    async def _has_room(self, session: Session, now: float) -> bool:
+        """Whether one more entry of a user is kept; else all that is the user's is revoked at once.
+
+        So nobody fills the store by signing in and out.
+        """
+        key = _key(b"revocations", fold_text(session.principal))
+        count = await self._store.count(Purpose.TRIES, key, _HOUR)
+        if count <= _MAX_REVOCATIONS:
+            return True
+        await self.revoke_user(session.principal, now)
+        return False
 
     async def _put(self, key: bytes, value: bytes, expires_at: float) -> None:
         await self._store.put(Purpose.REVOKED, key, value, expires_at)

@@ -20,7 +20,7 @@ from authsrv.devrealm import Realm
 def site_realm() -> Iterator[Realm]:
     """A realm with the services of the example sites."""
     services = [f"HTTP/{host}" for host in HOSTS]
-    with Realm(services=services, users=["alice", "bob", "carol"]) as realm:
+    with Realm(services=services, users=["alice", "bob", "carol", "dave"]) as realm:
         yield realm
 
 
@@ -50,14 +50,12 @@ def browser_of(attacked: Rig, ticket_of: Callable[..., tuple[str, str]]) -> Call
 
 
 @pytest.fixture
-def ticket_of(
-    site_realm: Realm, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], tuple[str, str]]:
+def ticket_of(site_realm: Realm, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, str]]:
     """Makes the Authorization field of a user who has just logged in; each is good once."""
     monkeypatch.setenv("KRB5_CONFIG", site_realm.environment("alice")["KRB5_CONFIG"])
 
-    def make(user: str, host: str = WIKI_HOST) -> tuple[str, str]:
-        site_realm.login(user)
+    def make(user: str, host: str = WIKI_HOST, lifetime_s: int | None = None) -> tuple[str, str]:
+        site_realm.login(user, lifetime_s=lifetime_s)
         cache = Path(site_realm.environment(user)["KRB5CCNAME"].removeprefix("FILE:"))
         token = fresh_token(f"HTTP@{host}", cache=cache)
         return ("Authorization", f"Negotiate {base64.b64encode(token).decode()}")

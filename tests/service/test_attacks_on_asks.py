@@ -456,10 +456,10 @@ def test_a_thousand_asks_at_once_are_answered_each_for_its_own_client(
 # Connections: proxies keep them, and use them for everybody.
 
 
-def as_bytes(headers: Headers, body: bytes = b"") -> bytes:
-    """A whole ask."""
-    lines = ["GET /ask/nginx HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+def as_bytes(headers: Headers, path: str = "/ask/nginx") -> bytes:
+    """A whole ask, or a whole request for a page."""
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
 ANNOUNCED = {
@@ -484,6 +484,17 @@ def test_what_an_ask_announces_does_not_eat_the_next_one(attacked: Rig, headers:
     # The one answer, and the end; so the proxy asks the next one on another connection.
     assert answered.count(b"HTTP/1.") == 1
     assert b" 200 " not in answered
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_what_a_page_is_asked_to_become_does_not_eat_the_next_request(
+    attacked: Rig, protocol: str
+) -> None:
+    upgrade = [("Connection", "Upgrade"), ("Upgrade", protocol)]
+    first = as_bytes([*told(), *upgrade], "/.authsrv/whoami")
+    answered = attacked.raw("pages", first + as_bytes(told(), "/.authsrv/whoami"))
+    assert answered.count(b"HTTP/1.1 401 ") == 1
+    assert b"\r\nconnection: close" in answered.lower()
 
 
 def test_two_hosts_are_refused(attacked: Rig) -> None:

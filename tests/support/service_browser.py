@@ -42,7 +42,9 @@ class Browser:
     site_of: dict[str, str] = field(default_factory=lambda: {WIKI_HOST: "wiki"})
     jar: dict[str, dict[str, str]] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
-    """Where it was, and with what status: "wiki.example.org/secret 403"."""
+    """Where it was since the last visit began, such as "wiki.example.org/secret 403"."""
+    seen: list[Answer] = field(default_factory=list)
+    """All that it was ever answered."""
 
     def visit(self, path: str, host: str = WIKI_HOST) -> Answer:
         """Open a page, and follow where it leads, until something is shown."""
@@ -76,6 +78,7 @@ class Browser:
         else:
             answer = self.rig.ask(path, *own, method=method, host=host, site=site)
         self.steps.append(f"{host}{path.partition('?')[0]} {answer.status}")
+        self.seen.append(answer)
         self.keep(answer, host)
         return answer
 

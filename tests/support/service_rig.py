@@ -142,7 +142,7 @@ class Rig:
         told = ask_headers(path, method=method, host=host, site=site)
         return self.send("pages", method, path, (*told, *headers), body=body)
 
-    def raw(self, listener: str, content: bytes, *, seconds: float = 2.0) -> bytes:
+    def raw(self, listener: str, content: bytes, *, seconds: float = 1.0) -> bytes:
         """Send bytes on one connection; all that comes back until it ends, or nothing more does."""
         answered = b""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -154,13 +154,13 @@ class Rig:
                     answered += piece
         return answered
 
-    def first(self, listener: str, content: bytes) -> Answer:
-        """Send bytes on one connection; the first answer to them."""
+    def first(self, listener: str, content: bytes, method: str = "GET") -> Answer:
+        """Send bytes, a request by a method, on one connection; the first answer to them."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(20)
             connection.connect(str(self.folder / f"{listener}.sock"))
             connection.sendall(content)
-            response = http.client.HTTPResponse(connection)
+            response = http.client.HTTPResponse(connection, method=method)
             response.begin()
             return _read(response)
 
@@ -275,21 +275,26 @@ def run_rig(
 
 
 @contextmanager
-def run_beside(rig: Rig, folder: Path, *, at: str | None = None) -> Iterator[Rig]:
+def run_beside(
+    rig: Rig, folder: Path, *, ahead: int = 0, has_own_store: bool = False
+) -> Iterator[Rig]:
     """Run one more process with the sites, the keys and the store of a rig, and sockets of its own.
 
     Args:
         rig: The rig.
         folder: For its sockets.
-        at: What its clock shows, as faketime takes it; None for the time that it is.
+        ahead: By how many seconds its clock is wrong.
+        has_own_store: Whether it begins with a store that is empty.
     """
     path = folder / "authsrv.toml"
     text = (rig.folder / "authsrv.toml").read_text()
     for socket_name in ("asks.sock", "pages.sock"):
         text = text.replace(f"unix:{rig.folder}/{socket_name}", f"unix:{folder}/{socket_name}")
+    if has_own_store:
+        text = text.replace(f"{rig.folder}/store/", f"{folder}/store/")
     path.write_text(text)
     path.chmod(0o600)
-    with run_service(path, rig.realm, at=at) as served:
+    with run_service(path, rig.realm, ahead=ahead) as served:
         yield Rig(folder, served, rig.realm)
 
 
@@ -298,12 +303,19 @@ def run_service(
     path: Path,
     realm: Realm,
     *,
-    at: str | None = None,
+    ahead: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
-    """Run `authsrv serve` with a configuration."""
+    """Run `authsrv serve` with a configuration, on a clock that is wrong by so many seconds."""
     command = [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
-    clock = [] if at is None else ["faketime", "-f", at]
-    variables = {**server_environment(realm), **(environment or {})}
-    with serve([*clock, *command], variables) as served:
+    clock: dict[str, str] = {}
+    if ahead:
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+        clock = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME": f"{ahead:+d}",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+    with serve(command, {**server_environment(realm), **(environment or {}), **clock}) as served:
         yield served
