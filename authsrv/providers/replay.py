@@ -13,15 +13,12 @@ A store: `MachineStore()`, the default, or `MemoryStore()`
     The same file format in memory-backed storage: shared by the processes of one user on one
     machine, outlives a restart, not a reboot.
 
-A claim is keyed on the ciphertext of the authenticator inside the AP-REQ, never on the whole token:
-whoever replays can put the same AP-REQ into another SPNEGO shell, but cannot change the ciphertext
-without the session key. A token in which no AP-REQ can be read strictly is refused.
+A token in which no AP-REQ can be read strictly is refused where a store is asked.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import sys
@@ -29,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from authsrv.core.claims import Claim, Purpose
 from authsrv.core.settings import as_instance
 from authsrv.errors import ConfigError
 from authsrv.stores.base import Store
@@ -39,16 +35,9 @@ __all__ = [
     "ReplayProtection",
     "default_replay_protection",
     "find_cache_fault",
-    "replay_claim",
-    "replay_life",
 ]
 
 _MEMORY_BACKED: Final = Path("/dev/shm")  # noqa: S108 - checked where it is used
-# The authenticator's time may lie as far ahead of ours as the clock skew allows, and the token is
-# good until it lies as far behind: RFC 4120 section 3.2.3.
-_SKEW_SPAN: Final = 2
-# MIT compares whole seconds, the last one included; and clocks are set while we run.
-_MARGIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +93,6 @@ def default_replay_protection() -> ReplayProtection:
     except ImportError:
         return MITReplayCache()
     return machine_store()
-
-
-def replay_life(skew: float) -> float:
-    """Tell for how many seconds after it was accepted a token may still be good.
-
-    Args:
-        skew: The clock skew in force, in seconds.
-    """
-    return _SKEW_SPAN * skew + _MARGIN_S
-
-
-def replay_claim(authenticator: bytes, expires_at: float) -> Claim:
-    """Make the claim of an authenticator, which is its ciphertext."""
-    return Claim(Purpose.REPLAY, hashlib.sha256(authenticator).digest(), expires_at)
 
 
 def find_cache_fault(rcache_name: bytes) -> str | None:

@@ -49,7 +49,7 @@ from authsrv.errors import (
 )
 from authsrv.providers import replay as replay_module
 from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi import acceptor as acceptor_module
+from authsrv.providers.gssapi import claims as claims_module
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.spnego import ReadToken, read_first, read_next
 from authsrv.providers.replay import (
@@ -383,7 +383,7 @@ class TestNewStore:
         births = iter([time.time() - age])
         store = MemoryStore(clock=lambda: next(births, None) or time.time())
         # Nothing can be read then: so it shows who was asked.
-        monkeypatch.setattr(acceptor_module, "read_times", lambda *_: None)
+        monkeypatch.setattr(claims_module, "read_times", lambda *_: None)
         result = accept(GssapiProvider(kerberos_keytab, replay=store), fresh_token())
         assert isinstance(result, Established) is accepted
         if not accepted:

@@ -85,7 +85,7 @@ class TestSeveralProcesses:
 
     def test_of_two_that_claim_the_same_each_thing_has_one_winner(self, path: Path) -> None:
         count = 3_000
-        with child(path, "race", str(count)) as one, child(path, "race", str(count)) as other:
+        with child(path, "race", f"{count}") as one, child(path, "race", f"-{count}") as other:
             for started in (one, other):
                 assert line_of(started) == "ready"
             for started in (one, other):
@@ -288,7 +288,7 @@ class TestTheFile:
         file = store._file
         assert file is not None
         with file._environment.begin(write=True) as transaction:
-            transaction.put(claim_of("x").key, b"cut", db=file._turns[Purpose.REPLAY].tree)
+            transaction.put(claim_of("x").key, b"cut", db=file._tables[Purpose.REPLAY].tree)
         assert "not what was written" in refusal(store)
 
     def test_a_process_opens_it_once(self, path: Path) -> None:
