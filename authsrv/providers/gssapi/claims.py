@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from authsrv.codecs.kerberos.messages import parse_ap_req, parse_outline
@@ -44,13 +44,17 @@ class RequestsSeen:
 
     __slots__ = ("_outlines", "_snapshot", "_tokens")
 
-    def __init__(self, tokens: Iterable[bytes], snapshot: KeytabSnapshot) -> None:
-        # An AP-REP is the third leg of DCE: it answers us, and cannot be replayed.
-        self._tokens = [frame_bare_request(token) for token in tokens if token[:1] != _BARE_AP_REP]
-        if not self._tokens:
-            raise InvalidTokenError("no AP-REQ was read, so nothing keeps it from being replayed")
-        self._outlines = [parse_outline(token) for token in self._tokens]
+    def __init__(self, tokens: Sequence[bytes], snapshot: KeytabSnapshot) -> None:
+        self._tokens = tokens
         self._snapshot = snapshot
+        # An AP-REP is the third leg of DCE: it answers us, and cannot be replayed.
+        self._outlines = [
+            parse_outline(frame_bare_request(token))
+            for token in tokens
+            if token[:1] != _BARE_AP_REP
+        ]
+        if not self._outlines:
+            raise InvalidTokenError("no AP-REQ was read, so nothing keeps it from being replayed")
 
     @property
     def asked_service(self) -> str:
@@ -69,20 +73,21 @@ class RequestsSeen:
             ReplayError: One was made before the store could know it.
         """
         life = _SKEW_SPAN * skew + _MARGIN_S
-        if now < born_at + life:
-            for token in self._tokens:
-                self._demand_younger(token, born_at)
-        return tuple(
-            Claim(
-                Purpose.REPLAY,
-                hashlib.sha256(outline.authenticator_cipher).digest(),
-                now + life,
-            )
-            for outline in self._outlines
-        )
+        if now - born_at < life:
+            self._demand_younger(born_at)
+        claims = []
+        for outline in self._outlines:
+            key = hashlib.sha256(outline.authenticator_cipher).digest()
+            claims.append(Claim(Purpose.REPLAY, key, now + life))
+        return tuple(claims)
 
-    def _demand_younger(self, token: bytes, born_at: float) -> None:
+    def _demand_younger(self, born_at: float) -> None:
         """Refuse what was made before the store could know it, by the client's clock."""
+        for token in self._tokens:
+            if token[:1] != _BARE_AP_REP:
+                self._demand_that_is_younger(frame_bare_request(token), born_at)
+
+    def _demand_that_is_younger(self, token: bytes, born_at: float) -> None:
         times = read_times(parse_ap_req(token), self._snapshot)
         made_at = times.client_time if times is not None else None
         if made_at is None:
