@@ -18,17 +18,16 @@ A token in which no AP-REQ can be read strictly is refused where a store is aske
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from authsrv.core.settings import as_instance
-from authsrv.errors import ConfigError
+from authsrv.errors import ConfigError, StoreError
 from authsrv.stores.base import Store
+from authsrv.stores.own_files import own_folder
 
 __all__ = [
     "MITReplayCache",
@@ -137,12 +136,7 @@ def _private_folder(parent: Path) -> Path:
     """Make a folder below a world-writable one, or refuse one that somebody else prepared."""
     folder = parent / f"authsrv-{os.geteuid()}"
     try:
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        found = folder.lstat()
-    except OSError:
-        raise ConfigError(f"there is no memory-backed storage at {parent}") from None
-    foreign = found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode)
-    if foreign or found.st_mode & 0o077:
-        raise ConfigError(f"{folder} is not a folder that only this user can enter")
+        own_folder(folder)
+    except StoreError as error:
+        raise ConfigError(error.detail) from None
     return folder

@@ -13,7 +13,8 @@ import lmdb
 
 from authsrv.errors import StoreError
 from authsrv.stores.base import Purpose
-from authsrv.stores.own_files import FileLock, open_own_file
+from authsrv.stores.file_lock import FileLock
+from authsrv.stores.own_files import open_own_file
 from authsrv.stores.table import Table, most_rows
 
 __all__ = ["LEAST_CLAIMS", "BrokenFileError", "LMDBFile", "open_lmdb_file"]

@@ -17,6 +17,7 @@ be ended before that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import threading
@@ -137,13 +138,11 @@ class MachineStore:
 
     async def close(self) -> None:
         """See Store.close; the file stays."""
-        try:
-            file = await self._lock()
-        except StoreError:
-            # It is not open, or somebody has it who does not let go: then it ends with us.
-            self._fault = self._fault or _CLOSED
-            return
-        self._end(file, _CLOSED)
+        if self._file is not None:
+            # Where somebody has it who does not let go, it ends with this process.
+            with contextlib.suppress(StoreError):
+                self._end(await self._lock(), _CLOSED)
+        self._fault = self._fault or _CLOSED
 
     def _opened(self) -> LMDBFile | None:
         if self._pid != os.getpid():

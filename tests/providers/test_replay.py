@@ -481,12 +481,12 @@ class TestFolderInMemory:
         folder = tmp_path / f"authsrv-{os.geteuid() + 1}"
         folder.mkdir(mode=0o700)
         user = os.geteuid() + 1
-        monkeypatch.setattr(replay_module.os, "geteuid", lambda: user)
+        monkeypatch.setattr(os, "geteuid", lambda: user)
         with pytest.raises(ConfigError, match="not a folder that only this user can enter"):
             replay_module._private_folder(tmp_path)
 
     def test_without_such_storage_it_is_a_mistake_of_the_settings(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="no memory-backed storage"):
+        with pytest.raises(ConfigError, match="there is no folder"):
             replay_module._private_folder(tmp_path / "missing")
 
     @pytest.mark.parametrize("label", ["", "../other", "a/b", "a b", "-", "ab\0", "."])
