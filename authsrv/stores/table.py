@@ -1,9 +1,9 @@
 """What a store of our own does with its rows, in whatever they lie.
 
 A row is a key and its expiry, with a value behind it or none. For every row that is added
-three others are looked at, going round through all of them, and removed if they have expired. So
-nothing but the key has to be in order, a claim is a few steps whatever the number of rows, and of
-what is there, about a third is dead.
+three others are looked at, going round through all of them, and removed if they have expired; fewer
+where none has. So nothing but the key has to be in order, a claim is a few steps whatever the
+number of rows, and of what is there, about a third is dead.
 
 Rows are kept for a minute beyond their expiry: a clock that is set back by less changes nothing.
 """
@@ -23,10 +23,11 @@ from authsrv.stores.windows import count_one
 __all__ = ["Table", "expiry_of", "most_rows"]
 
 _EXPIRY: Final = struct.Struct(">d")
-# Rows looked at for each that is added: above one, or the dead would never become fewer. And after
-# how many that is done, for all of them.
+# Rows looked at for each that is added: above one, or the dead would never become fewer. After how
+# many that is done, for all of them; and after how many, where none was dead the last time.
 _LOOKED_AT: Final = 3
 _LOOK_EVERY: Final = 8
+_LOOK_AT_LEAST_EVERY: Final = 64
 # And where the table is full: a tenth of a millisecond.
 _LOOKED_AT_WHEN_FULL: Final = 256
 _GRACE_S: Final = 60.0
@@ -119,20 +120,24 @@ class Table(abc.ABC):
         if self._unlooked > 0:
             self._unlooked -= 1
             return
-        self._sweep(_LOOK_EVERY * _LOOKED_AT, now)
+        pause = _LOOK_EVERY if self._sweep(_LOOK_EVERY * _LOOKED_AT, now) else _LOOK_AT_LEAST_EVERY
         room = self._limit - len(self)
         if room <= 0:
             self._sweep(_LOOKED_AT_WHEN_FULL, now)
             room = self._limit - len(self)
         if room <= 0 and self._find(key) is None:
             raise StoreError(f"the store is full: {self._limit} entries")
-        self._unlooked = min(_LOOK_EVERY, max(room, 1)) - 1
+        self._unlooked = min(pause, max(room, 1)) - 1
 
-    def _sweep(self, count: int, now: float) -> None:
+    def _sweep(self, count: int, now: float) -> bool:
+        """Look at the next rows; true where some had expired."""
         # Packed times are in the order of the times.
         forgotten = self._remove_expired(count, _pack(now - _GRACE_S))
-        if forgotten is not None and expiry_of(forgotten) > self._forgotten_until():
+        if forgotten is None:
+            return False
+        if expiry_of(forgotten) > self._forgotten_until():
             self._note_forgotten(expiry_of(forgotten))
+        return True
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
