@@ -29,6 +29,12 @@ _FIXED = (
     ("Vary", "Authorization, Cookie"),
     ("X-Content-Type-Options", "nosniff"),
 )
+# Some proxies show the client what we say with a denial.
+_SHOWN = (
+    ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+)
 _FIXED_FIELDS = tuple((name.encode(), value.encode()) for name, value in _FIXED)
 _COOKIE_FIELD = COOKIE_HEADER.encode()
 _REQUIRED = "Authentication is required.\n"
@@ -157,5 +163,5 @@ def _answer(
     *,
     content_type: str = "text/plain",
 ) -> web.Response:
-    fields = CIMultiDict((*_FIXED, *headers))
+    fields = CIMultiDict((*_FIXED, *_SHOWN, *headers))
     return web.Response(status=int(status), headers=fields, text=text, content_type=content_type)

@@ -125,7 +125,9 @@ class Convention:
         object.__setattr__(self, "_own", own)
 
     def is_ask(self, target: str) -> bool:
-        """Whether a request with this target is an ask at all."""
+        """Whether a request with this target is an ask, or at least none with another path."""
+        if not target.startswith("/"):
+            return True
         if self.target is None:
             return target.startswith(f"{self.path}/")
         return target == self.path or target.startswith(f"{self.path}?")

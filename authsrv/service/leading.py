@@ -9,11 +9,15 @@ what the browser says of it (W3C Fetch Metadata); programs say nothing.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
+from authsrv.http.forwarded import AskedRequest
+from authsrv.http.origins import OriginPolicy, Provenance
 from authsrv.service.fields import Fields
 
 __all__ = ["Visit", "visit_of"]
 
+_OWN_PAGES_ONLY = OriginPolicy()
 _OWN_SITES = frozenset({b"same-origin", b"none"})
 _PAGE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -29,21 +33,54 @@ class Visit(enum.Enum):
     """A page of another site makes it in the user's name: it is led nowhere."""
 
 
-def visit_of(method: str, fields: Fields) -> Visit:
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """What the browser says of a request; empty where it says nothing."""
+
+    site: bytes
+    mode: bytes
+    destination: bytes
+
+
+def visit_of(asked: AskedRequest, fields: Fields) -> Visit:
     """Tell what kind a request is, by fields of the client, untrusted.
 
     Who lies about them leads nobody but himself: they decide what is offered, never who is let in.
     """
-    site, mode = fields.joined(b"sec-fetch-site"), fields.joined(b"sec-fetch-mode")
-    if fields.has(b"upgrade"):
-        return _of_site(site)
-    if mode == b"navigate" and fields.joined(b"sec-fetch-dest") in (b"", b"document"):
-        return Visit.PAGE if method in _PAGE_METHODS else _of_site(site)
-    if mode or site:
-        return _of_site(site)
-    wants_page = method == "GET" and b"text/html" in fields.joined(b"accept").lower()
+    fetch = _Fetch(
+        fields.joined(b"sec-fetch-site"),
+        fields.joined(b"sec-fetch-mode"),
+        fields.joined(b"sec-fetch-dest"),
+    )
+    if not _is_own(fetch, asked, fields):
+        is_page = _is_navigation(fetch) and asked.method in _PAGE_METHODS
+        return Visit.PAGE if is_page and not asked.is_websocket else Visit.FOREIGN
+    if asked.is_websocket:
+        return Visit.PROGRAM
+    if fetch.mode or fetch.site:
+        is_page = _is_navigation(fetch) and asked.method in _PAGE_METHODS
+        return Visit.PAGE if is_page else Visit.PROGRAM
+    wants_page = asked.method == "GET" and b"text/html" in fields.joined(b"accept").lower()
     return Visit.PAGE if wants_page else Visit.PROGRAM
 
 
-def _of_site(site: bytes) -> Visit:
-    return Visit.PROGRAM if not site or site in _OWN_SITES else Visit.FOREIGN
+def _is_navigation(fetch: _Fetch) -> bool:
+    return fetch.mode == b"navigate" and fetch.destination in (b"", b"document")
+
+
+def _is_own(fetch: _Fetch, asked: AskedRequest, fields: Fields) -> bool:
+    """Whether no page of another site makes the request, as far as the browser tells.
+
+    Of a WebSocket, and over plain http, browsers tell the origin alone.
+    """
+    if not fields.has(b"origin") or (fetch.site and not asked.is_websocket):
+        return fetch.site in (b"", *_OWN_SITES)
+    provenance = Provenance(
+        method=asked.method,
+        # As of a WebSocket, so that safe methods are looked at, too.
+        is_websocket=True,
+        fetch_site=fields.texts(b"sec-fetch-site"),
+        origin=fields.texts(b"origin"),
+        host=[str(asked.host)],
+    )
+    return _OWN_PAGES_ONLY.refusal(provenance) is None

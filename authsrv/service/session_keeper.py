@@ -14,6 +14,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from authsrv.errors import SessionError
+from authsrv.service.people import fold_text
 from authsrv.sessions.sealed import check_session, read_session
 from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
 from authsrv.sessions.session import MAX_SESSION_SECONDS, Session
@@ -26,6 +27,9 @@ _REVOKED = b"revoked"
 # Sessions that were read lately: to decrypt and to check one again says the same, and takes longer
 # than the rest of an ask. What is no session is not kept.
 _MOST_KEPT: Final = 1_024
+_HOUR = 3_600.0
+# Of one user in an hour; far more than a person signs in and out.
+_MAX_REVOCATIONS = 60
 
 
 class SessionKeeper:
@@ -67,13 +71,29 @@ class SessionKeeper:
             known.free_at, known.state = now, state
         return known.session
 
-    async def revoke(self, session: Session) -> None:
+    def read(
+        self,
+        sealer: Sealer,
+        text: str,
+        audience: Audience,
+        *,
+        purpose: SealPurpose = SealPurpose.SESSION,
+    ) -> Session:
+        """Read a session's cookie to end it, whether or not it still counts.
+
+        Raises:
+            SessionError: It is none of ours.
+        """
+        return read_session(sealer, text, audience, purpose)
+
+    async def revoke(self, session: Session, now: float) -> None:
         """Revoke one session.
 
         Raises:
             StoreError: The store cannot remember it.
         """
-        await self._put(_key(b"sid", session.sid), _REVOKED, session.ends_at)
+        if await self._has_room(session, now):
+            await self._put(_key(b"sid", session.sid), _REVOKED, session.ends_at)
 
     async def revoke_family(self, session: Session, now: float) -> None:
         """Revoke all that came of the log-in which this session came of, on every host.
@@ -81,16 +101,38 @@ class SessionKeeper:
         Raises:
             StoreError: The store cannot remember it.
         """
-        key = _key(b"family", session.family)
-        await self._put(key, _REVOKED, now + MAX_SESSION_SECONDS)
+        if await self._has_room(session, now):
+            key = _key(b"family", session.family)
+            await self._put(key, _REVOKED, now + MAX_SESSION_SECONDS)
 
     async def revoke_user(self, principal: str, now: float) -> None:
         """Revoke all that a user has begun until now; a new log-in counts again.
 
+        Active Directory takes a name in any case, and so do tickets have it; so case and
+        compatibility forms do not count here.
+
+        Args:
+            principal: With its realm, such as "alice@EXAMPLE.ORG".
+            now: Unix seconds.
+
         Raises:
             StoreError: The store cannot remember it.
         """
-        await self._put(_key(b"user", principal), _TIME.pack(now), now + MAX_SESSION_SECONDS)
+        await self._put(
+            _key(b"user", fold_text(principal)), _TIME.pack(now), now + MAX_SESSION_SECONDS
+        )
+
+    async def _has_room(self, session: Session, now: float) -> bool:
+        """Whether one more entry of a user is kept; else all that is the user's is revoked at once.
+
+        So nobody fills the store by signing in and out.
+        """
+        key = _key(b"revocations", fold_text(session.principal))
+        count = await self._store.count(Purpose.TRIES, key, _HOUR)
+        if count <= _MAX_REVOCATIONS:
+            return True
+        await self.revoke_user(session.principal, now)
+        return False
 
     async def _put(self, key: bytes, value: bytes, expires_at: float) -> None:
         await self._store.put(Purpose.REVOKED, key, value, expires_at)
@@ -128,7 +170,7 @@ class _Known:
         self.keys = (
             _key(b"sid", session.sid),
             _key(b"family", session.family),
-            _key(b"user", session.principal),
+            _key(b"user", fold_text(session.principal)),
         )
         self.free_at: float | None = None
         self.state: Hashable | None = None

@@ -67,7 +67,7 @@ class Browser:
 Revoke = Callable[[SessionKeeper, Session], object]
 
 REVOCATIONS = {
-    "the session": lambda keeper, session: keeper.revoke(session),
+    "the session": lambda keeper, session: keeper.revoke(session, BEGIN + 1),
     "its family": lambda keeper, session: keeper.revoke_family(session, BEGIN + 1),
     "its user": lambda keeper, session: keeper.revoke_user(session.principal, BEGIN + 1),
 }
@@ -173,7 +173,7 @@ async def test_a_store_that_cannot_tell_at_once_is_asked_each_time(
     keeper = SessionKeeper(store)
     browser = Browser(keeper, sealer, session_of())
     assert await browser.is_known(clock)
-    await keeper.revoke(browser.session)
+    await keeper.revoke(browser.session, clock.now)
     assert not await browser.is_known(clock)
 
 
