@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -97,6 +98,8 @@ class Service:
     ) -> None:
         _demand_fast_parser()
         self._clock = clock
+        # Settings and keys are renewed on threads; neither may bring back what the other replaced.
+        self._renewing = threading.Lock()
         self._store = make_store(settings)
         self._acceptors = Acceptors(self._store, settings.limits)
         self._keys = _open_keys(settings)
@@ -128,7 +131,8 @@ class Service:
         Raises:
             ConfigError: Something can never work with them; those before stay in force.
         """
-        self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
+        with self._renewing:
+            self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
 
     def refresh_keys(self) -> bool:
         """Take over keys whose files changed; says whether there are others now. It blocks.
@@ -138,10 +142,11 @@ class Service:
         """
         changed = [self._keys.sealing.refresh(), self._keys.signing.refresh()]
         if any(changed):
-            snapshot = self._snapshot
-            self._snapshot = make_snapshot(
-                snapshot.settings, self._acceptors, self._keys, snapshot.look
-            )
+            with self._renewing:
+                snapshot = self._snapshot
+                self._snapshot = make_snapshot(
+                    snapshot.settings, self._acceptors, self._keys, snapshot.look
+                )
         return any(changed)
 
     async def start(self) -> None:
