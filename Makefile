@@ -15,7 +15,7 @@ APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-ad
 CHROMIUM := $(shell . /etc/os-release 2>/dev/null; [ "$$ID" = ubuntu ] && echo chromium-browser || echo chromium)
 # The package apache2 would start a server; this one has the program and its modules only.
 APT_APACHE := apache2-bin libapache2-mod-auth-gssapi
-APT_TEST := $(APT_BASE) $(CHROMIUM) $(APT_APACHE) krb5-pkinit gss-ntlmssp
+APT_TEST := $(APT_BASE) $(CHROMIUM) $(APT_APACHE) krb5-pkinit gss-ntlmssp nginx-light
 APT_BENCH := $(APT_BASE) $(APT_APACHE)
 # binutils makes a library for Windows; winbind has the program that Wine asks about NTLM.
 APT_WINDOWS := $(APT_BASE) binutils wine64 winbind

@@ -24,6 +24,8 @@ __all__ = ["LOGIN_SITE", "Granted", "Order", "issue_code", "open_order", "place_
 LOGIN_SITE = "(login host)"
 """In the place of a site's name in what is sealed for the login host; no site is called so."""
 
+# What stands in the store is for whoever brings its code, and says itself where that counts.
+_AT_REST = Audience("(store)", LOGIN_SITE)
 _ORDER_SECONDS = 1_800.0
 _CODE_SECONDS = 60.0
 # Longer than a code counts, so that a late one can be told from one that never was.
@@ -115,12 +117,14 @@ async def issue_code(
     if await store.count(Purpose.TRIES, user, _CODE_SECONDS) > _MAX_CODES:
         raise HandOverError(f"the user was given more than {_MAX_CODES} codes within a minute")
     code = secrets.token_urlsafe(_RANDOM_BYTES)
-    parts = (order.nonce_digest.encode(), order.return_to.encode(), encode_session(session))
+    audience = order.audience
+    told = (audience.host, audience.site, order.nonce_digest, order.return_to)
+    parts = (*(part.encode() for part in told), encode_session(session))
     # Sealed, so that nothing that stands in a store makes an identity.
     sealed = seal_note(
         sealer,
         SealPurpose.HAND_OVER,
-        order.audience,
+        _AT_REST,
         _SEPARATOR.join(parts),
         now=now,
         lifetime_seconds=_CODE_SECONDS,
@@ -163,9 +167,11 @@ def _open_grant(
     sealer: Sealer, sealed: str, nonce: str | None, audience: Audience, now: float
 ) -> Granted:
     try:
-        content = open_note(sealer, SealPurpose.HAND_OVER, audience, sealed, now=now)
+        content = open_note(sealer, SealPurpose.HAND_OVER, _AT_REST, sealed, now=now)
         # A session is bytes, and may have separators.
-        digest, return_to, session = content.split(_SEPARATOR, 2)
+        host, site, digest, return_to, session = content.split(_SEPARATOR, 4)
+        if Audience(host.decode(), site.decode()) != audience:
+            raise HandOverError("the code was made for another host")
         if nonce is None or not hmac.compare_digest(_digest(nonce).encode(), digest):
             raise HandOverError("the code was made for another browser")
         return Granted(decode_session(session), return_to.decode())

@@ -6,6 +6,7 @@ the form has a host to itself, and hands over what comes of it to the host that 
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import hashlib
 import hmac
@@ -58,7 +59,7 @@ from authsrv.service.trail import Trail
 from authsrv.service.tries import KnownDevice
 from authsrv.sessions.sealed import open_note, seal_note, seal_session
 from authsrv.sessions.sealing import Audience, SealPurpose
-from authsrv.sessions.session import Session, SessionLengths, begin_session
+from authsrv.sessions.session import Session, SessionLengths, begin_session, continue_session
 from authsrv.stores.base import Store
 
 __all__ = ["LoginPages", "LoginVisit"]
@@ -187,7 +188,7 @@ class LoginPages:
         except HandOverError as error:
             return self._refused_order(visit, error)
         session = await self._session_of(visit)
-        if session is not None and not order.is_fresh:
+        if session is not None and _suits(visit, order, session):
             return await self._hand_over(visit, order, session, [])
         return self._form(visit, text, order, trouble=_TROUBLES.get(query.get("trouble", "")))
 
@@ -413,6 +414,18 @@ class LoginPages:
         return page_answer(page, visit.fields, visit.snapshot.look, **more)
 
 
+def _suits(visit: LoginVisit, order: Order, session: Session) -> bool:
+    """Whether the site that the browser came from would begin a session by this one."""
+    if order.is_fresh:
+        return False
+    served = visit.snapshot.served[order.audience.site]
+    try:
+        continue_session(session, served.lengths, visit.now)
+    except SessionError:
+        return False
+    return True
+
+
 async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:
     """Read the form: each of its fields once, and no other.
 
@@ -421,7 +434,8 @@ async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:
     """
     if request.content_type != _FORM_TYPE:
         raise BlockedRequestError("the body is no form")
-    body = await _read_body(request)
+    # A form has as long as a header has.
+    body = await _read_body(request, visit.snapshot.settings.limits.header_seconds)
     try:
         found = parse_qsl(
             body.decode("utf-8"),
@@ -438,12 +452,16 @@ async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:
     return _Typed(**dict(found))
 
 
-async def _read_body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request, seconds: float) -> bytes:
     body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > _MAX_FORM_BYTES:
-            raise BlockedRequestError(f"the form has more than {_MAX_FORM_BYTES} bytes")
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > _MAX_FORM_BYTES:
+                    raise BlockedRequestError(f"the form has more than {_MAX_FORM_BYTES} bytes")
+    except TimeoutError:
+        raise BlockedRequestError(f"the form did not come within {seconds:g} s") from None
     return bytes(body)
 
 

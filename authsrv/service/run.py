@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from functools import partial
 from authsrv.aiohttp.runner import loop_factory, settled
 from authsrv.errors import ConfigError
 from authsrv.service.config import Loaded, load
+from authsrv.service.connections import MAX_CONNECTIONS
 from authsrv.service.listeners import Listener
 from authsrv.service.logs import set_up_logs
 from authsrv.service.reload import SettingsHolder
@@ -24,6 +26,8 @@ __all__ = ["run_service"]
 _LOG = logging.getLogger("authsrv.config")
 
 _KEYS_SECONDS = 10.0
+# Both listeners full, and what else there is.
+_WANTED_FILES = 3 * MAX_CONNECTIONS
 
 
 def run_service(
@@ -50,8 +54,17 @@ def run_service(
     set_up_logs(first.settings.log_format)
     for problem in first.problems:
         print(problem, file=sys.stderr)
+    _raise_file_limit()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(path, first, announce, beside))
+
+
+def _raise_file_limit() -> None:
+    """Have room for all connections; many systems give a process 1,024 files to begin with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(

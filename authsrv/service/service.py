@@ -45,7 +45,14 @@ from authsrv.service.login_pages import LoginPages, LoginVisit
 from authsrv.service.look import Look, load_look
 from authsrv.service.own_paths import ASSETS
 from authsrv.service.page_answers import page_answer
-from authsrv.service.pages import ErrorKind, ErrorPage, InsecurePage, Page, UnavailablePage
+from authsrv.service.pages import (
+    ErrorKind,
+    ErrorPage,
+    InsecurePage,
+    Page,
+    UnavailablePage,
+    load_templates,
+)
 from authsrv.service.passwords import PasswordLogin
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
@@ -115,6 +122,8 @@ class Service:
         tls = None if settings.tls is None else make_tls(settings.tls)
         self.asks = Listener(self._ask_app(), settings.asks, settings.limits, tls)
         self.pages = Listener(self._page_app(), settings.pages, settings.limits, tls)
+        self._loading = asyncio.Lock()
+        self._has_templates = False
 
     def __repr__(self) -> str:
         return f"<Service {self._snapshot.settings.digest[:12]}>"
@@ -202,6 +211,11 @@ class Service:
     async def _answer_page(self, request: web.Request) -> web.Response:
         """Answer a request for a page; every fault on the way is an error page."""
         snapshot, fields = self._snapshot, Fields(request.raw_headers)
+        if not self._has_templates:
+            # A worker that is never asked for a page does without them.
+            async with self._loading:
+                await asyncio.to_thread(load_templates)
+            self._has_templates = True
         try:
             return await self._find_page(request, snapshot, fields)
         except asyncio.CancelledError:

@@ -191,9 +191,8 @@ class SitePages:
         page = self._no_sign_on(visiting, SignOnTrouble.NOT_TRIED)
         headers = [("WWW-Authenticate", build_challenge())]
         # A browser shows the page only where it has no ticket, and goes on by itself.
-        form = visiting.sign_in(on="1")
-        if visiting.snapshot.login_host is not None:
-            headers.append(("Refresh", f"0; url={form}"))
+        if page.form is not None:
+            headers.append(("Refresh", f"0; url={page.form}"))
         return page_answer(
             page, ask.fields, visiting.snapshot.look, cookies=[tried], headers=headers
         )
@@ -351,7 +350,8 @@ class SitePages:
         return NoSignOnPage(
             trouble,
             host_text(visiting.ask.asked.host),
-            form=visiting.sign_in(on="1") if has_form else None,
+            # It is we who lead there, also somebody who has signed out before.
+            form=visiting.sign_in(on="1", again="1") if has_form else None,
             retry=visiting.sign_in(again="1"),
         )
 
@@ -362,7 +362,7 @@ class SitePages:
         page = LoopPage(
             host_text(visiting.ask.asked.host),
             denied.reference,
-            visiting.sign_in(on="1"),
+            visiting.sign_in(on="1", again="1"),
         )
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look)
 

@@ -260,15 +260,17 @@ def run_rig(
     convention: str = "nginx",
     more: str = SITES,
     hosts: Sequence[str] = (WIKI_HOST, LOGIN_HOST),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Rig]:
     """Run a service for the sites, until the end of the block.
 
-    The realm must have a service HTTP/... for each of the hosts.
+    The realm must have a service HTTP/... for each of the hosts. The environment is what the
+    service has beside that of the realm.
     """
     keytab = realm.write_keytab(folder / "http.keytab", [f"HTTP/{host}" for host in hosts])
     keytab.chmod(0o600)
     path = write_configuration(folder, keytab, convention=convention, more=more)
-    with run_service(path, realm) as served:
+    with run_service(path, realm, environment=environment) as served:
         yield Rig(folder, served, realm)
 
 
@@ -297,7 +299,13 @@ def run_beside(
 
 
 @contextmanager
-def run_service(path: Path, realm: Realm, *, ahead: int = 0) -> Iterator[Served]:
+def run_service(
+    path: Path,
+    realm: Realm,
+    *,
+    ahead: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Served]:
     """Run `authsrv serve` with a configuration, on a clock that is wrong by so many seconds."""
     command = [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
     clock: dict[str, str] = {}
@@ -309,5 +317,5 @@ def run_service(path: Path, realm: Realm, *, ahead: int = 0) -> Iterator[Served]
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
         }
-    with serve(command, {**server_environment(realm), **clock}) as served:
+    with serve(command, {**server_environment(realm), **(environment or {}), **clock}) as served:
         yield served

@@ -65,6 +65,7 @@ LEFT_OUT = {
     "providers/test_sspi_conformance.py": "knows one user, as sspi-rs does",
     "service": _SERVICE,
     "sessions": _SERVICE,
+    "sign_in": _SERVICE,
     "stores": "is about files and locks of POSIX",
     "sspi/test_sspi_memory.py": "reads /proc",
     "sspi/test_sspi_promises.py": _MIT,
