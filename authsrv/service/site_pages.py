@@ -6,6 +6,7 @@ the application's, whose scripts own all that is on it; so nothing here shows a 
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from authsrv.audit.records import SignInWay
+from authsrv.core.identity import Identity
 from authsrv.errors import (
     AuthsrvError,
     ClockSkewError,
@@ -65,6 +67,7 @@ from authsrv.service.session_keeper import SessionKeeper
 from authsrv.service.sites import NegotiateAt
 from authsrv.service.snapshot import Snapshot
 from authsrv.service.trail import Trail
+from authsrv.sessions.session import Session
 from authsrv.stores.base import Store
 
 __all__ = ["SitePages"]
@@ -249,6 +252,7 @@ class SitePages:
             nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
             granted = await redeem(self._store, snapshot.sealer, code, nonce, ask.audience, ask.now)
             await self._keeper.check(granted.session)
+            await self._check_realm(ask, granted.session)
             begun = self._cookies.take_over(ask, granted.session)
         except (HandOverError, SessionError) as error:
             denied = Denied.because(error)
@@ -258,6 +262,17 @@ class SitePages:
         await self._claimants.end_session_beside(ask)
         cookies = [begun, *self._cookies.forget(NONCE, TRIED, OUT)]
         return redirect(return_path(CHECK, granted.return_to), cookies=cookies)
+
+    async def _check_realm(self, ask: Ask, session: Session) -> None:
+        """Hold a password's session against the realms of the site, as its acceptor does tickets.
+
+        Raises:
+            ForbiddenRealmError: Its realm is not let in.
+            KeytabError: The site names no realms, and the keytab cannot tell them.
+        """
+        identity = Identity(session.principal, session.mechanism)
+        # On a thread: they may stand in the keytab, whose file is looked at.
+        await asyncio.to_thread(ask.served.acceptor.realms.check, identity)
 
     async def _check(self, visiting: _Visiting) -> web.Response:
         """Look whether the browser brings its new cookie; without it, it would go in circles."""
