@@ -61,6 +61,7 @@ from authsrv.service.pages import (
     UnavailablePage,
     WhoamiPage,
 )
+from authsrv.service.rule import RuledRequest
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
 from authsrv.service.session_keeper import SessionKeeper
@@ -347,6 +348,11 @@ class SitePages:
         claimant = await self._session_of(ask)
         if claimant is None:
             return json_answer({"token": None}, HTTPStatus.UNAUTHORIZED)
+        # A token opens the application as the proxy does, so the rules have a say here, too.
+        candidates = ask.served.site.rules.candidates(RuledRequest.of(ask.asked, ask.fields.raw))
+        ruling = candidates.rule_on(claimant.subject)
+        if not ruling.is_yes:
+            raise ruling.refusal()
         return json_answer({"token": sign_token(ask, claimant)})
 
     async def _key_set(self, visiting: _Visiting) -> web.Response:

@@ -783,6 +783,13 @@ def test_a_token_is_given_to_the_own_page_of_who_is_signed_in(
     assert ask(*cookies, host=WIKI_HOST).status == 404
 
 
+def test_no_token_is_given_to_whom_no_rule_lets_in(attacked: Rig) -> None:
+    for user, status in (("alice@AUTHSRV.TEST", 200), ("bob@AUTHSRV.TEST", 403)):
+        cookie = sealed(attacked, time.time(), user, audience=Audience(API_HOST, "api"))
+        answer = attacked.page("/.authsrv/token", cookie, host=API_HOST, site="api", method="POST")
+        assert (answer.status, '"token": "' in answer.text) == (status, status == 200)
+
+
 def test_an_image_of_a_sibling_keeps_no_session_alive(attacked: Rig) -> None:
     old = sealed(attacked, time.time())
     image = (("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "no-cors"))

@@ -147,6 +147,11 @@ token_header = true
 token_path = true
 
 [[site.rule]]
+name = "no-bob"
+users = ["bob@AUTHSRV.TEST"]
+access = "deny"
+
+[[site.rule]]
 paths = ["/**"]
 """
 
