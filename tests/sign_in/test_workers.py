@@ -198,7 +198,7 @@ def test_killed_processes_leave_nothing_that_stops_the_others(
 # The store.
 
 
-def test_without_its_store_no_session_counts(workers: Workers) -> None:
+def test_without_its_store_the_service_lets_nobody_in(workers: Workers, ticket_of: Any) -> None:
     rig = workers.start("one")
     visitor = Visitor(rig)
     sign_in(visitor)
@@ -206,6 +206,7 @@ def test_without_its_store_no_session_counts(workers: Workers) -> None:
     assert not visitor.open(f"{FORMS}/secret").is_yes
     page = visitor.open(f"{FORMS}/.authsrv/whoami")
     assert (page.status, "alice" in page.text) == (503, False)
+    assert not rig.ask("/x", ticket_of()).is_yes
     assert f"the store {workers.store} is out of use" in rig.served.logged()
     # It does not help that somebody puts an empty one there; a new process does, and then
     # sessions of before do not count.
