@@ -420,7 +420,7 @@ def test_a_code_with_two_nonces(attacked: Rig, granted: tuple[Browser, str]) -> 
 def test_a_code_counts_at_its_host_only(attacked: Rig, granted: tuple[Browser, str]) -> None:
     browser, code = granted
     refused_hand_over(
-        attacked, code, "another purpose", *browser.cookie_header(), host=STEPS_HOST, site="steps"
+        attacked, code, "for another host", *browser.cookie_header(), host=STEPS_HOST, site="steps"
     )
 
 

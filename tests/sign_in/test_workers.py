@@ -134,17 +134,6 @@ def test_of_one_ticket_at_two_workers_one_counts(pair: tuple[Rig, Rig], ticket_o
         assert sum(answer.is_yes for answer in in_turns(*calls)) == 1
 
 
-def test_a_sign_out_at_one_worker_is_one_at_the_other(pair: tuple[Rig, Rig]) -> None:
-    one, other = pair
-    visitor = Visitor(one)
-    sign_in(visitor)
-    there = Visitor(other, cookies=visitor.cookies)
-    assert there.open(f"{FORMS}/secret").is_yes
-    kept = dict(visitor.cookies["forms.example.org"])
-    visitor.send("POST", f"{FORMS}/.authsrv/sign-out", (("Sec-Fetch-Site", "same-origin"),))
-    assert not Visitor(other, cookies={"forms.example.org": kept}).open(f"{FORMS}/secret").is_yes
-
-
 def test_a_log_in_that_begins_at_one_worker_may_end_at_the_other(pair: tuple[Rig, Rig]) -> None:
     one, other = pair
     visitor = Visitor(one)
