@@ -49,9 +49,6 @@ def read_query(query: str) -> dict[str, str]:
     Args:
         query: From the client, untrusted.
     """
-    # Our own links have no byte that is not ASCII.
-    if not query.isascii():
-        return {}
     try:
         found = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     except ValueError:

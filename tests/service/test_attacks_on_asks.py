@@ -629,7 +629,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.tuples(NAMES, VALUES), max_size=6),
     st.one_of(st.none(), st.sampled_from(["scheme", "host", "uri", "method", "site", "address"])),

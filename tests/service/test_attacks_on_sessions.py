@@ -23,7 +23,7 @@ from attacked_sites import (
     STEPS_HOST,
     run_attacked,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from service_browser import PAGE, Browser, hidden_fields
 from service_rig import LOGIN_HOST, WIKI_HOST, Answer, Rig, ask_headers, run_beside
@@ -832,7 +832,11 @@ FIELDS = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
+@example("GET", "/.authsrv/sign-in", "&".join("x" * 17), [], WIKI_HOST, None)
+@example("GET", "/.authsrv/sign-in", "&".join("x" * 17), [], LOGIN_HOST, None)
+@example("GET", "/.authsrv/sign-in", "return=\xff", [], WIKI_HOST, None)
+@example("GET", "/.authsrv/hand-over", "code=\xff", [], WIKI_HOST, None)
 @given(
     st.sampled_from(["GET", "HEAD", "POST", "OPTIONS"]),
     st.sampled_from(PATHS),
