@@ -13,42 +13,30 @@ A store: `MachineStore()`, the default, or `MemoryStore()`
     The same file format in memory-backed storage: shared by the processes of one user on one
     machine, outlives a restart, not a reboot.
 
-A claim is keyed on the ciphertext of the authenticator inside the AP-REQ, never on the whole token:
-whoever replays can put the same AP-REQ into another SPNEGO shell, but cannot change the ciphertext
-without the session key. A token in which no AP-REQ can be read strictly is refused.
+A token in which no AP-REQ can be read strictly is refused where a store is asked.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from authsrv.core.claims import Claim, Purpose
 from authsrv.core.settings import as_instance
-from authsrv.errors import ConfigError
+from authsrv.errors import ConfigError, StoreError
 from authsrv.stores.base import Store
+from authsrv.stores.own_files import own_folder
 
 __all__ = [
     "MITReplayCache",
     "ReplayProtection",
     "default_replay_protection",
     "find_cache_fault",
-    "replay_claim",
-    "replay_life",
 ]
 
 _MEMORY_BACKED: Final = Path("/dev/shm")  # noqa: S108 - checked where it is used
-# The authenticator's time may lie as far ahead of ours as the clock skew allows, and the token is
-# good until it lies as far behind: RFC 4120 section 3.2.3.
-_SKEW_SPAN: Final = 2
-# MIT compares whole seconds, the last one included; and clocks are set while we run.
-_MARGIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +94,6 @@ def default_replay_protection() -> ReplayProtection:
     return machine_store()
 
 
-def replay_life(skew: float) -> float:
-    """Tell for how many seconds after it was accepted a token may still be good.
-
-    Args:
-        skew: The clock skew in force, in seconds.
-    """
-    return _SKEW_SPAN * skew + _MARGIN_S
-
-
-def replay_claim(authenticator: bytes, expires_at: float) -> Claim:
-    """Make the claim of an authenticator, which is its ciphertext."""
-    return Claim(Purpose.REPLAY, hashlib.sha256(authenticator).digest(), expires_at)
-
-
 def find_cache_fault(rcache_name: bytes) -> str | None:
     """Open the file of MIT's replay cache as MIT does, and tell what is in the way. It blocks.
 
@@ -162,12 +136,7 @@ def _private_folder(parent: Path) -> Path:
     """Make a folder below a world-writable one, or refuse one that somebody else prepared."""
     folder = parent / f"authsrv-{os.geteuid()}"
     try:
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        found = folder.lstat()
-    except OSError:
-        raise ConfigError(f"there is no memory-backed storage at {parent}") from None
-    foreign = found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode)
-    if foreign or found.st_mode & 0o077:
-        raise ConfigError(f"{folder} is not a folder that only this user can enter")
+        own_folder(folder)
+    except StoreError as error:
+        raise ConfigError(error.detail) from None
     return folder

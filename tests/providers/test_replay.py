@@ -49,7 +49,7 @@ from authsrv.errors import (
 )
 from authsrv.providers import replay as replay_module
 from authsrv.providers.base import ContextRequest
-from authsrv.providers.gssapi import acceptor as acceptor_module
+from authsrv.providers.gssapi import claims as claims_module
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.spnego import ReadToken, read_first, read_next
 from authsrv.providers.replay import (
@@ -383,7 +383,7 @@ class TestNewStore:
         births = iter([time.time() - age])
         store = MemoryStore(clock=lambda: next(births, None) or time.time())
         # Nothing can be read then: so it shows who was asked.
-        monkeypatch.setattr(acceptor_module, "read_times", lambda *_: None)
+        monkeypatch.setattr(claims_module, "read_times", lambda *_: None)
         result = accept(GssapiProvider(kerberos_keytab, replay=store), fresh_token())
         assert isinstance(result, Established) is accepted
         if not accepted:
@@ -481,12 +481,12 @@ class TestFolderInMemory:
         folder = tmp_path / f"authsrv-{os.geteuid() + 1}"
         folder.mkdir(mode=0o700)
         user = os.geteuid() + 1
-        monkeypatch.setattr(replay_module.os, "geteuid", lambda: user)
+        monkeypatch.setattr(os, "geteuid", lambda: user)
         with pytest.raises(ConfigError, match="not a folder that only this user can enter"):
             replay_module._private_folder(tmp_path)
 
     def test_without_such_storage_it_is_a_mistake_of_the_settings(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="no memory-backed storage"):
+        with pytest.raises(ConfigError, match="there is no folder"):
             replay_module._private_folder(tmp_path / "missing")
 
     @pytest.mark.parametrize("label", ["", "../other", "a/b", "a b", "-", "ab\0", "."])

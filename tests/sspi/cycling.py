@@ -20,8 +20,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from old_stores import Forgetful
-
 from authsrv.providers.base import SecurityProvider
 from authsrv.sspi import (
     AsyncContext,
@@ -39,6 +37,8 @@ from authsrv.sspi import (
     free_credentials_handle_async,
     reinit_async_context,
 )
+from authsrv.stores.base import Claim
+from authsrv.stores.memory import MemoryStore
 
 # As many peers as come at the same time; one in so many sends garbage.
 AT_ONCE = 25
@@ -47,10 +47,20 @@ GARBAGE = b"\x60\x03\x06\x01\x00"
 USER = Password("alice", "no password", "DOMAIN")
 
 
+class Forgetful(MemoryStore):
+    """No protection at all, for this test: one ticket is good for all cycles."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: 0.0)
+
+    def check_at_once(self, claim: Claim) -> bool:
+        """Remember nothing."""
+        return True
+
+
 def make_gssapi(keytab: str) -> SecurityProvider:
     from authsrv.providers.gssapi.acceptor import GssapiProvider
 
-    # One ticket is good for all cycles.
     return GssapiProvider(keytab, replay=Forgetful())
 
 

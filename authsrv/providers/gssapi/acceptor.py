@@ -26,15 +26,10 @@ from typing import Any
 import gssapi.raw as gss
 
 from authsrv.codecs.inspect import Mechanism, peek
-from authsrv.codecs.kerberos.messages import (
-    parse_ap_req,
-    parse_asked_service,
-    parse_authenticator_cipher,
-)
+from authsrv.codecs.kerberos.messages import parse_asked_service
 from authsrv.codecs.spnego import is_spnego
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
-from authsrv.core.claims import Claim
 from authsrv.core.flags import asc_ret_from_gss
 from authsrv.core.identity import Identity, split_principal
 from authsrv.core.results import Continue, Established, Refused, Result
@@ -47,12 +42,12 @@ from authsrv.errors import (
     KeytabError,
     MechanismError,
     ReplayCacheError,
-    ReplayError,
     StateError,
     UnexpectedTokenError,
 )
 from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.attributes import query_context
+from authsrv.providers.gssapi.claims import RequestsSeen
 from authsrv.providers.gssapi.diagnosis import Failure, diagnose
 from authsrv.providers.gssapi.identity import (
     client_name,
@@ -62,19 +57,15 @@ from authsrv.providers.gssapi.identity import (
 )
 from authsrv.providers.gssapi.mechanisms import KERBEROS, SPNEGO
 from authsrv.providers.gssapi.spnego import ReadToken, read_first, read_next
-from authsrv.providers.kerberos.decryption import read_times
 from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
 from authsrv.providers.kerberos.pac_signature import is_signed_for_us
 from authsrv.providers.kerberos.profile import clock_skew
-from authsrv.providers.kerberos.request_probe import frame_bare_request
 from authsrv.providers.kerberos.service_names import ServiceNames
 from authsrv.providers.replay import (
     MITReplayCache,
     ReplayProtection,
     default_replay_protection,
     find_cache_fault,
-    replay_claim,
-    replay_life,
 )
 from authsrv.stores.base import Store
 
@@ -83,12 +74,6 @@ __all__ = ["GssapiProvider"]
 
 # How often the keytab file is looked at, unless a change of it settles even sooner.
 _LOOK_EVERY_S = 0.1
-
-# RFC 4120 section 5.5.2: [APPLICATION 15].
-_BARE_AP_REP = b"\x6f"
-
-# MIT's clients go by the clock of their KDC, of which they know whole seconds.
-_BEHIND_S = 2.0
 
 # MIT krb5's gssapi_ext.h.
 _CHANNEL_BOUND = 0x800
@@ -219,6 +204,7 @@ class _Context:
         "_kerberos",
         "_native_bindings",
         "_provider",
+        "_requests",
     )
 
     def __init__(self, provider: GssapiProvider, bindings: ChannelBindings | None) -> None:
@@ -236,6 +222,7 @@ class _Context:
         self._is_spnego = False
         # The tokens of Kerberos that libgssapi has looked at, in the order of the legs.
         self._kerberos: list[bytes] = []
+        self._requests: RequestsSeen | None = None
 
     def step(self, token: bytes) -> Result:
         if self._ended:
@@ -262,7 +249,10 @@ class _Context:
                 self._ended = False
                 return going_on
             self._identity = self._identify(answer, asked_at, skew)
-            claims = self._claims(snapshot, asked_at, skew)
+            requests, store = self._requests, self._provider.store
+            if requests is None or store is None:
+                return Established(self._identity, answer.token or b"")
+            claims = requests.claim(store.born_at, asked_at, skew)
             return Established(self._identity, answer.token or b"", claims=claims)
         except AuthsrvError as error:
             return Refused(error)
@@ -326,51 +316,16 @@ class _Context:
     def _asked_service(self) -> str:
         if not self._kerberos:
             raise InvalidTokenError("no ticket was read, so its service is not known")
-        return parse_asked_service(self._kerberos[0])
+        if self._provider.store is None or self._credential is None:
+            return parse_asked_service(self._kerberos[0])
+        self._requests = RequestsSeen(self._kerberos, self._credential[0])
+        return self._requests.asked_service
 
     def _check_bindings(self, bound: bool) -> None:
         bindings = self._bindings
         if bindings is None or bound or bindings.policy is not BindingPolicy.REQUIRE:
             return
         raise BadBindingsError("the client sent no channel bindings, and they are required")
-
-    def _claims(self, snapshot: KeytabSnapshot, now: float, skew: int) -> tuple[Claim, ...]:
-        """Claim each authenticator that was seen; the AP-REQ may come in any leg."""
-        store = self._provider.store
-        if store is None:
-            return ()
-        life = replay_life(skew)
-        # An AP-REP is the third leg of DCE: it answers us, and cannot be replayed.
-        requests = [
-            frame_bare_request(token) for token in self._kerberos if token[:1] != _BARE_AP_REP
-        ]
-        if not requests:
-            raise InvalidTokenError("no AP-REQ was read, so nothing keeps it from being replayed")
-        # What was used before the store was there, it does not know; that is forgotten by now, or
-        # was made before.
-        if now < store.born_at + life:
-            for token in requests:
-                _demand_younger(token, store.born_at, snapshot)
-        return tuple(
-            replay_claim(parse_authenticator_cipher(token), now + life) for token in requests
-        )
-
-
-def _demand_younger(token: bytes, born_at: float, snapshot: KeytabSnapshot) -> None:
-    """Refuse a token that its client made before the store could know it.
-
-    By the client's clock: while it shows a time before that, the client is refused.
-    """
-    times = read_times(parse_ap_req(token), snapshot)
-    made_at = times.client_time if times is not None else None
-    if made_at is None:
-        raise ReplayError("the store is new, and when the token was made cannot be read")
-    late = born_at - made_at.timestamp()
-    if late > _BEHIND_S:
-        raise ReplayError(
-            f"the token was made {late:.1f} s before it was remembered what is used: it may have "
-            "been used"
-        )
 
 
 def _go_on(answer: bytes | None, token: bytes) -> Continue:
