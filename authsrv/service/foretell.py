@@ -19,7 +19,7 @@ from authsrv.service.settings import Settings
 from authsrv.service.sites import Site
 from authsrv.service.spn import realms_of_keytab
 
-__all__ = ["ForetoldRequest", "foretell"]
+__all__ = ["ForetoldRequest", "foretell", "read_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,28 @@ def foretell(settings: Settings, request: ForetoldRequest) -> str:
     return "\n".join(lines)
 
 
-def _asked(request: ForetoldRequest) -> AskedRequest:
-    scheme, separator, rest = request.url.partition("://")
+def read_url(url: str) -> tuple[Scheme, Host, Target]:
+    """Read an address that an operator gives.
+
+    Raises:
+        MetadataError: It has no scheme, its host is none, or its path is not percent-encoded.
+    """
+    scheme, separator, rest = url.partition("://")
     if not separator:
         raise MetadataError("the URL has no scheme: write it as https://wiki.example.org/")
-    authority, slash, target = rest.partition("/")
+    authority, _, target = rest.partition("/")
+    if not target.isascii() or not target.isprintable() or " " in target:
+        raise MetadataError("the URL's path has characters that must be percent-encoded")
+    return Scheme.parse(scheme), Host.parse(authority), Target.parse(f"/{target}")
+
+
+def _asked(request: ForetoldRequest) -> AskedRequest:
+    scheme, host, target = read_url(request.url)
     return AskedRequest(
         method=read_method(request.method),
-        scheme=Scheme.parse(scheme),
-        host=Host.parse(authority),
-        target=Target.parse(f"/{target}" if slash else "/"),
+        scheme=scheme,
+        host=host,
+        target=target,
         address=None if request.address is None else read_address(request.address),
         site=None,
         is_websocket=False,
