@@ -38,12 +38,14 @@ __all__ = ["Finding", "Outcome", "Way", "probe", "summarize"]
 
 _DEADLINE_S: Final = 10.0
 _MAX_HEAD_BYTES: Final = 65_536
-_MAX_BODY_BYTES: Final = 262_144
+# How much of an answer's body tells whether an attempt got through.
+_BODY_BYTES: Final = {Sign.PAGE: 0, Sign.TEXT: 1, Sign.NAME: 262_144}
 _CHUNK: Final = 16_384
 _MAX_ADDRESSES: Final = 3
 _DEFAULT_PORTS: Final = {Scheme.HTTP: 80, Scheme.HTTPS: 443}
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: |$)")
 _LOCATION: Final = re.compile(rb"^location:[ \t]*+([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_EMPTY: Final = re.compile(rb"^content-length:[ \t]*+0[ \t]*+\r?$", re.IGNORECASE | re.MULTILINE)
 _SWITCHING: Final = 101
 
 
@@ -177,7 +179,7 @@ def _run(settings: Settings, scheme: Scheme, probed: Probed, way: Way) -> Iterat
         if finding.attempt.what == plain(probed).what and finding.outcome is not Outcome.KEPT_OUT:
             return
     for attempt in attempts_of(probed):
-        if attempt.sign is Sign.PAGE and _is_open(settings, scheme, attempt):
+        if attempt.sign is not Sign.NAME and _is_open(settings, scheme, attempt):
             yield Finding(attempt, Outcome.UNTRIED, "open by rule")
         else:
             yield _judge(attempt, _send(way, attempt), probed.name)
@@ -208,12 +210,14 @@ def _is_ours(reply: _Reply) -> bool:
 def _judge(attempt: Attempt, reply: _Reply, name: str) -> Finding:
     if reply.status is None and reply.cause == _NO_HTTP:
         return Finding(attempt, Outcome.UNCLEAR, reply.cause)
-    if attempt.sign is Sign.PAGE:
-        outcome = Outcome.LET_IN if reply.is_page else Outcome.KEPT_OUT
-        return Finding(attempt, outcome, reply.cause)
-    if name.encode() in reply.body:
-        return Finding(attempt, Outcome.LET_IN, f"{reply.cause}, shown")
-    return Finding(attempt, Outcome.KEPT_OUT, f"{reply.cause}, hidden")
+    if attempt.sign is Sign.NAME:
+        is_in = name.encode() in reply.body
+        cause = f"{reply.cause}, {'shown' if is_in else 'hidden'}"
+    else:
+        is_empty = attempt.sign is Sign.TEXT and reply.is_page and not reply.body
+        is_in = reply.is_page and not is_empty
+        cause = f"{reply.cause}, empty" if is_empty else reply.cause
+    return Finding(attempt, Outcome.LET_IN if is_in else Outcome.KEPT_OUT, cause)
 
 
 # What the configuration says of the page and of its site.
@@ -294,7 +298,7 @@ def _send(way: Way, attempt: Attempt) -> _Reply:
         with _connect(way) as connection:
             connection.settimeout(max(end - time.monotonic(), 0.001))
             connection.sendall(attempt.as_bytes())
-            return _read(connection, end, needs_body=attempt.sign is Sign.NAME)
+            return _read(connection, end, _BODY_BYTES[attempt.sign])
     except ssl.SSLCertVerificationError as error:
         return _Reply(None, f"the certificate: {error.verify_message} (see --insecure-tls)")
     except TimeoutError:
@@ -314,7 +318,7 @@ def _connect(way: Way) -> socket.socket:
         raise
 
 
-def _read(connection: socket.socket, end: float, *, needs_body: bool) -> _Reply:
+def _read(connection: socket.socket, end: float, body_bytes: int) -> _Reply:
     received = b""
     while True:
         head, found, rest = received.partition(b"\r\n\r\n")
@@ -333,14 +337,15 @@ def _read(connection: socket.socket, end: float, *, needs_body: bool) -> _Reply:
         received = rest
     place = _LOCATION.search(head)
     location = "" if place is None else place[1].decode("latin-1")
-    body = _read_body(connection, end, rest) if needs_body else b""
-    return _Reply(code, str(code), location, body)
+    if _EMPTY.search(head) is None:
+        rest = _read_body(connection, end, rest, body_bytes)
+    return _Reply(code, str(code), location, rest)
 
 
-def _read_body(connection: socket.socket, end: float, body: bytes) -> bytes:
+def _read_body(connection: socket.socket, end: float, body: bytes, limit: int) -> bytes:
     """Read up to the end of the connection, the limit or the deadline, whichever is first."""
     try:
-        while len(body) < _MAX_BODY_BYTES and (more := _receive(connection, end)):
+        while len(body) < limit and (more := _receive(connection, end)):
             body += more
     except OSError:
         pass

@@ -43,6 +43,9 @@ class Sign(enum.Enum):
 
     PAGE = "page"
     """The answer is the page: its status is 2xx, or 101."""
+    TEXT = "text"
+    """The answer is a page, and has something in it. Hosts that are not its own a proxy may answer
+    itself by an empty 200, as Caddy does."""
     NAME = "name"
     """The answer has the forged name in it. The page itself is open to everybody."""
 
@@ -305,7 +308,8 @@ def _absolute_forms(probed: Probed) -> Iterator[Attempt]:
     ):
         for scheme in ("https", "http"):
             target = f"{scheme}://{host}{probed.whole}"
-            yield Attempt(topic, f"{target}, Host: {field}", target, (field,))
+            what = f"{target}, Host: {field}"
+            yield Attempt(topic, what, target, (field,), sign=Sign.TEXT)
 
 
 def _paths(probed: Probed) -> Iterator[Attempt]:
@@ -319,12 +323,14 @@ def _hosts(probed: Probed) -> Iterator[Attempt]:
     name = own.partition(":")[0] if not own.startswith("[") else own
     singles = (_FOREIGN_HOST, "localhost", _LOOPBACK, f"{name}.", f"{name}:9", f"x@{own}", "")
     for host in (*probed.other_hosts, *singles, own.upper()):
-        yield Attempt(topic, f"Host: {host}", probed.whole, (host,))
+        yield Attempt(topic, f"Host: {host}", probed.whole, (host,), sign=Sign.TEXT)
     other = next(iter(probed.other_hosts), _FOREIGN_HOST)
     for hosts in ((own, other), (other, own), (own, own)):
-        yield Attempt(topic, f"two Host fields: {', '.join(hosts)}", probed.whole, hosts)
-    yield Attempt(topic, "no Host, HTTP/1.0", probed.whole, (), version="HTTP/1.0")
-    yield Attempt(topic, "no Host", probed.whole, ())
+        what = f"two Host fields: {', '.join(hosts)}"
+        yield Attempt(topic, what, probed.whole, hosts, sign=Sign.TEXT)
+    none = Attempt(topic, "no Host", probed.whole, (), sign=Sign.TEXT)
+    yield none
+    yield replace(none, version="HTTP/1.0", what="no Host, HTTP/1.0")
 
 
 def _methods(probed: Probed) -> Iterator[Attempt]:

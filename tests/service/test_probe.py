@@ -213,9 +213,10 @@ HOLES: dict[str, tuple[list[Hole], list[str]]] = {
     "an address is believed that any client may claim": (
         [
             (
-                "auth_request /authsrv-ask;",
-                "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; satisfy any;"
-                "allow 10.0.0.0/8; deny all; auth_request /authsrv-ask;",
+                LOCATIONS,
+                "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; location = /secret {"
+                "satisfy any; allow 10.0.0.0/8; deny all; proxy_pass http://127.0.0.1:3000; }"
+                f"{LOCATIONS}",
             ),
         ],
         ["X-Forwarded-For: 10.0.0.1"],
@@ -390,6 +391,24 @@ PROBED = Probed(
 def test_each_kind_of_attempt_is_made(pattern: str, expected: str) -> None:
     sent = [each for each in attempts_of(PROBED) if re.search(pattern.encode(), each.as_bytes())]
     assert any(each.what.startswith(expected) for each in sent), [each.what for each in sent]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (status(200), "  kept out  200, empty    Host: probe.invalid\n"),
+        (b"HTTP/1.1 200 X\r\n\r\n", "  kept out  200, empty    Host: probe.invalid\n"),
+        (b"HTTP/1.1 200 X\r\n\r\nX", "  LET IN    200           Host: probe.invalid\n"),
+        (b"HTTP/1.1 200 X\r\nContent-Length: 01\r\n\r\nX", "  LET IN    200           Host: pr"),
+    ],
+)
+def test_an_empty_answer_for_another_host_is_not_the_page(
+    answer: bytes, expected: str, certificates: Path, probe_at: Callable[..., Told]
+) -> None:
+    with front(certificates, leaky(r"\r\nHost: probe", answer)) as port:
+        code, told = probe_at(port)
+    assert expected in told
+    assert code == (0 if "kept out" in expected else 1)
 
 
 @pytest.mark.parametrize(
@@ -600,7 +619,7 @@ def test_attempts_are_single_requests_without_a_credential(
         assert len(lines[0].split(" ")) == 3
         names = {line.partition(":")[0].strip().lower() for line in lines[1:]}
         assert names.isdisjoint({"authorization", "cookie", "proxy-authorization"})
-        assert attempt.sign is Sign.PAGE or is_open
+        assert attempt.sign is not Sign.NAME or is_open
     sent = {name for attempt in attempts for name, _ in attempt.fields}
     assert sent >= {name for each in CONVENTIONS for name in each.metadata} - {"Host"}
     assert sent >= {"X-User", "X_User", "X.User"}
