@@ -81,8 +81,9 @@ def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     settings = loaded.settings
     if settings is None:
         return 1
-    rules = sum(len(site.rules.rules) for site in settings.sites.sites)
-    print(f"{options.file} is good: {len(settings.sites.sites)} sites, {rules} rules")
+    sites = settings.sites.sites
+    rules = sum(len(site.rules.rules) for site in sites)
+    print(f"{options.file} is good: {_counted(len(sites), 'site')}, {_counted(rules, 'rule')}")
     if options.url:
         _foretell(settings, options)
     if not options.probe:
@@ -132,3 +133,7 @@ def _probe(settings: Settings, options: argparse.Namespace) -> bool:
     is_good, summary = summarize(findings)
     print(f"\n{summary}")
     return is_good
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from authsrv.service.explain import explain
 from authsrv.service.header_map import Facts
 from authsrv.service.people import Subject
 from authsrv.service.rule import RuledRequest
+from authsrv.service.rules import Verdict
 from authsrv.service.settings import Settings
 from authsrv.service.sites import Site
 from authsrv.service.spn import realms_of_keytab
@@ -54,10 +55,19 @@ def foretell(settings: Settings, request: ForetoldRequest) -> str:
     site = settings.sites.find(asked)
     subject = _subject(settings, site, request)
     explanation = explain(site.rules, RuledRequest.of(asked, ()), subject)
-    lines = [f"site {site.name}, by {request.user or 'nobody known'}:", str(explanation)]
+    lines = [f"site {site.name}, by {_who(request, subject)}:", str(explanation)]
     if explanation.ruling.is_yes:
-        lines += _headers(site, subject)
+        lines += ["the application is told:", *_headers(site, subject)]
+    elif explanation.ruling.verdict is Verdict.IDENTITY_NEEDED:
+        lines.append("the client has to say who it is; --user tells what comes then")
     return "\n".join(lines)
+
+
+def _who(request: ForetoldRequest, subject: Subject | None) -> str:
+    if subject is None:
+        return "nobody known"
+    groups = ", ".join(sorted(subject.groups.names)) or "none"
+    return f"{request.user}, proved by {request.mechanism}, known groups: {groups}"
 
 
 def read_url(url: str) -> tuple[Scheme, Host, Target]:

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,7 +32,7 @@ from authsrv.cli.main import main
 from authsrv.http.paths import Target
 from authsrv.service.config import load
 from authsrv.service.conventions import CONVENTIONS, Convention
-from authsrv.service.probe import Outcome, Way, probe
+from authsrv.service.probe import Outcome, Way, probe, summarize
 from authsrv.service.probe_attempts import Probed, Sign, attempts_of, other_writings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nginx"
@@ -485,6 +486,77 @@ def test_a_proxy_that_hangs_is_left_at_the_deadline(
         way = Way.to(SECRET, f"127.0.0.1:{port}", is_tls_verified=False)
         findings = list(probe(settings, SECRET, replace(way, deadline_s=0.2)))
     assert [(each.outcome, each.cause) for each in findings] == [(Outcome.UNCLEAR, "no answer")]
+
+
+class Drip(socketserver.BaseRequestHandler):
+    """Sends a bit of a header section now and then, and never its end."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            self.request.sendall(b"HTTP/1.1 401 X\r\nX: ")
+            while True:
+                self.request.sendall(b"x")
+                time.sleep(0.02)
+
+
+class Redirect(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(301)
+        self.send_header("Location", f"https://{WIKI_HOST}{self.path}")
+        self.end_headers()
+
+    do_HEAD = do_POST = do_OPTIONS = do_PROPFIND = do_GET
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@contextmanager
+def plain_front(handler: type[socketserver.BaseRequestHandler]) -> Iterator[Way]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield Way.to(f"http://{WIKI_HOST}/", f"127.0.0.1:{server.server_address[1]}")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_answer_that_drips_is_left_at_the_deadline(configuration: Path) -> None:
+    settings = load(configuration).settings
+    assert settings is not None
+    url = f"http://{WIKI_HOST}/secret"
+    with plain_front(Drip) as way:
+        (finding,) = probe(settings, url, replace(way, deadline_s=0.3))
+    assert (finding.outcome, finding.cause) == (Outcome.UNCLEAR, "no answer")
+
+
+def test_a_redirect_to_https_keeps_out(configuration: Path) -> None:
+    settings = load(configuration).settings
+    assert settings is not None
+    with plain_front(Redirect) as way:
+        findings = list(probe(settings, f"http://{WIKI_HOST}/secret", way))
+    assert summarize(findings)[0], summarize(findings)
+    # The service refuses what came by http, so that no page is open.
+    assert Sign.NAME not in {each.attempt.sign for each in findings}
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "expected"),
+    [
+        ("https://wiki.example.org/x", None, "wiki.example.org:443"),
+        ("http://wiki.example.org/x", None, "wiki.example.org:80"),
+        ("https://wiki.example.org:8443/x", None, "wiki.example.org:8443"),
+        ("https://wiki.example.org:8443/x", "proxy", "proxy:443"),
+        ("https://wiki.example.org/x", "[::1]:8443", "[::1]:8443"),
+    ],
+)
+def test_the_way_to_a_url(url: str, address: str | None, expected: str) -> None:
+    way = Way.to(url, address)
+    assert str(way) == expected
+    assert way.server_name == WIKI_HOST
 
 
 def test_a_certificate_is_verified_unless_told_otherwise(
