@@ -9,12 +9,13 @@ STAMP := $(VENV)/.authsrv
 PIP := $(BIN)/python -m pip install --quiet
 REQUIREMENTS := requirements-build.txt requirements-dev.txt
 
-APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime
+APT_BASE := python3-venv python3-dev gcc pkg-config libkrb5-dev krb5-kdc krb5-admin-server krb5-user curl faketime \
+  nginx-light
 # Ubuntu's chromium is a snap behind a package of another name.
 CHROMIUM := $(shell . /etc/os-release 2>/dev/null; [ "$$ID" = ubuntu ] && echo chromium-browser || echo chromium)
 # The package apache2 would start a server; this one has the program and its modules only.
 APT_APACHE := apache2-bin libapache2-mod-auth-gssapi
-APT_TEST := $(APT_BASE) $(CHROMIUM) $(APT_APACHE) krb5-pkinit gss-ntlmssp
+APT_TEST := $(APT_BASE) $(CHROMIUM) $(APT_APACHE) krb5-pkinit gss-ntlmssp nginx-light
 APT_BENCH := $(APT_BASE) $(APT_APACHE)
 # binutils makes a library for Windows; winbind has the program that Wine asks about NTLM.
 APT_WINDOWS := $(APT_BASE) binutils wine64 winbind
@@ -22,6 +23,8 @@ APT_WINDOWS := $(APT_BASE) binutils wine64 winbind
 APT_CLIENTS := $(APT_TEST) firefox-esr default-jdk-headless golang-go golang-github-jcmturner-gokrb5.v8-dev \
   mono-mcs libgssapi3-heimdal libkafs0-heimdal libkadm5clnt7-heimdal python3-gi gir1.2-soup-3.0 git openssl \
   nginx-light haproxy apache2-bin squid caddy
+
+APT_PAGES := $(APT_BASE) $(CHROMIUM)
 
 APT_DEBIAN := debootstrap git
 RELEASE ?= trixie
@@ -42,13 +45,14 @@ endef
 COMPILE = build/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
   --generate-hashes --no-annotate --custom-compile-command "make requirements"
 
-.PHONY: help demo test test-debian test-windows test-clients test-readme check docs bench requirements clean system-demo system-test system-debian system-windows system-clients system-bench
+.PHONY: help demo test test-debian test-windows test-clients test-pages test-readme check docs bench requirements clean system-demo system-test system-debian system-windows system-clients system-pages system-bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: system-demo $(STAMP) ## log in for real: a throw-away realm, the example server, curl, and four refusals
+demo: system-demo $(STAMP) ## log in for real: a throw-away realm, the example server, curl, four refusals; the auth service behind nginx
 	@$(BIN)/python examples/demo.py
+	@$(BIN)/python examples/demo_service.py
 
 test: system-test $(STAMP) ## the whole test suite, against a real realm and real clients
 	@rm -f .coverage .coverage.*
@@ -66,6 +70,9 @@ test-windows: system-windows $(STAMP) ## the unit tests and the SSPI tests, with
 test-clients: system-clients $(STAMP) ## browsers, other languages' clients, and proxies, the service behind each; README's tables
 	$(BIN)/python -m pytest tests/peers/try_clients.py tests/peers/try_proxies.py \
 	  tests/peers/try_service.py tests/peers/try_service_attacks.py tests/peers/try_service_faults.py
+
+test-pages: system-pages $(STAMP) ## the service's pages in Chromium, looked at by axe; pictures in build/pages
+	$(BIN)/python -m pytest tests/pages/try_pages.py
 
 test-readme: system-test $(STAMP) ## what the README prints, typed into an empty environment
 	$(BIN)/python -m pytest tests/readme/try_readme.py
@@ -107,6 +114,10 @@ system-windows:
 
 system-clients:
 	$(call apt,$(APT_CLIENTS))
+
+# Debian's npm brings hundreds of packages; where another one is, it will do.
+system-pages:
+	$(call apt,$(APT_PAGES) $(shell command -v npm >/dev/null || echo nodejs npm))
 
 system-bench:
 	$(call apt,$(APT_BENCH))

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 DEMO = Path(__file__).parent.parent / "examples" / "demo.py"
+SERVICE = DEMO.with_name("demo_service.py")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,19 @@ def test_the_demo_shows_every_handshake_and_every_refusal_with_its_cause() -> No
     assert "alice@AUTHSRV.TEST" in shown
     assert "no-token: the request carries no token" in shown
     assert "wrong-service: the ticket is for other/localhost@AUTHSRV.TEST" in shown
-    assert "replay: the ticket's authenticator was used before" in shown
+    assert "replay: the token was used before" in shown
     assert "s ahead of ours" in shown
     assert "SEC_E_TIME_SKEW (0x80090324)" in shown
+
+
+def test_the_demo_of_the_service_lets_in_by_ticket_and_by_password() -> None:
+    done = subprocess.run([sys.executable, SERVICE], capture_output=True, text=True, timeout=60)
+    shown = done.stdout
+    assert done.returncode == 0, shown + done.stderr
+    assert shown.count("\n  as expected") == 3
+    assert "basis=ticket" in shown
+    assert "way=password" in shown
+    assert "basis=session" in shown
 
 
 def test_a_case_that_comes_out_otherwise_is_a_surprise(

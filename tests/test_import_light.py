@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ["gssapi", "krb5", "spnego", "cryptography", "uvloop", "lmdb"]
+HEAVY = ["gssapi", "krb5", "spnego", "cryptography", "uvloop", "lmdb", "pydantic", "jinja2"]
 KERBEROS = ["gssapi", "krb5"]
 
 # None in sys.modules makes an import fail as if the library were not installed.
@@ -51,9 +51,13 @@ def loaded_by(module: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(run_python(code))}
 
 
-@pytest.mark.parametrize("module", ["authsrv", "authsrv.aiohttp"])
+@pytest.mark.parametrize("module", ["authsrv", "authsrv.aiohttp", "authsrv.cli.main"])
 def test_an_import_loads_no_heavy_library(module: str) -> None:
     assert loaded_by(module) & set(HEAVY) == set()
+
+
+def test_the_pages_load_their_templates_when_one_is_shown() -> None:
+    assert "jinja2" not in loaded_by("authsrv.service.pages, authsrv.service.look")
 
 
 def test_the_core_does_not_load_aiohttp() -> None:

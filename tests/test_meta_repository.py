@@ -39,6 +39,7 @@ TARGETS = [
     "test-debian",
     "test-windows",
     "test-clients",
+    "test-pages",
     "test-readme",
     "check",
     "docs",

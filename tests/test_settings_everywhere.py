@@ -28,16 +28,25 @@ from authsrv.errors import ConfigError
 from authsrv.handshake.acceptor import Acceptor
 from authsrv.handshake.initiator import Initiator
 from authsrv.handshake.pool import WorkerPool
+from authsrv.http.forwarded import Host, Scheme
 from authsrv.providers.base import ContextRequest, InitiatorRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.initiator import GssapiInitiatorProvider
 from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.kerberos.password import PasswordChecker
 from authsrv.providers.pyspnego import PyspnegoProvider
 from authsrv.providers.registry import Keytab
-from authsrv.providers.replay import ProcessReplayCache
 from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
+from authsrv.service.conventions import NGINX
+from authsrv.service.header_map import Attribute, HeaderField, HeaderMap
 from authsrv.service.key_files import KeyFile
+from authsrv.service.passwords import PasswordLogin
+from authsrv.service.rule import Rule
+from authsrv.service.rules import RuleList
+from authsrv.service.settings import Endpoint, Login, Settings
+from authsrv.service.sites import NegotiatePolicy, Site, SiteHost, Sites
+from authsrv.service.tries import Tries, TryLimits
 from authsrv.sessions.keyring import KeyRing, RingKey, parse_ring
 from authsrv.stores.machine import MachineStore
 from authsrv.stores.memory import MemoryStore
@@ -64,8 +73,41 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "KeyRing": (KeyRing, {"keys": (RingKey(bytes(32), 0),)}),
     "NegotiateAuth": (NegotiateAuth, {"acceptor": Acceptor(PACKAGE), "rules": AccessRules()}),
     "NegotiateClient": (NegotiateClient, {"hosts": ["x"]}),
+    "PasswordLogin": (
+        PasswordLogin,
+        {
+            "checker": PasswordChecker(GssapiProvider("/keytab")),
+            "tries": Tries(MemoryStore(), TryLimits()),
+        },
+    ),
     "PyspnegoProvider": (PyspnegoProvider, {}),
     "SspiProvider": (SspiProvider, {}),
+    "HeaderField": (HeaderField, {"name": "X-User", "attribute": Attribute.NAME}),
+    "Login": (Login, {}),
+    "Rule": (Rule, {"name": "x"}),
+    "RuleList": (RuleList, {"rules": ()}),
+    "Settings": (
+        Settings,
+        {
+            "digest": "",
+            "keytab": "x",
+            "asks": Endpoint("/a"),
+            "pages": Endpoint("/b"),
+            "convention": NGINX,
+            "sites": Sites(()),
+        },
+    ),
+    "Site": (
+        Site,
+        {
+            "name": "x",
+            "scheme": Scheme.HTTPS,
+            "hosts": (SiteHost(Host("x")),),
+            "rules": RuleList(()),
+            "negotiate": NegotiatePolicy(()),
+            "headers": HeaderMap(),
+        },
+    ),
     "ServerContext": (sspi.ServerContext, {"credential": HANDLE}),
     "parse_ring": (parse_ring, {"content": b"", "name": "sealing.json"}),
     "server_settings": (server_settings, {"app": web.Application()}),
@@ -77,17 +119,20 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 # acceptor, the initiator, the integrations and the service of ours make and call.
 NO_SETTINGS = set(
     """
-    accept_security_context_async acquire_credentials acquire_credentials_handle_async
-    initialize_security_context_async query_context_attributes queue SecBuffer QueryResult
-    attribute_of attributes_of build_neg_token_resp isc_ret_from_asc query_context query_native
-    read_channel_bindings unpack_channel_bindings pack_channel_bindings outcome_of refusal_of
-    ResponseRule CallResult Decision Identity Leg NegTokenResp ErrorResponse StatusReport Step
-    TokenPeek ContextGuard HandshakeMachine MessageChannel ScriptedContext Handshake WorkerPool
-    build_error_response conclude decide deadline largest_field run_app NativeContext adopt
-    BoundedParser ChallengedEvent HandshakeRegistry AskedRequest Convention
-    BoundedParser ChallengedEvent HandshakeRegistry seal_session open_session seal_note open_note
-    BoundedParser ChallengedEvent HandshakeRegistry Claim most_rows
-    BoundedParser ChallengedEvent HandshakeRegistry PasswordRefusal Claim most_rows
+    accept_security_context_async Acceptors acquire_credentials
+    acquire_credentials_handle_async AdmittedEvent adopt Ask AskedRequest attribute_of
+    attributes_of BoundedParser build_error_response build_neg_token_resp CallResult
+    Candidates ChallengedEvent Claim Claimant conclude ContextGuard Convention deadline decide
+    Decision encode_list encode_text ErrorPage ErrorResponse Handshake HandshakeMachine
+    HandshakeRegistry Identity initialize_security_context_async InsecurePage isc_ret_from_asc
+    json_answer largest_field Leg Listener LoginPage LoopPage MessageChannel most_rows
+    NativeContext NegotiatePolicy NegTokenResp NoSignOnPage open_note open_session outcome_of
+    pack_channel_bindings page_headers PasswordLogin PasswordRefusal Problem query_context
+    query_context_attributes query_native QueryResult queue read_channel_bindings refusal_of
+    ReloadEvent render RenderedHeaders ResponseRule RuleTrace Ruling run_app ScriptedContext
+    seal_note seal_session SecBuffer set_up_logs SignedInEvent SignedOutPage StatusReport Step
+    Subject TokenPeek UnavailablePage unpack_channel_bindings UserPattern WhoamiPage
+    WorkerPool
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)
@@ -230,7 +275,8 @@ OTHERS: list[tuple[str, Callable[[Any], Any]]] = [
     ("max_claims", lambda wrong: MachineStore("/x/store", max_claims=wrong)),
     ("patience", lambda wrong: MachineStore("/x/store", patience=wrong)),
     ("path", lambda wrong: MachineStore(wrong or 7)),
-    ("max_entries|room", lambda wrong: ProcessReplayCache(max_entries=wrong)),
+    ("replay", lambda wrong: GssapiProvider("/keytab", replay=wrong or 7)),
+    ("store", lambda wrong: Acceptor(PACKAGE, store=wrong or 7)),
     ("ssl_context", lambda wrong: start(ssl_context=wrong or 7)),
     ("port", lambda wrong: start(port="80" if wrong is None else wrong)),
 ]

@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from authsrv import __version__
+from authsrv.cli.check_config import add_check_config_command
+from authsrv.cli.init import add_init_command
 from authsrv.cli.keys import add_keys_commands
 from authsrv.cli.realm import add_realm_commands
 from authsrv.cli.serve import add_serve_options
+from authsrv.cli.sessions import add_sessions_commands
 
 __all__ = ["main"]
 
@@ -55,7 +58,13 @@ def _build_parser() -> argparse.ArgumentParser:
     add_keys_commands(keys)
     serve = commands.add_parser("serve", help="the standalone auth service for reverse proxies")
     add_serve_options(serve)
+    about = "the sessions of users"
+    sessions = commands.add_parser("sessions", help=about, description=f"End {about}.")
+    add_sessions_commands(sessions)
     about = "a throw-away Kerberos realm for development and tests"
     realm = commands.add_parser("realm", help=about, description=f"Work with {about}.")
     add_realm_commands(realm)
+    add_init_command(commands.add_parser("init", help="write a first configuration"))
+    about = "what is wrong with a configuration, and what it does"
+    add_check_config_command(commands.add_parser("check-config", help=about))
     return parser

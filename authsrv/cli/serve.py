@@ -28,6 +28,9 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--demo", action="store_true", help="a realm, a site and a login host on this machine"
     )
+    parser.add_argument(
+        "--port", type=int, default=8480, help="where the demonstration's nginx listens"
+    )
     parser.set_defaults(run=partial(_serve, parser))
 
 
@@ -35,17 +38,11 @@ def _serve(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.demo:
         from authsrv.service.demo import run_demo
 
-        return run_demo()
-    from authsrv.aiohttp.own_log import log_to_stderr
-    from authsrv.service.config import load_settings
+        return run_demo(options.port)
     from authsrv.service.run import run_service
 
-    log_to_stderr()
     try:
-        settings, warnings = load_settings(options.config)
-        for warning in warnings:
-            print(warning, file=sys.stderr)
-        run_service(settings, _announce)
+        run_service(options.config, _announce)
     except AuthsrvError as error:
         print(error.detail, file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["KEY_BYTES", "Claim", "Purpose"]
 
@@ -43,7 +43,7 @@ class Claim:
     """
 
     purpose: Purpose
-    key: bytes
+    key: bytes = field(repr=False)
     expires_at: float
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from authsrv.core.claims import Claim
 from authsrv.core.identity import Identity
 from authsrv.core.status import SecurityStatus
 from authsrv.errors import AuthsrvError, ProviderFaultError
@@ -32,6 +33,14 @@ __all__ = [
 class Established:
     """The context is established. An output token must still be sent.
 
+    Args:
+        identity: Whom it authenticated.
+        token: See above.
+        unused: See above.
+        claims: What was used, and must not have been used before: the handshake asks its store, and
+            where that says otherwise, nobody is let in. A provider that remembers by itself has
+            none.
+
     Raises:
         ProviderFaultError: The identity is not an Identity.
     """
@@ -40,6 +49,7 @@ class Established:
     identity: Identity
     token: bytes = field(default=b"", repr=False)
     unused: int = 0
+    claims: tuple[Claim, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.identity, Identity):

@@ -15,6 +15,7 @@ from authsrv.handshake.driver import Handshake
 from authsrv.handshake.pool import WorkerPool
 from authsrv.handshake.registry import HandshakeRegistry
 from authsrv.providers.base import ContextRequest, SecurityProvider
+from authsrv.stores.base import Store
 
 __all__ = ["Acceptor"]
 
@@ -30,6 +31,9 @@ class Acceptor(HandshakeRegistry):
         request: What is asked of each context.
         limits: The bounds for one handshake and for all.
         pool: The threads to run the provider on, or None for a pool of its own.
+        store: Where it is remembered what was used, as far as the provider does not do so itself.
+            If it is not given, the provider's own; where that claims something and has none,
+            nobody gets in.
         realms: The realms whose clients are let in, or "*" for all that trust leads to. If it is
             not given, those of the provider's own keys; where it has none, all, and a warning in
             the log says so.
@@ -46,9 +50,10 @@ class Acceptor(HandshakeRegistry):
         limits: Limits = DEFAULT_LIMITS,
         pool: WorkerPool | None = None,
         realms: str | Collection[str] | None = None,
+        store: Store | None = None,
     ) -> None:
         self.realms = RealmPolicy.of_setting(realms, provider)
-        super().__init__(limits, pool)
+        super().__init__(limits, pool, _choose_store(store, provider))
         if not callable(getattr(provider, "create_context", None)):
             raise ConfigError("provider must be a provider that accepts clients")
         self.provider = provider
@@ -99,3 +104,15 @@ class Acceptor(HandshakeRegistry):
             "which; name them in realms=[...], or give realms='*' if that is meant",
             self.provider.name,
         )
+
+
+def _choose_store(store: Store | None, provider: object) -> Store | None:
+    own: Store | None = getattr(provider, "store", None)
+    if store is None:
+        return own
+    if own is not None and own is not store:
+        # What it says of its own store, such as since when that remembers, would be wrong.
+        raise ConfigError("store: the provider has another one already")
+    if isinstance(store, type) or not callable(getattr(store, "check_at_once", None)):
+        raise ConfigError("store must be a store, such as MachineStore or MemoryStore")
+    return store

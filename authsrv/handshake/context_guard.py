@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from authsrv.core.attributes import ContextAttribute
+from authsrv.core.claims import Claim
 from authsrv.core.flags import AscRet
 from authsrv.core.identity import Identity
 from authsrv.core.results import (
@@ -80,6 +81,10 @@ def refusal_to_begin(error: Exception) -> AuthsrvError:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and value >= 0
+
+
+def _are_claims(value: object) -> bool:
+    return isinstance(value, tuple) and all(type(claim) is Claim for claim in value)
 
 
 class ContextGuard:
@@ -247,6 +252,8 @@ class ContextGuard:
             )
         if isinstance(result, Established):
             self._check_established(result.identity)
+            if not _are_claims(result.claims):
+                raise ProviderFaultError("the provider claims what is no claim")
         return result
 
     def _check_established(self, identity: Identity) -> None:

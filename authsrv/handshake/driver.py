@@ -23,6 +23,7 @@ from authsrv.core.role import Role
 from authsrv.core.status import SecurityStatus
 from authsrv.errors import AuthsrvError, StateError, UnexpectedTokenError
 from authsrv.handshake.calls import CompletionHandler, end_with_loop
+from authsrv.handshake.claiming import PendingClaims, claims_of
 from authsrv.handshake.context_guard import ContextGuard
 from authsrv.handshake.machine import HandshakeMachine, State
 from authsrv.handshake.registry import HandshakeRegistry
@@ -55,7 +56,7 @@ class Leg:
 class _StepUnderWay:
     """One token at the provider: the pool tells it the answers, and it tells what they led to."""
 
-    __slots__ = ("_handler", "_handshake", "done")
+    __slots__ = ("_handler", "_handshake", "_task", "done")
 
     def __init__(self, handshake: Handshake, handler: CompletionHandler[Result]) -> None:
         self._handshake = handshake
@@ -63,6 +64,28 @@ class _StepUnderWay:
         self.done = handler.done
 
     def set_result(self, answers: list[Result]) -> None:
+        if not claims_of(answers):
+            self._conclude(answers)
+            return
+        claims = self._handshake._begin_claims(answers)
+        if claims is None:
+            self._conclude(answers)
+        else:
+            # The loop keeps no task alive.
+            self._task = asyncio.get_running_loop().create_task(self._claim(claims, answers))
+
+    async def _claim(self, claims: PendingClaims, answers: list[Result]) -> None:
+        try:
+            await self._handshake._end_claims(claims, answers)
+        except BaseException:
+            # It was cancelled: with its loop, as nobody else has it.
+            self._handshake.close()
+            self.end_with_loop()
+            raise
+        if not self._handler.done():
+            self._conclude(answers)
+
+    def _conclude(self, answers: list[Result]) -> None:
         try:
             ending = self._handshake._conclude(answers)
         except Exception as error:
@@ -213,6 +236,8 @@ class Handshake:
         try:
             function, seconds = self._prepare(work, token)
             answers = await self._registry.pool.start(function, seconds=seconds)
+            if claims_of(answers) and (claims := self._begin_claims(answers)) is not None:
+                await self._end_claims(claims, answers)
             ending = self._conclude(answers)
         except AuthsrvError as error:
             ending = self._refuse(error)
@@ -240,6 +265,24 @@ class Handshake:
             work = partial(work, handshake.receive_token(token, now=now))
         left, most = handshake.deadline - now, registry.limits.step_seconds
         return work, most if left > most else max(0.0, left)
+
+    def _begin_claims(self, answers: list[Result]) -> PendingClaims | None:
+        """Claim what the provider's yes claims, and put the store's no in its place.
+
+        Returns:
+            The claims that have to be waited for; None where none has.
+        """
+        claims = PendingClaims(claims_of(answers), self._registry.store)
+        refusal = claims.make_at_once()
+        if refusal is not None:
+            answers[-1] = refusal
+        return None if refusal is not None or claims.are_made else claims
+
+    async def _end_claims(self, claims: PendingClaims, answers: list[Result]) -> None:
+        left, most = self._handshake.deadline - time.monotonic(), self._registry.limits.step_seconds
+        refusal = await claims.make(max(0.0, min(left, most)))
+        if refusal is not None:
+            answers[-1] = refusal
 
     def _conclude(self, answers: list[Result]) -> Result:
         """Believe the provider's answers where they are legal, and do what they mean."""

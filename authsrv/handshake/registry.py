@@ -14,6 +14,7 @@ from authsrv.core.limits import Limits
 from authsrv.core.settings import as_instance, as_optional
 from authsrv.errors import OverloadedError
 from authsrv.handshake.pool import WorkerPool
+from authsrv.stores.base import Store
 
 __all__ = ["HandshakeRegistry"]
 
@@ -30,12 +31,14 @@ class HandshakeRegistry:
     Args:
         limits: max_pending, max_queued and max_workers are read.
         pool: The threads to run the provider on, or None for a pool of its own.
+        store: Where it is remembered what the provider claims; None where it claims nothing.
 
     Raises:
         ConfigError: A setting is of a wrong type.
     """
 
-    def __init__(self, limits: Limits, pool: WorkerPool | None) -> None:
+    def __init__(self, limits: Limits, pool: WorkerPool | None, store: Store | None = None) -> None:
+        self.store = store
         self.limits = as_instance(Limits, limits, "limits")
         self.pool = as_optional(WorkerPool, pool, "pool") or WorkerPool(limits)
         self._open: set[_Closes] = set()

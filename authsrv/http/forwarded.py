@@ -95,6 +95,9 @@ class Host:
     name: str
     port: int | None = None
 
+    def __str__(self) -> str:
+        return self.name if self.port is None else f"{self.name}:{self.port}"
+
     @classmethod
     def parse(cls, text: str) -> Host:
         """Read the value of a Host field, RFC 9110 section 7.2. ASCII letters become lower-case.

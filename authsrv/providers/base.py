@@ -8,6 +8,9 @@ Rules of threads: the methods below may block, and are therefore never called on
 context is used by one thread at a time, but not always by the same one. Different contexts of one
 provider are used at the same time.
 
+Replays: a provider either remembers by itself what was used, or says with its Established what it
+claims, and has the store that remembers it as `store` (core.claims, stores.base).
+
 Which realms are let in: a provider whose keys belong to realms has `realms()` (core.realms,
 KnowsRealms). Where it has none, and no setting names realms, the clients of all are let in, and the
 log says so.

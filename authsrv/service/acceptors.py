@@ -1,4 +1,4 @@
-"""The acceptors of the sites: on threads that all share, and kept when the configuration changes."""
+"""The acceptors of the sites: on threads that all share, and kept over a new configuration."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Acceptors:
 
     def _make(self, wanted: _Wanted) -> Acceptor:
         return Acceptor(
-            GssapiProvider(wanted.keytab, service=wanted.services or None),
+            GssapiProvider(wanted.keytab, service=wanted.services or None, replay=self._store),
             request=ContextRequest(wanted.bindings),
             limits=wanted.limits,
             pool=self._pool,

@@ -31,6 +31,12 @@ _FIXED = (
     ("Vary", "Authorization, Cookie"),
     ("X-Content-Type-Options", "nosniff"),
 )
+# Some proxies show the client what we say with a denial.
+_SHOWN = (
+    ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+)
 _REQUIRED = "Authentication is required.\n"
 _GOING_ON = """\
 <!DOCTYPE html>
@@ -161,5 +167,6 @@ def _answer(
     *,
     content_type: str = "text/plain",
 ) -> web.Response:
-    fields: CIMultiDict[str] = CIMultiDict((*_FIXED, *headers))
+    shown = () if status == HTTPStatus.OK else _SHOWN
+    fields: CIMultiDict[str] = CIMultiDict((*_FIXED, *shown, *headers))
     return web.Response(status=int(status), headers=fields, text=text, content_type=content_type)

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -30,17 +31,20 @@ from authsrv.service.fields import Fields
 from authsrv.service.header_map import Facts
 from authsrv.service.leading import Visit, visit_of
 from authsrv.service.own_paths import RENEW, SIGN_IN, with_return
-from authsrv.service.rules import Candidates, RuledRequest, Ruling, Verdict
+from authsrv.service.rule import RuledRequest
+from authsrv.service.rules import Candidates, Ruling, Verdict
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
 from authsrv.service.sites import TOKEN_HEADER, NegotiateAt
 from authsrv.service.snapshot import Snapshot
 from authsrv.service.trail import Trail
+from authsrv.sessions.session import PASSWORD, Session
 
 __all__ = ["Asks"]
 
 _LOG = logging.getLogger("authsrv")
 
+_STEP_SECONDS = 600.0
 _OWN_PAGES_ONLY = OriginPolicy()
 _AT_ASK = frozenset({NegotiateAt.ASK, NegotiateAt.BOTH})
 
@@ -72,18 +76,25 @@ class Asks:
 
     async def handle(self, convention: Convention, request: web.BaseRequest) -> web.Response:
         """Answer one ask; every fault on the way is a denial."""
+        try:
+            return render(await self._answer(convention, request), convention)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # Even the denial failed; and what is 5xx, a proxy may take for a yes.
+            _LOG.exception("an answer could not be made, and is a denial")
+            return web.Response(status=HTTPStatus.FORBIDDEN)
+
+    async def _answer(self, convention: Convention, request: web.BaseRequest) -> Answer:
         ask: Ask | None = None
         try:
             ask = self._read(convention, request)
-            answer = await self._decide(convention, ask)
-        except asyncio.CancelledError:
-            raise
+            return await self._decide(convention, ask)
         except AuthsrvError as error:
-            answer = self._deny(request, ask, error)
+            return self._deny(request, ask, error)
         except Exception:
             _LOG.exception("an ask could not be answered, and is denied")
-            answer = self._deny(request, ask, ProviderFaultError("an ask failed: see the log"))
-        return render(answer, convention)
+            return self._deny(request, ask, ProviderFaultError("an ask failed: see the log"))
 
     def _read(self, convention: Convention, request: web.BaseRequest) -> Ask:
         """Read what the proxy tells, and find the site that it is about."""
@@ -100,7 +111,7 @@ class Asks:
         snapshot.identity_names.check(headers)
         self._trail.count_foreign(reading.foreign)
         fields = Fields(headers)
-        visit = visit_of(reading.asked.method, fields)
+        visit = visit_of(reading.asked, fields)
         return Ask(served, reading.asked, fields, visit, self._clock())
 
     async def _decide(self, convention: Convention, ask: Ask) -> Answer:
@@ -126,8 +137,8 @@ class Asks:
         if refusal is not None:
             raise refusal
         if claimant.identity is not None:
-            await self._claimants.end_session_beside(ask)
-            cookie = self._begin(convention, ask, claimant.identity)
+            before = await self._claimants.end_session_beside(ask)
+            cookie = self._begin(convention, ask, claimant.identity, before)
         elif self._is_renewal_due(ask, claimant):
             if not convention.on_acceptance.cookies:
                 return self._send(ask, with_return(RENEW, ask.asked.target), "renew")
@@ -205,13 +216,22 @@ class Asks:
 
     def _step_up(self, ask: Ask, ruling: Ruling, claimant: Claimant) -> Answer:
         """Have a client prove once more, in another way, who it is; once, and then it is no."""
+        rule, session = ruling.step_up, claimant.session
         can_be_led = ask.visit is Visit.PAGE and ask.served.has_sessions
-        if not can_be_led or claimant.session is None or self._cookies.was_tried(ask):
+        if rule is None or not can_be_led or self._cookies.has_stepped_up(ask, session):
             raise ruling.refusal()
-        return self._send(ask, with_return(SIGN_IN, ask.asked.target, step="up"), "step-up")
+        # A ticket does not help where a password is wanted, nor does a second one after the first.
+        wants_password = rule.mechanisms == {PASSWORD}
+        if session is None and not wants_password:
+            raise ruling.refusal()
+        more = {"on": "1"} if wants_password else {}
+        where = with_return(SIGN_IN, ask.asked.target, step="up", **more)
+        seconds = min(_STEP_SECONDS, rule.max_age_seconds or _STEP_SECONDS)
+        self._trail.led(ask, "step-up")
+        return SignIn(location=where, set_cookie=self._cookies.step_up(ask, session, seconds))
 
     def _refuse_ticket(self, ask: Ask, refused: TicketRefused) -> Answer:
-        """A browser is led to the form, and not challenged again; a program is told that it is no."""
+        """Lead a browser to the form instead of challenging it again; tell a program no."""
         denied = Denied.because(refused.error)
         self._trail.refused(ask, refused.error, denied, leg=refused.leg)
         if denied.status != 401:
@@ -221,13 +241,15 @@ class Asks:
             return SignIn(location=where, set_cookie=self._cookies.tried(ask))
         return replace(denied, challenge=build_challenge(refused.token or None))
 
-    def _begin(self, convention: Convention, ask: Ask, identity: Identity) -> str | None:
+    def _begin(
+        self, convention: Convention, ask: Ask, identity: Identity, before: Session | None
+    ) -> str | None:
         """Begin a session for a person; programs send their ticket with each request."""
         if ask.visit is not Visit.PAGE or not ask.served.has_sessions:
             return None
         if not convention.on_acceptance.cookies:
             return None
-        return self._cookies.begin(ask, identity, SignInWay.TICKET)
+        return self._cookies.begin(ask, identity, SignInWay.TICKET, before)
 
     def _is_renewal_due(self, ask: Ask, claimant: Claimant) -> bool:
         session = claimant.session

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from authsrv.audit.records import AdmissionBasis
 from authsrv.core.identity import Identity
 from authsrv.core.results import Established, Refused
-from authsrv.errors import AuthsrvError, MechanismError, SessionError
+from authsrv.errors import AuthsrvError, ForbiddenRealmError, MechanismError, SessionError
 from authsrv.handshake.driver import Leg
 from authsrv.http.headers import build_challenge
 from authsrv.service.cookie_names import OWN, SESSION
@@ -96,6 +96,7 @@ class Claimants:
 
         Raises:
             SessionError: There is one that does not count.
+            ForbiddenRealmError: It is of a realm that the site does not let in.
             StoreError: Whether it counts cannot be told.
         """
         if not ask.served.has_sessions:
@@ -106,20 +107,45 @@ class Claimants:
         session = await self._keeper.open(
             ask.served.sealer, text, ask.audience, ask.now, group_digest=ask.served.group_digest
         )
+        ask.served.check_realm(Identity(session.principal, session.mechanism))
         return Claimant(subject_of(session, ask.now), AdmissionBasis.SESSION, session=session)
 
-    async def end_session_beside(self, ask: Ask) -> None:
-        """Revoke the session that came together with a ticket, if it counted.
+    async def end_family(self, ask: Ask) -> Session | None:
+        """Revoke all that came of the log-in that the session's cookie came of.
+
+        A session that is over, or that another setting has made worthless, may have kin elsewhere
+        that still count; so it is asked for its family alone.
+
+        Returns:
+            The session; None where there is none, or none of ours.
+
+        Raises:
+            StoreError: It cannot be revoked.
+        """
+        try:
+            text = OWN.read(ask.fields.all(b"cookie"), SESSION)
+            if text is None:
+                return None
+            session = self._keeper.read(ask.served.sealer, text, ask.audience)
+        except SessionError:
+            return None
+        await self._keeper.revoke_family(session, ask.now)
+        return session
+
+    async def end_session_beside(self, ask: Ask) -> Session | None:
+        """Revoke the session that came together with a ticket, if it counted, and give it back.
 
         Raises:
             StoreError: It cannot be revoked.
         """
         try:
             beside = await self.by_session(ask)
-        except SessionError:
-            return
-        if beside is not None and beside.session is not None:
-            await self._keeper.revoke(beside.session)
+        except (SessionError, ForbiddenRealmError):
+            return None
+        if beside is None or beside.session is None:
+            return None
+        await self._keeper.revoke(beside.session, ask.now)
+        return beside.session
 
 
 def subject_of(session: Session, now: float) -> Subject:

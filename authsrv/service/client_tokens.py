@@ -5,6 +5,7 @@ from __future__ import annotations
 from authsrv.errors import StateError
 from authsrv.service.claimants import Claimant
 from authsrv.service.served import Ask, host_text
+from authsrv.sessions.tokens import TokenClaims
 
 __all__ = ["sign_token"]
 
@@ -18,9 +19,6 @@ def sign_token(ask: Ask, claimant: Claimant) -> str:
     signer = ask.served.signer
     if signer is None:
         raise StateError(f"the site {ask.served.site.name!r} has no tokens")
-    # joserfc takes as long to load as all the rest, and few sites have tokens.
-    from authsrv.sessions.tokens import TokenClaims
-
     groups = claimant.subject.groups
     claims = TokenClaims(
         host=host_text(ask.asked.host),

@@ -14,15 +14,21 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
-from authsrv.core.realms import ALL_REALMS
 from authsrv.errors import ConfigError
 from authsrv.http.forwarded import Host, Network, Scheme
 from authsrv.service.config_checks import check_hosts
 from authsrv.service.config_document import parse_document
-from authsrv.service.config_model import Configuration, LoginTable, ProxyTable, TlsTable
-from authsrv.service.config_sites import Surroundings, build_sites
+from authsrv.service.config_model import Configuration, LoginTable, ProxyTable
+from authsrv.service.config_sites import Surroundings, as_realms, build_sites
+from authsrv.service.config_tls import build_tls
 from authsrv.service.conventions import CONVENTIONS, NGINX, Convention
-from authsrv.service.file_checks import check_file, check_secret_folder, read_file
+from authsrv.service.file_checks import (
+    Stamp,
+    check_file,
+    check_secret_folder,
+    read_file,
+    stamp_of,
+)
 from authsrv.service.groups import MAX_GROUPS_FILE_BYTES, NOBODY, StaticGroups
 from authsrv.service.networks import LOOPBACK, parse_networks
 from authsrv.service.problems import Findings, Level, Problem
@@ -44,7 +50,7 @@ __all__ = ["MAX_CONFIG_BYTES", "Loaded", "load", "load_settings"]
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 """A larger configuration is refused."""
 
-_MAX_SECRET_BYTES: Final = 4_096
+_MAX_PAGE_FILE_BYTES: Final = 1024 * 1024
 _DEFAULT_ASKS: Final = "unix:/run/authsrv/asks.sock"
 _DEFAULT_PAGES: Final = "unix:/run/authsrv/pages.sock"
 
@@ -56,10 +62,12 @@ class Loaded:
     Args:
         settings: Them; None if there are errors.
         problems: What is wrong: errors, or warnings only. Errors first.
+        watched: The files that it was made from, as they were just before they were read.
     """
 
     settings: Settings | None
     problems: tuple[Problem, ...]
+    watched: Mapping[str, Stamp | None]
 
 
 def load(path: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Loaded:
@@ -73,13 +81,14 @@ def load(path: str | os.PathLike[str], environment: Mapping[str, str] | None = N
     name = os.fspath(path)
     findings = Findings(name)
     settings: Settings | None = None
+    watched = {name: stamp_of(name)}
     content = read_file(name, findings, "", max_bytes=MAX_CONFIG_BYTES)
     if content is not None:
         document = parse_document(content, findings)
         if document is not None:
             variables = os.environ if environment is None else environment
-            settings = _Loader(name, content, document, variables, findings).load()
-    return Loaded(None if findings.has_errors else settings, findings.problems)
+            settings = _Loader(name, content, document, variables, findings, watched).load()
+    return Loaded(None if findings.has_errors else settings, findings.problems, watched)
 
 
 def load_settings(
@@ -107,6 +116,7 @@ class _Loader:
         document: Configuration,
         environment: Mapping[str, str],
         findings: Findings,
+        watched: dict[str, Stamp | None],
     ) -> None:
         self._path = os.path.abspath(path)
         self._folder = os.path.dirname(self._path)
@@ -114,13 +124,13 @@ class _Loader:
         self._environment = environment
         self._findings = findings
         self._digest = hashlib.sha256(content)
-        self._files = [self._path]
+        self._watched = watched
 
     def load(self) -> Settings | None:
         document, findings = self._document, self._findings
         proxy = document.proxy or ProxyTable()
         peers = self._peers(proxy)
-        realms = self._realms(document.realms)
+        realms = as_realms(document.realms, findings, "realms")
         services = as_services(document.spn, findings, "spn")
         groups = self._groups()
         around = Surroundings(
@@ -147,7 +157,6 @@ class _Loader:
             return None
         return Settings(
             digest=self._digest.hexdigest(),
-            files=tuple(self._files),
             keytab=keytab,
             asks=endpoints[0],
             pages=endpoints[1],
@@ -158,6 +167,13 @@ class _Loader:
             groups=groups,
             **made,
         )
+
+    def _read(self, path: str, key: str, max_bytes: int) -> bytes | None:
+        """Read a file that is watched from now on."""
+        self._watched[path] = stamp_of(path)
+        content = read_file(path, self._findings, key, max_bytes=max_bytes)
+        self._digest.update(hashlib.sha256(content or b"").digest())
+        return content
 
     def _resolve(self, path: str) -> str:
         return os.path.join(self._folder, path)
@@ -188,16 +204,6 @@ class _Loader:
             )
         return TrustedPeers(networks or LOOPBACK, trusts_all)
 
-    def _realms(self, names: Sequence[str] | None) -> frozenset[str] | None:
-        if names is None:
-            return None
-        for name in names:
-            if name != ALL_REALMS and ("*" in name or "@" in name or not name.strip()):
-                self._findings.error(
-                    "realms", f"{name[:64]!r} is no realm", 'write it as "EXAMPLE.ORG"'
-                )
-        return frozenset(names)
-
     def _groups(self) -> StaticGroups:
         table = self._document.groups
         if table is None:
@@ -206,11 +212,9 @@ class _Loader:
             self._findings.error("groups.file", "the key is missing", "name the file of groups")
             return NOBODY
         path = self._resolve(table.file)
-        content = read_file(path, self._findings, "groups.file", max_bytes=MAX_GROUPS_FILE_BYTES)
+        content = self._read(path, "groups.file", MAX_GROUPS_FILE_BYTES)
         if content is None:
             return NOBODY
-        self._files.append(path)
-        self._digest.update(hashlib.sha256(content).digest())
         made = self._findings.attempt("groups.file", lambda: StaticGroups.parse(content, path))
         return made or NOBODY
 
@@ -219,10 +223,12 @@ class _Loader:
         if not tables:
             self._findings.error("site", "there is no site", "add [[site]] with name and hosts")
             return None
+        for certificate in [table.certificate for table in tables if table.certificate]:
+            path = self._resolve(certificate)
+            self._watched[path] = stamp_of(path)
         made = build_sites(tables, around, self._findings)
-        self._files += [
-            self._resolve(table.certificate) for table in tables if table.certificate is not None
-        ]
+        for site in made:
+            self._digest.update(b"" if site.bindings is None else site.bindings.application_data)
         return self._findings.attempt("site", lambda: Sites(made))
 
     def _keytab(self, sites: Sites | None, services: tuple[str, ...]) -> str | None:
@@ -263,50 +269,9 @@ class _Loader:
 
     def _tls(self) -> TlsFiles | None:
         listen = self._document.listen
-        table = None if listen is None else listen.tls
-        if table is None:
+        if listen is None or listen.tls is None:
             return None
-        if table.certificate is None or table.key is None:
-            self._findings.error("listen.tls", "it needs both certificate and key")
-            return None
-        certificate, key = self._resolve(table.certificate), self._resolve(table.key)
-        check_file(certificate, self._findings, "listen.tls.certificate")
-        check_file(key, self._findings, "listen.tls.key", is_secret=True)
-        return TlsFiles(certificate, key, self._key_password(table))
-
-    def _key_password(self, table: TlsTable) -> str | None:
-        """The password of the key, from one of three places."""
-        where = "listen.tls.key_password"
-        in_environment = self._environment.get("AUTHSRV_LISTEN_TLS_KEY_PASSWORD")
-        given = [table.key_password, table.key_password_file, in_environment]
-        if sum(each is not None for each in given) > 1:
-            self._findings.error(
-                where,
-                "it stands in more than one of key_password, key_password_file and "
-                "AUTHSRV_LISTEN_TLS_KEY_PASSWORD",
-            )
-            return None
-        if table.key_password is not None:
-            # The secret stands in this very file.
-            check_file(self._path, self._findings, where, is_secret=True)
-            return table.key_password
-        if table.key_password_file is None:
-            return in_environment
-        return self._secret_of(table.key_password_file, f"{where}_file")
-
-    def _secret_of(self, name: str, key: str) -> str | None:
-        path = self._resolve(name)
-        content = read_file(path, self._findings, key, max_bytes=_MAX_SECRET_BYTES, is_secret=True)
-        if content is None:
-            return None
-        try:
-            secret = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError:
-            self._findings.error(key, f"{path} is not UTF-8")
-            return None
-        if not secret:
-            self._findings.error(key, f"{path} is empty")
-        return secret
+        return build_tls(listen.tls, self._path, self._environment, self._findings)
 
     def _login(self, table: LoginTable, sites: Sites | None) -> Login:
         findings = self._findings
@@ -345,8 +310,7 @@ class _Loader:
         if value is None:
             return None
         path = self._resolve(value)
-        if check_file(path, self._findings, f"login.{name}"):
-            self._files.append(path)
+        self._read(path, f"login.{name}", _MAX_PAGE_FILE_BYTES)
         return path
 
     def _keys_folder(self) -> str:

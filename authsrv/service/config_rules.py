@@ -14,8 +14,9 @@ from authsrv.service.config_model import RuleTable, SiteTable
 from authsrv.service.networks import ClientNetworks, parse_networks
 from authsrv.service.people import NameList, UserList
 from authsrv.service.problems import Findings
+from authsrv.service.rule import Access, Rule
 from authsrv.service.rule_checks import warn_of_rules
-from authsrv.service.rules import Access, Ambiguous, Rule, RuleList
+from authsrv.service.rules import Ambiguous, RuleList
 
 __all__ = ["build_rules"]
 

@@ -22,7 +22,7 @@ from authsrv.service.rules import RuleList
 from authsrv.service.sites import NegotiateAt, NegotiatePolicy, Site, SiteHost
 from authsrv.service.spn import as_services
 
-__all__ = ["Surroundings", "build_sites", "site_key"]
+__all__ = ["Surroundings", "as_realms", "build_sites", "site_key"]
 
 _MAX_CERTIFICATE_BYTES = 1024 * 1024
 
@@ -51,6 +51,14 @@ class Surroundings:
 def site_key(number: int, table: SiteTable) -> str:
     """How problems call a site: by its name, or its number from 1."""
     return f"site[{table.name or number}]"
+
+
+def as_realms(names: Sequence[str] | None, findings: Findings, key: str) -> frozenset[str] | None:
+    """Take the value of a key `realms`; None where it is missing."""
+    for name in names or ():
+        if name != ALL_REALMS and ("*" in name or "@" in name or name != name.strip()):
+            findings.error(key, f"{name[:64]!r} is no realm", 'write it as "EXAMPLE.ORG"')
+    return frozenset(names) if names else None
 
 
 def build_sites(
@@ -84,7 +92,7 @@ def _build_site(
     headers = build_headers(table.headers, known, findings, f"{key}.headers")
     if not table.name:
         findings.error(f"{key}.name", "the site has no name", 'add name = "wiki"')
-    realms = frozenset(table.realms) if table.realms else around.realms
+    realms = as_realms(table.realms, findings, f"{key}.realms") or around.realms
     # Only what was given: each default stands in one place.
     given = {
         "has_sessions": table.sessions,

@@ -6,7 +6,7 @@ from typing import Final
 
 from authsrv.http.cookies import OwnCookies
 
-__all__ = ["CSRF", "DEVICE", "LOGIN_SESSION", "NONCE", "OUT", "OWN", "SESSION", "TRIED"]
+__all__ = ["CSRF", "DEVICE", "LOGIN_SESSION", "NONCE", "OUT", "OWN", "SESSION", "STEP", "TRIED"]
 
 SESSION: Final = "__Host-authsrv"
 """The session at an application's host."""
@@ -16,6 +16,8 @@ NONCE: Final = "__Host-authsrv-nonce"
 """Ties the way back from the login host to the browser."""
 TRIED: Final = "__Host-authsrv-tried"
 """That the browser was asked for a ticket lately, and how often it came without a session."""
+STEP: Final = "__Host-authsrv-step"
+"""That the client was asked to prove once more who it is, and in which session that was."""
 OUT: Final = "__Host-authsrv-out"
 """That the user signed out: no ticket is asked for, or taken, until the user wants it."""
 DEVICE: Final = "__Host-authsrv-device"
@@ -23,4 +25,4 @@ DEVICE: Final = "__Host-authsrv-device"
 CSRF: Final = "__Host-authsrv-csrf"
 """What a form's hidden field must fit to."""
 
-OWN: Final = OwnCookies((SESSION, LOGIN_SESSION, NONCE, TRIED, OUT, DEVICE, CSRF))
+OWN: Final = OwnCookies((SESSION, LOGIN_SESSION, NONCE, TRIED, STEP, OUT, DEVICE, CSRF))

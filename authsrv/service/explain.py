@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from authsrv.errors import AmbiguousPathError
 from authsrv.service.networks import Fit
 from authsrv.service.people import Subject
-from authsrv.service.rules import Rule, RuledRequest, RuleList, Ruling, Verdict
+from authsrv.service.rule import Rule, RuledRequest
+from authsrv.service.rules import RuleList, Ruling, Verdict
 
 __all__ = ["Explanation", "RuleTrace", "explain"]
 

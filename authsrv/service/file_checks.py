@@ -7,7 +7,6 @@ which is looked at, too.
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from pathlib import Path
@@ -15,7 +14,10 @@ from typing import Final
 
 from authsrv.service.problems import Findings
 
-__all__ = ["check_file", "check_folder", "check_secret_folder", "read_file"]
+__all__ = ["Stamp", "check_file", "check_folder", "check_secret_folder", "read_file", "stamp_of"]
+
+Stamp = tuple[int, int, int, int]
+"""What shows that a file was changed or replaced: inode, size, and the times of both changes."""
 
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 # A group may read it: that is how a service gets at its keys.
@@ -49,19 +51,32 @@ def read_file(
     except (OSError, ValueError) as error:
         findings.error(key, f"{name} cannot be read: {_reason(error)}", _remedy_of(error))
         return None
-    with open(descriptor, "rb", buffering=0) as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             findings.error(key, f"{name} is not a regular file")
             return None
         _check_mode(name, found, findings, key, is_secret=is_secret)
         _check_parent(Path(path), findings, key)
-        content = _read(file, max_bytes + 1)
-    if content is None or len(content) > max_bytes:
-        why = "cannot be read" if content is None else f"is larger than {max_bytes} bytes"
-        findings.error(key, f"{name} {why}")
+        content = _read(descriptor, max_bytes + 1)
+    except OSError as error:
+        findings.error(key, f"{name} cannot be read: {_reason(error)}")
+        return None
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        findings.error(key, f"{name} is larger than {max_bytes} bytes")
         return None
     return content
+
+
+def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
+    """The stamp of a file; None where it cannot be looked at."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def check_file(
@@ -109,15 +124,12 @@ def check_secret_folder(path: str | os.PathLike[str], findings: Findings, key: s
 _MAX_BYTES: Final = 16 * 1024 * 1024
 
 
-def _read(file: io.FileIO, limit: int) -> bytes | None:
-    parts, size = [], 0
-    try:
-        # One call may return less than the file has.
-        while size < limit and (part := file.read(limit - size)):
-            parts.append(part)
-            size += len(part)
-    except OSError:
-        return None
+def _read(descriptor: int, limit: int) -> bytes:
+    parts, missing = [], limit
+    # One call may return less than the file has.
+    while missing and (part := os.read(descriptor, missing)):
+        parts.append(part)
+        missing -= len(part)
     return b"".join(parts)
 
 

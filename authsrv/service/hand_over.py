@@ -9,29 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
 
 from authsrv.errors import HandOverError, SessionError
 from authsrv.sessions.codec import decode_session, encode_session
 from authsrv.sessions.sealed import open_note, seal_note
 from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
 from authsrv.sessions.session import Session
-from authsrv.stores.base import Claim, Purpose, Store
+from authsrv.stores.base import Purpose, Store
 
 __all__ = ["LOGIN_SITE", "Granted", "Order", "issue_code", "open_order", "place_order", "redeem"]
 
 LOGIN_SITE = "(login host)"
 """In the place of a site's name in what is sealed for the login host; no site is called so."""
 
+# What stands in the store is for whoever brings its code, and says itself where that counts.
+_AT_REST = Audience("(store)", LOGIN_SITE)
 _ORDER_SECONDS = 1_800.0
 _CODE_SECONDS = 60.0
 # Longer than a code counts, so that a late one can be told from one that never was.
-_REMEMBERED_SECONDS = 600.0
+_REMEMBERED_SECONDS = 180.0
 _RANDOM_BYTES = 32
 _MAX_CODE = 64
+# Of one user in a minute.
+_MAX_CODES = 60
+_USED = b"used"
+_SEPARATOR = b"\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,13 @@ class Order:
         audience: Host and site that the session is to be for.
         return_to: Path and query to go back to, made by us.
         nonce_digest: SHA-256 of the nonce in the browser's cookie, in hexadecimal.
+        is_fresh: Whether the user has to log in anew, whoever is logged in.
     """
 
     audience: Audience
     return_to: str
     nonce_digest: str
+    is_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +64,24 @@ class Granted:
 
 
 def place_order(
-    sealer: Sealer, login_host: str, audience: Audience, return_to: str, now: float
+    sealer: Sealer,
+    login_host: str,
+    audience: Audience,
+    return_to: str,
+    now: float,
+    *,
+    is_fresh: bool = False,
 ) -> tuple[str, str]:
     """Make the nonce for the browser's cookie, and the sealed order for the login host."""
     nonce = secrets.token_urlsafe(_RANDOM_BYTES)
-    content = [audience.host, audience.site, return_to, _digest(nonce)]
+    kind = "fresh" if is_fresh else "any"
+    parts = (kind, audience.host, audience.site, _digest(nonce), return_to)
     sealed = seal_note(
         sealer,
         SealPurpose.ORDER,
         Audience(login_host, LOGIN_SITE),
-        json.dumps(content).encode(),
+        # None of them has a separator: they are printable.
+        _SEPARATOR.join(part.encode() for part in parts),
         now=now,
         lifetime_seconds=_ORDER_SECONDS,
     )
@@ -86,8 +100,8 @@ def open_order(sealer: Sealer, login_host: str, text: str, now: float) -> Order:
         )
     except SessionError as error:
         raise HandOverError(error.detail) from None
-    host, site, return_to, digest = json.loads(content)
-    return Order(Audience(host, site), return_to, digest)
+    kind, host, site, digest, return_to = content.decode().split("\0")
+    return Order(Audience(host, site), return_to, digest, kind == "fresh")
 
 
 async def issue_code(
@@ -96,21 +110,26 @@ async def issue_code(
     """Make a code for an order, and remember what it is good for.
 
     Raises:
+        HandOverError: The user was given so many codes that others would find no room.
         StoreError: The store cannot remember it.
     """
+    user = hashlib.sha256(b"codes\0" + session.principal.encode()).digest()
+    if await store.count(Purpose.TRIES, user, _CODE_SECONDS) > _MAX_CODES:
+        raise HandOverError(f"the user was given more than {_MAX_CODES} codes within a minute")
     code = secrets.token_urlsafe(_RANDOM_BYTES)
-    content = [order.return_to, order.nonce_digest, encode_session(session).hex()]
+    audience = order.audience
+    told = (audience.host, audience.site, order.nonce_digest, order.return_to)
+    parts = (*(part.encode() for part in told), encode_session(session))
     # Sealed, so that nothing that stands in a store makes an identity.
     sealed = seal_note(
         sealer,
         SealPurpose.HAND_OVER,
-        order.audience,
-        json.dumps(content).encode(),
+        _AT_REST,
+        _SEPARATOR.join(parts),
         now=now,
         lifetime_seconds=_CODE_SECONDS,
     )
-    key = _store_key(b"code", code)
-    await store.put(Purpose.HAND_OVER, key, sealed.encode(), now + _REMEMBERED_SECONDS)
+    await store.put(Purpose.HAND_OVER, _store_key(code), sealed.encode(), now + _REMEMBERED_SECONDS)
     return code
 
 
@@ -134,30 +153,35 @@ async def redeem(
     """
     if len(code) > _MAX_CODE:
         raise HandOverError("the code is too long to be one of ours")
-    sealed = await store.get(Purpose.HAND_OVER, _store_key(b"code", code))
+    key = _store_key(code)
+    sealed = await store.take(Purpose.HAND_OVER, key)
     if sealed is None:
         raise HandOverError("the code never was, or was forgotten long ago")
-    used = Claim(Purpose.HAND_OVER, _store_key(b"used", code), now + _REMEMBERED_SECONDS)
-    if not await store.check_and_store(used):
+    await store.put(Purpose.HAND_OVER, key, _USED, now + _REMEMBERED_SECONDS)
+    if sealed == _USED:
         raise HandOverError("the code was used before")
-    return_to, nonce_digest, session = _open_grant(sealer, audience, sealed, now)
-    if nonce is None or not hmac.compare_digest(_digest(nonce), nonce_digest):
-        raise HandOverError("the code was made for another browser")
-    return Granted(decode_session(bytes.fromhex(session)), return_to)
+    return _open_grant(sealer, sealed.decode(), nonce, audience, now)
 
 
-def _open_grant(sealer: Sealer, audience: Audience, sealed: bytes, now: float) -> list[Any]:
+def _open_grant(
+    sealer: Sealer, sealed: str, nonce: str | None, audience: Audience, now: float
+) -> Granted:
     try:
-        content = open_note(sealer, SealPurpose.HAND_OVER, audience, sealed.decode(), now=now)
+        content = open_note(sealer, SealPurpose.HAND_OVER, _AT_REST, sealed, now=now)
+        # A session is bytes, and may have separators.
+        host, site, digest, return_to, session = content.split(_SEPARATOR, 4)
+        if Audience(host.decode(), site.decode()) != audience:
+            raise HandOverError("the code was made for another host")
+        if nonce is None or not hmac.compare_digest(_digest(nonce).encode(), digest):
+            raise HandOverError("the code was made for another browser")
+        return Granted(decode_session(session), return_to.decode())
     except SessionError as error:
         raise HandOverError(error.detail) from None
-    grant: list[Any] = json.loads(content)
-    return grant
 
 
 def _digest(nonce: str) -> str:
     return hashlib.sha256(b"nonce\0" + nonce.encode()).hexdigest()
 
 
-def _store_key(kind: bytes, code: str) -> bytes:
-    return hashlib.sha256(kind + b"\0" + code.encode()).digest()
+def _store_key(code: str) -> bytes:
+    return hashlib.sha256(b"code\0" + code.encode()).digest()

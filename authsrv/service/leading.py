@@ -11,10 +11,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from authsrv.http.forwarded import AskedRequest
+from authsrv.http.origins import OriginPolicy, Provenance
 from authsrv.service.fields import Fields
 
 __all__ = ["Visit", "visit_of"]
 
+_OWN_PAGES_ONLY = OriginPolicy()
 _OWN_SITES = frozenset({b"same-origin", b"none"})
 _PAGE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -39,7 +42,7 @@ class _Fetch:
     destination: bytes
 
 
-def visit_of(method: str, fields: Fields) -> Visit:
+def visit_of(asked: AskedRequest, fields: Fields) -> Visit:
     """Tell what kind a request is, by fields of the client, untrusted.
 
     Who lies about them leads nobody but himself: they decide what is offered, never who is let in.
@@ -49,15 +52,36 @@ def visit_of(method: str, fields: Fields) -> Visit:
         fields.joined(b"sec-fetch-mode"),
         fields.joined(b"sec-fetch-dest"),
     )
-    if fields.has(b"upgrade"):
-        return Visit.PROGRAM if fetch.site in (b"", *_OWN_SITES) else Visit.FOREIGN
-    if fetch.mode == b"navigate" and fetch.destination in (b"", b"document"):
-        return Visit.PAGE if method in _PAGE_METHODS else _of_site(fetch)
+    if not _is_own(fetch, asked, fields):
+        is_page = _is_navigation(fetch) and asked.method in _PAGE_METHODS
+        return Visit.PAGE if is_page and not asked.is_websocket else Visit.FOREIGN
+    if asked.is_websocket:
+        return Visit.PROGRAM
     if fetch.mode or fetch.site:
-        return _of_site(fetch)
-    wants_page = method == "GET" and b"text/html" in fields.joined(b"accept").lower()
+        is_page = _is_navigation(fetch) and asked.method in _PAGE_METHODS
+        return Visit.PAGE if is_page else Visit.PROGRAM
+    wants_page = asked.method == "GET" and b"text/html" in fields.joined(b"accept").lower()
     return Visit.PAGE if wants_page else Visit.PROGRAM
 
 
-def _of_site(fetch: _Fetch) -> Visit:
-    return Visit.PROGRAM if fetch.site in (b"", *_OWN_SITES) else Visit.FOREIGN
+def _is_navigation(fetch: _Fetch) -> bool:
+    return fetch.mode == b"navigate" and fetch.destination in (b"", b"document")
+
+
+def _is_own(fetch: _Fetch, asked: AskedRequest, fields: Fields) -> bool:
+    """Whether no page of another site makes the request, as far as the browser tells.
+
+    Of a WebSocket, and over plain http, browsers tell the origin alone.
+    """
+    if not fields.has(b"origin") or (fetch.site and not asked.is_websocket):
+        return fetch.site in (b"", *_OWN_SITES)
+    provenance = Provenance(
+        method=asked.method,
+        # As of a WebSocket, so that safe methods are looked at, too.
+        is_websocket=True,
+        fetch_site=fields.texts(b"sec-fetch-site"),
+        origin=fields.texts(b"origin"),
+        host=[str(asked.host)],
+        scheme=asked.scheme.value,
+    )
+    return _OWN_PAGES_ONLY.refusal(provenance) is None

@@ -6,8 +6,11 @@ browser. So both have sockets of their own, and the one that answers asks knows 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import os
+import socket
 import ssl
 import stat
 from pathlib import Path
@@ -17,12 +20,14 @@ from aiohttp import web
 from authsrv.aiohttp.runner import AppRunner
 from authsrv.core.limits import Limits
 from authsrv.errors import ConfigError
+from authsrv.service.connections import Gate
 from authsrv.service.settings import Endpoint, TlsFiles
 
 __all__ = ["Listener", "make_tls"]
 
 _SOCKET_MODE = 0o660
 _SHUTDOWN_S = 10.0
+_PROBE_S = 2.0
 
 
 class Listener:
@@ -44,7 +49,16 @@ class Listener:
     ) -> None:
         self.endpoint = endpoint
         self._tls = tls
-        self._runner = AppRunner(app, limits=limits, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        self._runner = AppRunner(
+            app,
+            limits=limits,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_S,
+            # A form is a few bytes; compressed, it could be many.
+            auto_decompress=False,
+        )
+        self._server: asyncio.Server | None = None
+        self._inode: int | None = None
 
     async def start(self) -> None:
         """Listen.
@@ -54,43 +68,72 @@ class Listener:
         """
         await self._runner.setup()
         try:
-            await self._listen()
+            self._server = await self._listen()
         except OSError as error:
             await self._runner.cleanup()
             reason = os.strerror(error.errno or 0)
             raise ConfigError(f"cannot listen at {self.endpoint}: {reason}") from None
 
-    async def _listen(self) -> None:
-        if self.endpoint.path is None:
-            site: web.BaseSite = web.TCPSite(
-                self._runner, self.endpoint.address, self.endpoint.port, ssl_context=self._tls
-            )
-            await site.start()
-            return
-        path = Path(self.endpoint.path)
+    async def _listen(self) -> asyncio.Server:
+        loop, endpoint = asyncio.get_running_loop(), self.endpoint
+        assert self._runner.server is not None
+        gate = Gate(self._runner.server)
+        if endpoint.path is None:
+            return await loop.create_server(gate, endpoint.address, endpoint.port, ssl=self._tls)
+        path = Path(endpoint.path)
+        await asyncio.to_thread(_demand_nobody, path)
         # Whoever connects before the mode is set is not welcome; the folder keeps others out.
         before = os.umask(stat.S_IRWXG | stat.S_IRWXO)
         try:
-            await web.UnixSite(self._runner, path, ssl_context=self._tls).start()
+            server = await loop.create_unix_server(gate, endpoint.path, ssl=self._tls)
         finally:
             os.umask(before)
-        path.chmod(_SOCKET_MODE)
+        self._inode = await asyncio.to_thread(_open_to_group, path)
+        return server
 
     @property
     def where(self) -> str:
         """Where it listens, with the port that it got."""
-        if self.endpoint.path is not None:
+        if self.endpoint.path is not None or self._server is None:
             return str(self.endpoint)
-        address = self._runner.addresses[0]
+        address = self._server.sockets[0].getsockname()
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         return f"{host}:{address[1]}"
 
     async def stop(self) -> None:
         """Take no more connections, let requests end, and close."""
+        if self._server is not None:
+            self._server.close()
+        if self.endpoint.path is not None and self._inode is not None:
+            await asyncio.to_thread(_remove, Path(self.endpoint.path), self._inode)
         await self._runner.cleanup()
-        if self.endpoint.path is not None:
-            with contextlib.suppress(FileNotFoundError):
-                Path(self.endpoint.path).unlink()
+
+
+def _demand_nobody(path: Path) -> None:
+    """Look whether somebody listens at a socket, whom we would push aside.
+
+    Raises:
+        OSError: Somebody does.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return
+    raise OSError(errno.EADDRINUSE, "")
+
+
+def _open_to_group(path: Path) -> int:
+    path.chmod(_SOCKET_MODE)
+    return path.stat().st_ino
+
+
+def _remove(path: Path, inode: int) -> None:
+    """Remove our socket; what another process has put in its place stays."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
+            path.unlink()
 
 
 def make_tls(files: TlsFiles) -> ssl.SSLContext:

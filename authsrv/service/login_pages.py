@@ -6,13 +6,14 @@ the form has a host to itself, and hands over what comes of it to the host that 
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import hashlib
 import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -24,19 +25,20 @@ from authsrv.core.identity import Identity
 from authsrv.errors import (
     AuthsrvError,
     BlockedRequestError,
+    CrossSiteError,
     HandOverError,
     SessionError,
     UnavailableError,
 )
 from authsrv.http.cookies import build_cookie_deletion, build_set_cookie
-from authsrv.http.forwarded import AskedRequest
+from authsrv.http.forwarded import AskedRequest, Host
 from authsrv.http.origins import OriginPolicy, Provenance
 from authsrv.providers.kerberos.password import PasswordRefusal, Told
 from authsrv.service.answers import Denied
 from authsrv.service.cookie_names import CSRF, DEVICE, LOGIN_SESSION, OWN
 from authsrv.service.fields import Fields
 from authsrv.service.hand_over import LOGIN_SITE, Order, issue_code, open_order
-from authsrv.service.own_paths import HAND_OVER, KEY_SET, SIGN_IN, SIGN_OUT, WHOAMI
+from authsrv.service.own_paths import HAND_OVER, KEY_SET, SIGN_IN, SIGN_OUT, WHOAMI, read_query
 from authsrv.service.page_answers import json_answer, page_answer, redirect
 from authsrv.service.pages import (
     ErrorKind,
@@ -57,7 +59,7 @@ from authsrv.service.trail import Trail
 from authsrv.service.tries import KnownDevice
 from authsrv.sessions.sealed import open_note, seal_note, seal_session
 from authsrv.sessions.sealing import Audience, SealPurpose
-from authsrv.sessions.session import Session, SessionLengths, begin_session
+from authsrv.sessions.session import Session, SessionLengths, begin_session, continue_session
 from authsrv.stores.base import Store
 
 __all__ = ["LoginPages", "LoginVisit"]
@@ -150,6 +152,8 @@ class LoginPages:
             AuthsrvError: It is refused, and there is no page for it.
         """
         path, method = visit.asked.target.path, visit.asked.method
+        # RFC 9110 section 9.3.2: as GET; the server leaves out the body.
+        method = "GET" if method == "HEAD" else method
         if method == "GET" and path.startswith(f"{KEY_SET.removesuffix('.json')}/"):
             return self._key_set(visit, path)
         handler = self._pages.get((method, path))
@@ -177,14 +181,14 @@ class LoginPages:
     # Signing in.
 
     async def _show_form(self, visit: LoginVisit, request: web.Request) -> web.Response:
-        query = dict(parse_qsl(visit.asked.target.query, max_num_fields=_MAX_FORM_FIELDS))
+        query = read_query(visit.asked.target.query)
         text = query.get("order", "")
         try:
             order = self._open_order(visit, text)
         except HandOverError as error:
             return self._refused_order(visit, error)
         session = await self._session_of(visit)
-        if session is not None:
+        if session is not None and _suits(visit, order, session):
             return await self._hand_over(visit, order, session, [])
         return self._form(visit, text, order, trouble=_TROUBLES.get(query.get("trouble", "")))
 
@@ -200,6 +204,8 @@ class LoginPages:
         except HandOverError as error:
             return self._refused_order(visit, error)
         if not self._fits(visit, typed.csrf):
+            stale = CrossSiteError("the form is too old, or was made for another browser")
+            self._trail.page_refused(visit.asked, stale, Denied.because(stale))
             notice = LoginNotice.STALE_FORM
             return self._form(visit, typed.order, order, notice=notice, status=HTTPStatus.FORBIDDEN)
         return await self._check(visit, typed, order)
@@ -231,10 +237,14 @@ class LoginPages:
         order: Order,
         device: KnownDevice | None,
     ) -> web.Response:
-        before = await self._session_of(visit)
-        if before is not None:
-            await self._keeper.revoke_family(before, visit.now)
         session = begin_session(identity, _LENGTHS, visit.now)
+        before = await self._session_of(visit)
+        if before is not None and before.principal == session.principal:
+            # The same user goes on; who signs out ends what came of both.
+            session = replace(session, family=before.family)
+            await self._keeper.revoke(before, visit.now)
+        elif before is not None:
+            await self._keeper.revoke_family(before, visit.now)
         sealed = seal_session(
             visit.snapshot.sealer,
             session,
@@ -291,8 +301,8 @@ class LoginPages:
     def _origin_of(self, visit: LoginVisit, order: Order) -> str:
         """The origin that an order is from; a site that is gone since gets nothing."""
         served = visit.snapshot.served.get(order.audience.site)
-        if served is None:
-            raise HandOverError("the order is from a site that there is not any more")
+        if served is None or not served.site.covers(Host.parse(order.audience.host)):
+            raise HandOverError("the order is from a site or a host that there is not any more")
         return f"{served.site.scheme.value}://{order.audience.host}"
 
     def _make_csrf(self, visit: LoginVisit) -> tuple[str, str]:
@@ -364,13 +374,23 @@ class LoginPages:
 
     # Signing out, and what else there is.
 
+    def _session_to_end(self, visit: LoginVisit) -> Session | None:
+        text = visit.cookie(LOGIN_SESSION)
+        if text is None:
+            return None
+        sealer, purpose = visit.snapshot.sealer, SealPurpose.LOGIN_SESSION
+        try:
+            return self._keeper.read(sealer, text, visit.audience, purpose=purpose)
+        except SessionError:
+            return None
+
     async def _sign_out(self, visit: LoginVisit, request: web.Request) -> web.Response:
         refusal = _SAME_ORIGIN.refusal(_provenance(visit))
         if refusal is not None:
             denied = Denied.because(refusal)
             self._trail.page_refused(visit.asked, refusal, denied)
             return self._error(visit, ErrorKind.CROSS_SITE, denied.reference)
-        session = await self._session_of(visit)
+        session = self._session_to_end(visit)
         if session is not None:
             await self._keeper.revoke_family(session, visit.now)
         return redirect(SIGN_OUT, cookies=[build_cookie_deletion(LOGIN_SESSION)])
@@ -394,6 +414,18 @@ class LoginPages:
         return page_answer(page, visit.fields, visit.snapshot.look, **more)
 
 
+def _suits(visit: LoginVisit, order: Order, session: Session) -> bool:
+    """Whether the site that the browser came from would begin a session by this one."""
+    if order.is_fresh:
+        return False
+    served = visit.snapshot.served[order.audience.site]
+    try:
+        continue_session(session, served.lengths, visit.now)
+    except SessionError:
+        return False
+    return True
+
+
 async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:
     """Read the form: each of its fields once, and no other.
 
@@ -402,7 +434,8 @@ async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:
     """
     if request.content_type != _FORM_TYPE:
         raise BlockedRequestError("the body is no form")
-    body = await _read_body(request)
+    # A form has as long as a header has.
+    body = await _read_body(request, visit.snapshot.settings.limits.header_seconds)
     try:
         found = parse_qsl(
             body.decode("utf-8"),
@@ -419,12 +452,16 @@ async def _read_form(visit: LoginVisit, request: web.Request) -> _Typed:
     return _Typed(**dict(found))
 
 
-async def _read_body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request, seconds: float) -> bytes:
     body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > _MAX_FORM_BYTES:
-            raise BlockedRequestError(f"the form has more than {_MAX_FORM_BYTES} bytes")
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > _MAX_FORM_BYTES:
+                    raise BlockedRequestError(f"the form has more than {_MAX_FORM_BYTES} bytes")
+    except TimeoutError:
+        raise BlockedRequestError(f"the form did not come within {seconds:g} s") from None
     return bytes(body)
 
 

@@ -21,7 +21,7 @@ from typing import Final
 from authsrv.core.settings import as_instance, as_path
 from authsrv.errors import ConfigError
 
-__all__ = ["Asset", "Look", "Texts", "load_look"]
+__all__ = ["Asset", "Look", "Text", "Texts", "load_look", "placeholders_in"]
 
 _HERE: Final = Path(__file__).parent
 _SHIPPED: Final = ("en", "de")

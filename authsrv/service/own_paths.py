@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import parse_qsl, quote
 
 from authsrv.errors import MetadataError
 from authsrv.http.paths import Target, ambiguity_of
@@ -11,7 +11,7 @@ from authsrv.service.conventions import SERVICE_PREFIX
 
 __all__ = [
     "ASSETS", "CHECK", "HAND_OVER", "KEY_SET", "RENEW", "SIGN_IN", "SIGN_OUT", "TOKEN", "WHOAMI",
-    "read_return", "return_path", "with_return",
+    "read_query", "read_return", "return_path", "with_return",
 ]  # fmt: skip
 
 SIGN_IN: Final = f"{SERVICE_PREFIX}/sign-in"
@@ -25,6 +25,7 @@ KEY_SET: Final = f"{SERVICE_PREFIX}/keys.json"
 ASSETS: Final = f"{SERVICE_PREFIX}/assets"
 
 _MAX_RETURN: Final = 2_048
+_MAX_PARAMETERS: Final = 16
 _HOME: Final = "/"
 
 
@@ -42,16 +43,22 @@ def return_path(page: str, whole: str, **more: str) -> str:
     )
 
 
-def read_return(text: str) -> str:
-    """Take the path to return to, from the client; home, if it is anything but a plain one.
+def read_query(query: str) -> dict[str, str]:
+    """Read the parameters of a page of ours; of one that comes twice, none, and of too many, none.
 
     Args:
-        text: Path and query, percent signs still in it once, as `with_return` wrote it.
+        query: From the client, untrusted.
     """
     try:
-        whole = unquote_to_bytes(text).decode("ascii")
-    except UnicodeDecodeError:
-        return _HOME
+        found = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        return {}
+    names = [name for name, _ in found]
+    return {name: value for name, value in found if names.count(name) == 1}
+
+
+def read_return(whole: str) -> str:
+    """Take path and query to return to, from the client; home, if they are anything but plain."""
     return whole if _is_safe(whole) else _HOME
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "SignedOutPage",
     "UnavailablePage",
     "WhoamiPage",
+    "load_templates",
     "page_headers",
     "render",
 ]
@@ -296,7 +297,16 @@ def render(page: Page, language: str, look: Look) -> bytes:
         return tuple(markupsafe.escape(each).format(**values) for each in found)
 
     template = _environment().get_template(page.template)
-    return template.render(page=page, look=look, language=language, text=text).encode()
+    shown = template.render(page=page, look=look, language=language, text=text)
+    # What was typed may hold half a character.
+    return shown.encode(errors="replace")
+
+
+def load_templates() -> None:
+    """Read the templates of all pages; after that, `render` reads no file. It blocks."""
+    environment = _environment()
+    for name in environment.list_templates(extensions=["html"]):
+        environment.get_template(name)
 
 
 def page_headers(

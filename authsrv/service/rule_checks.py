@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from authsrv.service.problems import Findings
-from authsrv.service.rules import Access, Rule
+from authsrv.service.rule import Access, Rule
 
 __all__ = ["warn_of_rules"]
 
@@ -25,7 +25,7 @@ def warn_of_rules(rules: tuple[Rule, ...], findings: Findings, key: str) -> None
     if not rules:
         findings.warn(key, "the site has no rules, so nobody is let in", 'add paths = ["/**"]')
     for number, rule in enumerate(rules):
-        if rule.access is not Access.ALLOW or not _asks_who(rule):
+        if rule.access is not Access.ALLOW or not rule.asks_who:
             continue
         wider = _opened_by(rule, rules[number + 1 :])
         if wider is not None:
@@ -36,10 +36,6 @@ def warn_of_rules(rules: tuple[Rule, ...], findings: Findings, key: str) -> None
             )
 
 
-def _asks_who(rule: Rule) -> bool:
-    return any(each is not None for each in (rule.realms, rule.users, rule.groups))
-
-
 def _opened_by(rule: Rule, later: tuple[Rule, ...]) -> Rule | None:
     """The first later rule that lets others in to some path of a rule; None where none does."""
     for path in _examples(rule):
@@ -48,7 +44,7 @@ def _opened_by(rule: Rule, later: tuple[Rule, ...]) -> Rule | None:
                 continue
             if other.access is not Access.DENY and _is_wider(other, rule):
                 return other
-            if other.access is Access.DENY and not other.asks_who:
+            if other.access is Access.DENY and not other.asks:
                 break
     return None
 
@@ -74,4 +70,4 @@ def _covers(other: Rule, rule: Rule, path: str) -> bool:
 
 def _is_wider(other: Rule, rule: Rule) -> bool:
     # Two rules for the very same paths are alternatives, if both ask who comes.
-    return not _asks_who(other) or other.paths != rule.paths
+    return not other.asks_who or other.paths != rule.paths

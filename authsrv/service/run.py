@@ -1,46 +1,114 @@
-"""Running the service: until SIGINT or SIGTERM, with SIGHUP for a new configuration."""
+"""Running the service until SIGINT or SIGTERM; with new settings when a file changes, or SIGHUP."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import resource
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from authsrv.aiohttp.runner import loop_factory, settled
+from authsrv.errors import ConfigError
+from authsrv.service.config import Loaded, load
+from authsrv.service.connections import MAX_CONNECTIONS
+from authsrv.service.listeners import Listener
+from authsrv.service.logs import set_up_logs
+from authsrv.service.reload import SettingsHolder
 from authsrv.service.service import Service
-from authsrv.service.settings import Settings
 
 __all__ = ["run_service"]
 
-_LOG = logging.getLogger("authsrv")
+_LOG = logging.getLogger("authsrv.config")
+
+_KEYS_SECONDS = 10.0
+# Both listeners full, and what else there is.
+_WANTED_FILES = 3 * MAX_CONNECTIONS
 
 
-def run_service(settings: Settings, announce: Callable[[Service], None]) -> None:
+def run_service(
+    path: str | os.PathLike[str],
+    announce: Callable[[Service], None],
+    *,
+    beside: Listener | None = None,
+) -> None:
     """Run the service; on uvloop, where that is installed.
 
     Args:
-        settings: The settings to begin with.
-        announce: Called once it listens.
+        path: The configuration. Warnings about it are written to standard error.
+        announce: Called once the service listens.
+        beside: What listens as long as the service does; it starts first.
 
     Raises:
-        ConfigError: It can never work with these settings, or cannot listen.
+        ConfigError: The configuration has errors, all of which the detail tells; or the service
+            cannot listen.
         StoreError: The store cannot be used.
     """
+    first = load(path)
+    if first.settings is None:
+        raise ConfigError("\n".join(map(str, first.problems)))
+    set_up_logs(first.settings.log_format)
+    for problem in first.problems:
+        print(problem, file=sys.stderr)
+    _raise_file_limit()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_run(settings, announce))
+        runner.run(_run(path, first, announce, beside))
 
 
-async def _run(settings: Settings, announce: Callable[[Service], None]) -> None:
-    service = Service(settings)
-    ended = asyncio.Event()
+def _raise_file_limit() -> None:
+    """Have room for all connections; many systems give a process 1,024 files to begin with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def _run(
+    path: str | os.PathLike[str],
+    first: Loaded,
+    announce: Callable[[Service], None],
+    beside: Listener | None,
+) -> None:
+    assert first.settings is not None
+    service, ended = Service(first.settings), asyncio.Event()
+    holder = SettingsHolder(first, partial(load, path), service.use)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    await service.start()
+    loop.add_signal_handler(signal.SIGHUP, holder.request_reload)
+    if beside is not None:
+        await beside.start()
     try:
-        with settled():
+        await service.start()
+        with settled(), _renewed(holder, service):
             announce(service)
             await ended.wait()
     finally:
         await service.stop()
+        if beside is not None:
+            await beside.stop()
+
+
+@contextlib.contextmanager
+def _renewed(holder: SettingsHolder, service: Service) -> Iterator[None]:
+    """Keep settings and keys up to date until the end of the block."""
+    tasks = [asyncio.create_task(holder.run()), asyncio.create_task(_keep_keys(service))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _keep_keys(service: Service) -> None:
+    while True:
+        await asyncio.sleep(_KEYS_SECONDS)
+        try:
+            if await asyncio.to_thread(service.refresh_keys):
+                _LOG.info("the keys were replaced")
+        except ConfigError as error:
+            _LOG.error("the keys stay as they were: %s", error.detail)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from authsrv.core.identity import Identity
 from authsrv.handshake.acceptor import Acceptor
@@ -14,9 +13,7 @@ from authsrv.service.leading import Visit
 from authsrv.service.sites import Site
 from authsrv.sessions.sealing import Audience, Sealer
 from authsrv.sessions.session import SessionLengths, digest_of_groups
-
-if TYPE_CHECKING:
-    from authsrv.sessions.tokens import TokenSigner
+from authsrv.sessions.tokens import TokenSigner
 
 __all__ = ["Ask", "ServedSite", "host_text"]
 
@@ -58,6 +55,19 @@ class ServedSite:
         """Whether a log-in is remembered; over plain http it never is, but on this machine."""
         return self.site.has_sessions and self.site.is_secure
 
+    def check_realm(self, identity: Identity) -> None:
+        """Refuse whom a session names, if the site names realms and not this one.
+
+        A ticket is held against the realms by its acceptor; a session may have begun by a password,
+        at the login host, or before the site named its realms.
+
+        Raises:
+            ForbiddenRealmError: The realm is not let in.
+        """
+        realms = self.acceptor.realms
+        if realms.names is not None:
+            realms.check(identity)
+
     def groups_of(self, identity: Identity) -> GroupSet:
         """Those of a client's groups that the site asks about."""
         return self.site.groups_that_matter(self.groups.groups_of(identity))
@@ -89,4 +99,4 @@ class Ask:
 
 def host_text(host: Host) -> str:
     """Write a host as it stands in a URL."""
-    return host.name if host.port is None else f"{host.name}:{host.port}"
+    return str(host)

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp.http_parser
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from authsrv.audit.log import log_event
 from authsrv.audit.records import AuditSink
@@ -18,12 +19,16 @@ from authsrv.errors import (
     BlockedRequestError,
     ConfigError,
     CrossSiteError,
+    DeniedError,
     HandOverError,
+    InsecureSchemeError,
     MetadataError,
+    PeerError,
     ProviderFaultError,
     UnavailableError,
     UnknownSiteError,
 )
+from authsrv.http.forwarded import AskedRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos.password import PasswordChecker
 from authsrv.service.acceptors import Acceptors
@@ -39,20 +44,26 @@ from authsrv.service.login_pages import LoginPages, LoginVisit
 from authsrv.service.look import Look, load_look
 from authsrv.service.own_paths import ASSETS
 from authsrv.service.page_answers import page_answer
-from authsrv.service.pages import ErrorKind, ErrorPage, Page, UnavailablePage
+from authsrv.service.pages import (
+    ErrorKind,
+    ErrorPage,
+    InsecurePage,
+    Page,
+    UnavailablePage,
+    load_templates,
+)
 from authsrv.service.passwords import PasswordLogin
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
 from authsrv.service.session_keeper import SessionKeeper
-from authsrv.service.settings import Settings, StoreKind
+from authsrv.service.settings import Settings
 from authsrv.service.site_pages import SitePages
 from authsrv.service.snapshot import Keys, Snapshot, make_snapshot
+from authsrv.service.store_choice import make_store
 from authsrv.service.trail import Trail
 from authsrv.service.tries import Tries, TryLimits
 from authsrv.sessions.keyring import KeyKind
 from authsrv.stores.base import Store
-from authsrv.stores.machine import MachineStore, machine_store
-from authsrv.stores.memory import MemoryStore
 
 __all__ = ["Service"]
 
@@ -60,12 +71,15 @@ _LOG = logging.getLogger("authsrv")
 
 _LOGIN_SITE_NAME = "login"
 
+_NOT_KEPT = {"Cache-Control": "no-store"}
+
 # The first that fits; what is none of them is our fault.
 _ERROR_PAGES: tuple[tuple[type[AuthsrvError], ErrorKind], ...] = (
     (HandOverError, ErrorKind.HAND_OVER),
     (CrossSiteError, ErrorKind.CROSS_SITE),
     (MetadataError, ErrorKind.BAD_REQUEST),
-    (BlockedRequestError, ErrorKind.FORBIDDEN),
+    (PeerError, ErrorKind.BAD_REQUEST),
+    (DeniedError, ErrorKind.FORBIDDEN),
 )
 
 
@@ -90,7 +104,7 @@ class Service:
     ) -> None:
         _demand_fast_parser()
         self._clock = clock
-        self._store = _make_store(settings)
+        self._store = make_store(settings)
         self._acceptors = Acceptors(self._store, settings.limits)
         self._keys = _open_keys(settings)
         self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
@@ -105,6 +119,8 @@ class Service:
         tls = None if settings.tls is None else make_tls(settings.tls)
         self.asks = Listener(self._ask_app(), settings.asks, settings.limits, tls)
         self.pages = Listener(self._page_app(), settings.pages, settings.limits, tls)
+        self._loading = asyncio.Lock()
+        self._has_templates = False
 
     def __repr__(self) -> str:
         return f"<Service {self._snapshot.settings.digest[:12]}>"
@@ -165,14 +181,15 @@ class Service:
         convention = self._snapshot.settings.convention
 
         async def answer(request: web.Request) -> web.Response:
-            response = await self._asks.handle(convention, request)
-            if request.body_exists:
-                # What it announced was not read, and must not become somebody else's ask.
-                response.force_close()
-            return response
+            return _closing(request, await self._asks.handle(convention, request))
+
+        async def answer_others(request: web.Request) -> web.Response:
+            return _closing(request, web.Response(status=HTTPStatus.NOT_FOUND, headers=_NOT_KEPT))
 
         behind = "" if convention.target is not None else "/{target:.*}"
-        app.router.add_route("*", f"{convention.path}{behind}", answer)
+        route = f"{convention.path}{behind}"
+        app.router.add_route("*", route, answer, expect_handler=_ignore_expectation)
+        app.router.add_route("*", "/{path:.*}", answer_others, expect_handler=_ignore_expectation)
         return app
 
     def _page_app(self) -> web.Application:
@@ -181,8 +198,19 @@ class Service:
         return app
 
     async def _show(self, request: web.Request) -> web.Response:
+        response = await self._answer_page(request)
+        if hdrs.UPGRADE in request.headers:
+            response.force_close()
+        return response
+
+    async def _answer_page(self, request: web.Request) -> web.Response:
         """Answer a request for a page; every fault on the way is an error page."""
         snapshot, fields = self._snapshot, Fields(request.raw_headers)
+        if not self._has_templates:
+            # A worker that is never asked for a page does without them.
+            async with self._loading:
+                await asyncio.to_thread(load_templates)
+            self._has_templates = True
         try:
             return await self._find_page(request, snapshot, fields)
         except asyncio.CancelledError:
@@ -217,10 +245,26 @@ class Service:
                 raise UnknownSiteError("the proxy names another site or scheme than the login host")
             visit = LoginVisit(asked, fields, snapshot, snapshot.login_host, self._clock())
             return await self._login_pages.answer(visit, request)
-        served = snapshot.find(asked)
-        visit_kind = visit_of(asked.method, fields)
+        try:
+            served = snapshot.find(asked)
+        except InsecureSchemeError as error:
+            return self._show_insecure(request, asked, snapshot, fields, error)
+        visit_kind = visit_of(asked, fields)
         ask = Ask(served, asked, fields, visit_kind, self._clock())
         return await self._site_pages.answer(ask, snapshot)
+
+    def _show_insecure(
+        self,
+        request: web.Request,
+        asked: AskedRequest,
+        snapshot: Snapshot,
+        fields: Fields,
+        error: AuthsrvError,
+    ) -> web.Response:
+        """Say that the site, whose host it is, is there by https alone."""
+        self._trail.denied(request, None, error, Denied.because(error))
+        host = asked.host.name
+        return page_answer(InsecurePage(host, f"https://{host}/"), fields, snapshot.look)
 
     def _show_error(
         self, request: web.Request, snapshot: Snapshot, fields: Fields, error: AuthsrvError
@@ -237,6 +281,17 @@ class Service:
         if request.body_exists:
             response.force_close()
         return response
+
+
+def _closing(request: web.Request, response: web.Response) -> web.Response:
+    """See to it that what a request announces to follow does not become somebody else's ask."""
+    if request.body_exists or hdrs.UPGRADE in request.headers:
+        response.force_close()
+    return response
+
+
+async def _ignore_expectation(request: web.Request) -> None:
+    """Do not ask for a body: an ask has none."""
 
 
 def _asset_of(path: str, look: Look) -> web.Response | None:
@@ -257,14 +312,6 @@ def _demand_fast_parser() -> None:
     parser = aiohttp.http_parser
     if parser.HttpRequestParser is parser.HttpRequestParserPy:
         raise ConfigError("aiohttp runs without its C extension: install a wheel of it")
-
-
-def _make_store(settings: Settings) -> Store:
-    if settings.store_kind is StoreKind.MEMORY:
-        return MemoryStore()
-    if settings.store_path is None:
-        return machine_store()
-    return MachineStore(settings.store_path)
 
 
 def _open_keys(settings: Settings) -> Keys:
@@ -290,7 +337,7 @@ def _load(settings: Settings) -> Look:
 def _make_passwords(settings: Settings, store: Store) -> PasswordLogin:
     login = settings.login
     checker = PasswordChecker(
-        GssapiProvider(settings.keytab),
+        GssapiProvider(settings.keytab, replay=store),
         netbios_names=login.netbios_names,
         upn_suffixes=login.upn_suffixes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from authsrv.audit.records import SignInWay
@@ -9,7 +10,8 @@ from authsrv.core.identity import Identity
 from authsrv.errors import SessionError
 from authsrv.http.cookies import build_cookie_deletion, build_set_cookie
 from authsrv.service.claimants import Claimant
-from authsrv.service.cookie_names import OUT, OWN, SESSION, TRIED
+from authsrv.service.cookie_names import OUT, OWN, SESSION, STEP, TRIED
+from authsrv.service.groups import GroupSet
 from authsrv.service.served import Ask
 from authsrv.service.trail import Trail
 from authsrv.sessions.sealed import open_note, seal_note, seal_session
@@ -33,21 +35,34 @@ class SessionCookies:
     def __init__(self, trail: Trail) -> None:
         self._trail = trail
 
-    def begin(self, ask: Ask, identity: Identity, way: SignInWay) -> str:
+    def begin(
+        self, ask: Ask, identity: Identity, way: SignInWay, before: Session | None = None
+    ) -> str:
         """Begin a session for a client that has just proved who it is; gives the Set-Cookie field.
+
+        Args:
+            ask: The ask, or the request for a page.
+            identity: The client.
+            way: How it proved that.
+            before: The session that this one takes the place of.
 
         Raises:
             SessionError: The client's name does not fit into a cookie.
             TicketExpiredError: The ticket has ended.
         """
         served = ask.served
+        groups = served.groups_of(identity)
         session = begin_session(
             identity,
             served.lengths,
             ask.now,
-            groups=sorted(served.groups_of(identity).names),
+            groups=sorted(groups.names),
             group_digest=served.group_digest,
         )
+        session = _with_cut_of(groups, session)
+        if before is not None and before.principal == session.principal:
+            # The same user goes on; who signs out ends what came of both.
+            session = replace(session, family=before.family)
         return self._start(ask, session, way)
 
     def take_over(self, ask: Ask, session: Session) -> str:
@@ -55,17 +70,20 @@ class SessionCookies:
 
         Raises:
             SessionError: It is over, or would be over here.
+            ForbiddenRealmError: It is of a realm that the site does not let in.
         """
         served = ask.served
         identity = Identity(session.principal, session.mechanism)
+        served.check_realm(identity)
+        groups = served.groups_of(identity)
         begun = continue_session(
             session,
             served.lengths,
             ask.now,
-            groups=sorted(served.groups_of(identity).names),
+            groups=sorted(groups.names),
             group_digest=served.group_digest,
         )
-        return self._start(ask, begun, SignInWay.HAND_OVER)
+        return self._start(ask, _with_cut_of(groups, begun), SignInWay.HAND_OVER)
 
     def _start(self, ask: Ask, session: Session, way: SignInWay) -> str:
         self._trail.signed_in(ask, way, session)
@@ -83,7 +101,7 @@ class SessionCookies:
 
     def tried(self, ask: Ask) -> str:
         """The Set-Cookie field that says that the browser was asked for a ticket, once more."""
-        return self._note(ask, SealPurpose.TRIED, TRIED, _TRIED_SECONDS, self.tries(ask) + 1)
+        return self._note(ask, SealPurpose.TRIED, TRIED, _TRIED_SECONDS, _byte(self.tries(ask) + 1))
 
     def was_tried(self, ask: Ask) -> bool:
         """Whether the browser was asked for a ticket a moment ago."""
@@ -93,9 +111,24 @@ class SessionCookies:
         """Whether the browser came without a session so often that there is something wrong."""
         return self.tries(ask) >= _MAX_TRIES
 
+    def step_up(self, ask: Ask, session: Session | None, seconds: float) -> str:
+        """The Set-Cookie field that says that a client is to prove once more who it is.
+
+        Args:
+            ask: The ask.
+            session: The session that does not do; None where it was a ticket.
+            seconds: After what time it may be asked for that again.
+        """
+        return self._note(ask, SealPurpose.STEP, STEP, max(1, int(seconds)), _name_of(session))
+
+    def has_stepped_up(self, ask: Ask, session: Session | None) -> bool:
+        """Whether the client has proved once more who it is, since it was asked to."""
+        before = self._read(ask, SealPurpose.STEP, STEP)
+        return before is not None and before != _name_of(session)
+
     def out(self, ask: Ask) -> str:
         """The Set-Cookie field that says that the user has signed out."""
-        return self._note(ask, SealPurpose.OUT, OUT, _OUT_SECONDS, 1)
+        return self._note(ask, SealPurpose.OUT, OUT, _OUT_SECONDS, _byte(1))
 
     def is_out(self, ask: Ask) -> bool:
         """Whether the user has signed out in this browser."""
@@ -109,23 +142,41 @@ class SessionCookies:
         """The Set-Cookie fields that delete cookies."""
         return tuple(build_cookie_deletion(name) for name in names)
 
-    def _note(self, ask: Ask, purpose: SealPurpose, name: str, seconds: int, count: int) -> str:
+    def _note(self, ask: Ask, purpose: SealPurpose, name: str, seconds: int, payload: bytes) -> str:
         value = seal_note(
             ask.served.sealer,
             purpose,
             ask.audience,
-            bytes([min(count, 255)]),
+            payload,
             now=ask.now,
             lifetime_seconds=seconds,
         )
         return build_set_cookie(name, value, max_age=seconds)
 
     def _count(self, ask: Ask, purpose: SealPurpose, name: str) -> int:
+        note = self._read(ask, purpose, name)
+        return note[0] if note else 0
+
+    def _read(self, ask: Ask, purpose: SealPurpose, name: str) -> bytes | None:
         try:
             text = OWN.read(ask.fields.all(b"cookie"), name)
             if text is None:
-                return 0
-            note = open_note(ask.served.sealer, purpose, ask.audience, text, now=ask.now)
+                return None
+            return open_note(ask.served.sealer, purpose, ask.audience, text, now=ask.now)
         except SessionError:
-            return 0
-        return note[0] if note else 0
+            return None
+
+
+def _with_cut_of(groups: GroupSet, session: Session) -> Session:
+    """Note in a session that its source of groups did not tell all of them."""
+    if not groups.is_truncated:
+        return session
+    return replace(session, groups_truncated=True)
+
+
+def _byte(count: int) -> bytes:
+    return bytes([min(count, 255)])
+
+
+def _name_of(session: Session | None) -> bytes:
+    return b"" if session is None else session.sid.encode()

@@ -11,6 +11,8 @@ import hashlib
 import struct
 
 from authsrv.errors import SessionError
+from authsrv.service.people import fold_text
+from authsrv.sessions.codec import decode_session
 from authsrv.sessions.sealed import open_session
 from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
 from authsrv.sessions.session import MAX_SESSION_SECONDS, Session
@@ -20,6 +22,9 @@ __all__ = ["SessionKeeper"]
 
 _TIME = struct.Struct(">d")
 _REVOKED = b"revoked"
+_HOUR = 3_600.0
+# Of one user in an hour; far more than a person signs in and out.
+_MAX_REVOCATIONS = 60
 
 
 class SessionKeeper:
@@ -56,13 +61,29 @@ class SessionKeeper:
         await self.check(session)
         return session
 
-    async def revoke(self, session: Session) -> None:
+    def read(
+        self,
+        sealer: Sealer,
+        text: str,
+        audience: Audience,
+        *,
+        purpose: SealPurpose = SealPurpose.SESSION,
+    ) -> Session:
+        """Read a session's cookie to end it, whether or not it still counts.
+
+        Raises:
+            SessionError: It is none of ours.
+        """
+        return decode_session(sealer.open(purpose, audience, text))
+
+    async def revoke(self, session: Session, now: float) -> None:
         """Revoke one session.
 
         Raises:
             StoreError: The store cannot remember it.
         """
-        await self._put(_key(b"sid", session.sid), _REVOKED, session.ends_at)
+        if await self._has_room(session, now):
+            await self._put(_key(b"sid", session.sid), _REVOKED, session.ends_at)
 
     async def revoke_family(self, session: Session, now: float) -> None:
         """Revoke all that came of the log-in which this session came of, on every host.
@@ -70,16 +91,38 @@ class SessionKeeper:
         Raises:
             StoreError: The store cannot remember it.
         """
-        key = _key(b"family", session.family)
-        await self._put(key, _REVOKED, now + MAX_SESSION_SECONDS)
+        if await self._has_room(session, now):
+            key = _key(b"family", session.family)
+            await self._put(key, _REVOKED, now + MAX_SESSION_SECONDS)
 
     async def revoke_user(self, principal: str, now: float) -> None:
         """Revoke all that a user has begun until now; a new log-in counts again.
 
+        Active Directory takes a name in any case, and so do tickets have it; so case and
+        compatibility forms do not count here.
+
+        Args:
+            principal: With its realm, such as "alice@EXAMPLE.ORG".
+            now: Unix seconds.
+
         Raises:
             StoreError: The store cannot remember it.
         """
-        await self._put(_key(b"user", principal), _TIME.pack(now), now + MAX_SESSION_SECONDS)
+        await self._put(
+            _key(b"user", fold_text(principal)), _TIME.pack(now), now + MAX_SESSION_SECONDS
+        )
+
+    async def _has_room(self, session: Session, now: float) -> bool:
+        """Whether one more entry of a user is kept; else all that is the user's is revoked at once.
+
+        So nobody fills the store by signing in and out.
+        """
+        key = _key(b"revocations", fold_text(session.principal))
+        count = await self._store.count(Purpose.TRIES, key, _HOUR)
+        if count <= _MAX_REVOCATIONS:
+            return True
+        await self.revoke_user(session.principal, now)
+        return False
 
     async def _put(self, key: bytes, value: bytes, expires_at: float) -> None:
         await self._store.put(Purpose.REVOKED, key, value, expires_at)
@@ -98,7 +141,7 @@ class SessionKeeper:
         for kind, name in ((b"sid", session.sid), (b"family", session.family)):
             if await store.get(Purpose.REVOKED, _key(kind, name)) is not None:
                 raise SessionError("the session was signed out")
-        until = await store.get(Purpose.REVOKED, _key(b"user", session.principal))
+        until = await store.get(Purpose.REVOKED, _key(b"user", fold_text(session.principal)))
         if until is not None and session.authenticated_at <= _TIME.unpack(until)[0]:
             raise SessionError("all sessions of the user were revoked")
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
+from authsrv.core.settings import as_instance, as_member
 from authsrv.errors import ConfigError
 from authsrv.http.forwarded import Address, Host, Network, Scheme
 from authsrv.service.conventions import Convention
@@ -159,6 +160,9 @@ class Login:
         texts: The path of a file with other texts.
         css: The path of a style sheet of one's own.
         logo: The path of an image.
+
+    Raises:
+        ConfigError: The scheme is none.
     """
 
     host: Host | None = None
@@ -172,6 +176,9 @@ class Login:
     css: str | None = None
     logo: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scheme", as_member(Scheme, self.scheme, "scheme"))
+
 
 def _nothing() -> Mapping[str, float]:
     return MappingProxyType({})
@@ -183,7 +190,6 @@ class Settings:
 
     Args:
         digest: SHA-256 over what they were made from, as hexadecimal digits: it names them in logs.
-        files: The files that they were made from, which are watched.
         keytab: The path of the keytab.
         asks: Where proxies ask.
         pages: Where browsers are led.
@@ -202,10 +208,12 @@ class Settings:
         limits: The bounds of handshakes.
         tries: The bounds of tries of passwords that were given, by their names.
         log_format: How is logged.
+
+    Raises:
+        ConfigError: A setting is of a wrong type.
     """
 
     digest: str
-    files: tuple[str, ...]
     keytab: str
     asks: Endpoint
     pages: Endpoint
@@ -224,3 +232,8 @@ class Settings:
     limits: Limits = DEFAULT_LIMITS
     tries: Mapping[str, float] = field(default_factory=_nothing)
     log_format: LogFormat = LogFormat.TEXT
+
+    def __post_init__(self) -> None:
+        as_instance(Limits, self.limits, "limits")
+        for name, kind in (("store_kind", StoreKind), ("log_format", LogFormat)):
+            object.__setattr__(self, name, as_member(kind, getattr(self, name), name))

@@ -10,7 +10,6 @@ import datetime
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -44,6 +43,7 @@ from authsrv.service.own_paths import (
     SIGN_OUT,
     TOKEN,
     WHOAMI,
+    read_query,
     read_return,
     return_path,
 )
@@ -76,7 +76,7 @@ _KEY_SET_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Visiting:
+class _Visiting:
     """A request for a page: what is asked, its query, and the configuration in force."""
 
     ask: Ask
@@ -84,12 +84,28 @@ class Visiting:
     snapshot: Snapshot
 
     @property
+    def is_step_up(self) -> bool:
+        """Whether the client is to prove once more who it is, whatever session it has."""
+        return self.query.get("step") == "up"
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the user asks for it after a sign-out or a failure; other sites' links do not."""
+        site = self.ask.fields.joined(b"sec-fetch-site")
+        return "again" in self.query and site in (b"", b"same-origin", b"none")
+
+    def sign_in(self, **more: str) -> str:
+        """The path by which the browser goes on signing in."""
+        step = {"step": "up"} if self.is_step_up else {}
+        return return_path(SIGN_IN, self.return_to, **step, **more)
+
+    @property
     def return_to(self) -> str:
         """The path of the application to go back to, checked."""
         return read_return(self.query.get("return", ""))
 
 
-_Handler = Callable[[Visiting], Awaitable[web.Response]]
+_Handler = Callable[[_Visiting], Awaitable[web.Response]]
 
 
 class SitePages:
@@ -135,31 +151,32 @@ class SitePages:
             AuthsrvError: It is refused, and there is no page for it.
         """
         path = ask.asked.target.path
-        handler = self._pages.get((ask.asked.method, path))
+        # RFC 9110 section 9.3.2: as GET; the server leaves out the body.
+        method = "GET" if ask.asked.method == "HEAD" else ask.asked.method
+        handler = self._pages.get((method, path))
         if handler is None:
             known = any(known == path for _, known in self._pages)
             kind = ErrorKind.METHOD if known else ErrorKind.NOT_FOUND
             return page_answer(ErrorPage(kind, "-"), ask.fields, snapshot.look)
-        visiting = Visiting(ask, _query_of(ask), snapshot)
+        visiting = _Visiting(ask, read_query(ask.asked.target.query), snapshot)
         if not ask.served.has_sessions and path not in (WHOAMI, KEY_SET, TOKEN):
             return self._insecure(visiting)
         return await handler(visiting)
 
     # Signing in.
 
-    async def _sign_in(self, visiting: Visiting) -> web.Response:
+    async def _sign_in(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
-        is_step_up = visiting.query.get("step") == "up"
-        if not is_step_up and await self._session_of(ask) is not None:
+        if not visiting.is_step_up and await self._session_of(ask) is not None:
             return redirect(visiting.return_to, cookies=self._cookies.forget(TRIED))
+        if self._cookies.is_out(ask) and not visiting.is_again:
+            return self._signed_out(visiting)
         token = self._token_of(ask)
         if token is not None:
             return await self._by_ticket(visiting, token)
-        if self._cookies.is_out(ask) and "again" not in visiting.query:
-            return self._signed_out(visiting)
         return self._lead(visiting)
 
-    def _lead(self, visiting: Visiting) -> web.Response:
+    def _lead(self, visiting: _Visiting) -> web.Response:
         """Ask for a ticket once; then lead to the form."""
         ask = visiting.ask
         tries = self._cookies.tries(ask)
@@ -168,20 +185,19 @@ class SitePages:
             return self._loop(visiting)
         tried = self._cookies.tried(ask)
         is_asked = ask.served.site.negotiate.at(ask.asked.address) in _AT_LOGIN
-        wants = "again" in visiting.query
+        wants = visiting.is_again
         if goes_on or not is_asked or ask.visit is Visit.FOREIGN or (tries and not wants):
             return self._to_form(visiting, SignOnTrouble.NOT_TRIED, cookies=[tried])
         page = self._no_sign_on(visiting, SignOnTrouble.NOT_TRIED)
         headers = [("WWW-Authenticate", build_challenge())]
         # A browser shows the page only where it has no ticket, and goes on by itself.
-        form = return_path(SIGN_IN, visiting.return_to, on="1")
-        if visiting.snapshot.login_host is not None:
-            headers.append(("Refresh", f"0; url={form}"))
+        if page.form is not None:
+            headers.append(("Refresh", f"0; url={page.form}"))
         return page_answer(
             page, ask.fields, visiting.snapshot.look, cookies=[tried], headers=headers
         )
 
-    async def _by_ticket(self, visiting: Visiting, token: bytes) -> web.Response:
+    async def _by_ticket(self, visiting: _Visiting, token: bytes) -> web.Response:
         ask = visiting.ask
         if ask.visit is Visit.FOREIGN:
             raise CrossSiteError("a page of another site made the request, and it has a token")
@@ -194,12 +210,12 @@ class SitePages:
             return self._unavailable(visiting, denied.reference)
         return self._to_form(visiting, _trouble_of(found.error), cookies=[self._cookies.tried(ask)])
 
-    async def _begin(self, visiting: Visiting, claimant: Claimant) -> web.Response:
+    async def _begin(self, visiting: _Visiting, claimant: Claimant) -> web.Response:
         ask = visiting.ask
         assert claimant.identity is not None
-        await self._claimants.end_session_beside(ask)
+        before = await self._claimants.end_session_beside(ask)
         cookies = [
-            self._cookies.begin(ask, claimant.identity, SignInWay.TICKET),
+            self._cookies.begin(ask, claimant.identity, SignInWay.TICKET, before),
             *self._cookies.forget(TRIED, OUT),
         ]
         proof = claimant.challenge
@@ -207,7 +223,7 @@ class SitePages:
         return redirect(return_path(CHECK, visiting.return_to), cookies=cookies, headers=headers)
 
     def _to_form(
-        self, visiting: Visiting, trouble: SignOnTrouble, *, cookies: list[str]
+        self, visiting: _Visiting, trouble: SignOnTrouble, *, cookies: list[str]
     ) -> web.Response:
         """Send the browser to the login host; where there is none, say why it cannot go on."""
         ask, snapshot = visiting.ask, visiting.snapshot
@@ -215,63 +231,67 @@ class SitePages:
             page = self._no_sign_on(visiting, trouble)
             return page_answer(page, ask.fields, snapshot.look, cookies=cookies)
         nonce, order = place_order(
-            snapshot.sealer, snapshot.login_host, ask.audience, visiting.return_to, ask.now
+            snapshot.sealer,
+            snapshot.login_host,
+            ask.audience,
+            visiting.return_to,
+            ask.now,
+            is_fresh=visiting.is_step_up,
         )
         set_nonce = build_set_cookie(NONCE, nonce, max_age=_NONCE_SECONDS)
         where = f"{snapshot.login_origin}{SIGN_IN}?order={order}&trouble={trouble.value}"
         return redirect(where, cookies=[set_nonce, *cookies])
 
-    async def _hand_over(self, visiting: Visiting) -> web.Response:
+    async def _hand_over(self, visiting: _Visiting) -> web.Response:
         ask, snapshot = visiting.ask, visiting.snapshot
-        nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
         code = visiting.query.get("code", "")
         try:
+            nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
             granted = await redeem(self._store, snapshot.sealer, code, nonce, ask.audience, ask.now)
-        except HandOverError as error:
+            await self._keeper.check(granted.session)
+            begun = self._cookies.take_over(ask, granted.session)
+        except (HandOverError, SessionError) as error:
             denied = Denied.because(error)
             self._trail.refused(ask, error, denied)
             page = ErrorPage(ErrorKind.HAND_OVER, denied.reference, back="/")
             return page_answer(page, ask.fields, snapshot.look)
-        await self._keeper.check(granted.session)
         await self._claimants.end_session_beside(ask)
-        cookies = [
-            self._cookies.take_over(ask, granted.session),
-            *self._cookies.forget(NONCE, TRIED, OUT),
-        ]
+        cookies = [begun, *self._cookies.forget(NONCE, TRIED, OUT)]
         return redirect(return_path(CHECK, granted.return_to), cookies=cookies)
 
-    async def _check(self, visiting: Visiting) -> web.Response:
-        """Look whether the browser brings its new cookie; without it, it would go round for ever."""
+    async def _check(self, visiting: _Visiting) -> web.Response:
+        """Look whether the browser brings its new cookie; without it, it would go in circles."""
         if await self._session_of(visiting.ask) is None:
             return self._loop(visiting)
         return redirect(visiting.return_to)
 
-    async def _renew(self, visiting: Visiting) -> web.Response:
+    async def _renew(self, visiting: _Visiting) -> web.Response:
         """Renew the cookie for proxies that hand none on with an acceptance."""
         claimant = await self._session_of(visiting.ask)
-        renewed = None if claimant is None else self._cookies.renew(visiting.ask, claimant)
+        # No image of a sibling's page keeps a session alive.
+        is_due = claimant is not None and visiting.ask.visit is Visit.PAGE
+        renewed = self._cookies.renew(visiting.ask, claimant) if claimant and is_due else None
         return redirect(visiting.return_to, cookies=[] if renewed is None else [renewed])
 
     # Signing out.
 
-    async def _ask_to_sign_out(self, visiting: Visiting) -> web.Response:
+    async def _ask_to_sign_out(self, visiting: _Visiting) -> web.Response:
         if await self._session_of(visiting.ask) is None:
             return self._signed_out(visiting)
         return await self._whoami(visiting)
 
-    async def _sign_out(self, visiting: Visiting) -> web.Response:
+    async def _sign_out(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
         self._refuse_other_sites(ask)
-        claimant = await self._session_of(ask)
-        if claimant is not None and claimant.session is not None:
-            await self._keeper.revoke_family(claimant.session, ask.now)
-            self._trail.signed_out(ask, claimant.session)
+        session = await self._claimants.end_family(ask)
+        if session is not None:
+            self._trail.signed_out(ask, session)
         cookies = [*self._cookies.forget(SESSION, TRIED), self._cookies.out(ask)]
         return redirect(SIGN_OUT, cookies=cookies)
 
     # What one is told.
 
-    async def _whoami(self, visiting: Visiting) -> web.Response:
+    async def _whoami(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
         claimant = await self._session_of(ask)
         wants_page = b"text/html" in ask.fields.joined(b"accept").lower()
@@ -302,7 +322,7 @@ class SitePages:
         )
         return page_answer(page, ask.fields, visiting.snapshot.look)
 
-    async def _token(self, visiting: Visiting) -> web.Response:
+    async def _token(self, visiting: _Visiting) -> web.Response:
         ask = visiting.ask
         if not ask.served.site.has_token_path:
             return page_answer(
@@ -314,43 +334,44 @@ class SitePages:
             return json_answer({"token": None}, HTTPStatus.UNAUTHORIZED)
         return json_answer({"token": sign_token(ask, claimant)})
 
-    async def _key_set(self, visiting: Visiting) -> web.Response:
+    async def _key_set(self, visiting: _Visiting) -> web.Response:
         signer = visiting.ask.served.signer
         keys = {"keys": []} if signer is None else signer.key_set()
         return json_answer(keys, cache_seconds=_KEY_SET_SECONDS)
 
     # Pages that say why not.
 
-    def _signed_out(self, visiting: Visiting) -> web.Response:
-        again = return_path(SIGN_IN, visiting.return_to, again="1")
+    def _signed_out(self, visiting: _Visiting) -> web.Response:
+        again = visiting.sign_in(again="1")
         return page_answer(SignedOutPage(again), visiting.ask.fields, visiting.snapshot.look)
 
-    def _no_sign_on(self, visiting: Visiting, trouble: SignOnTrouble) -> NoSignOnPage:
+    def _no_sign_on(self, visiting: _Visiting, trouble: SignOnTrouble) -> NoSignOnPage:
         has_form = visiting.snapshot.login_host is not None
         return NoSignOnPage(
             trouble,
             host_text(visiting.ask.asked.host),
-            form=return_path(SIGN_IN, visiting.return_to, on="1") if has_form else None,
-            retry=return_path(SIGN_IN, visiting.return_to, again="1"),
+            # It is we who lead there, also somebody who has signed out before.
+            form=visiting.sign_in(on="1", again="1") if has_form else None,
+            retry=visiting.sign_in(again="1"),
         )
 
-    def _loop(self, visiting: Visiting) -> web.Response:
+    def _loop(self, visiting: _Visiting) -> web.Response:
         error = SessionError("the browser came back again and again without its session")
         denied = Denied.because(error)
         self._trail.refused(visiting.ask, error, denied)
         page = LoopPage(
             host_text(visiting.ask.asked.host),
             denied.reference,
-            return_path(SIGN_IN, visiting.return_to, on="1"),
+            visiting.sign_in(on="1", again="1"),
         )
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look)
 
-    def _unavailable(self, visiting: Visiting, reference: str) -> web.Response:
-        page = UnavailablePage(reference, return_path(SIGN_IN, visiting.return_to))
+    def _unavailable(self, visiting: _Visiting, reference: str) -> web.Response:
+        page = UnavailablePage(reference, visiting.sign_in())
         headers = [("Retry-After", "5")]
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look, headers=headers)
 
-    def _insecure(self, visiting: Visiting) -> web.Response:
+    def _insecure(self, visiting: _Visiting) -> web.Response:
         page = InsecurePage(host_text(visiting.ask.asked.host))
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look)
 
@@ -381,13 +402,6 @@ class SitePages:
         )
         if refusal is not None:
             raise refusal
-
-
-def _query_of(ask: Ask) -> dict[str, str]:
-    """The query's parameters; of one that comes twice, none."""
-    found = parse_qsl(ask.asked.target.query, keep_blank_values=True, max_num_fields=16)
-    names = [name for name, _ in found]
-    return {name: value for name, value in found if names.count(name) == 1}
 
 
 def _trouble_of(error: AuthsrvError) -> SignOnTrouble:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from authsrv.core.bindings import ChannelBindings
-from authsrv.core.settings import as_instance, as_member
+from authsrv.core.settings import as_instance, as_member, as_optional
 from authsrv.errors import ConfigError, InsecureSchemeError, MetadataError, UnknownSiteError
 from authsrv.http.forwarded import Address, AskedRequest, Host, Scheme
 from authsrv.service.groups import GroupSet
@@ -54,9 +54,19 @@ class NegotiatePolicy:
     Args:
         entries: Each with the networks it is about, or None for all clients. Whom none fits, and
             whose network cannot be told, is never asked.
+
+    Raises:
+        ConfigError: An entry names no such place.
     """
 
     entries: tuple[tuple[ClientNetworks | None, NegotiateAt], ...]
+
+    def __post_init__(self) -> None:
+        entries = tuple(
+            (networks, as_member(NegotiateAt, where, "negotiate"))
+            for networks, where in self.entries
+        )
+        object.__setattr__(self, "entries", entries)
 
     def at(self, address: Address | None) -> NegotiateAt:
         """Where a client is asked; `address` is None where it is not known."""
@@ -168,6 +178,7 @@ class Site:
     def __post_init__(self) -> None:
         as_instance(str, self.name, "name")
         object.__setattr__(self, "scheme", as_member(Scheme, self.scheme, "scheme"))
+        as_optional(ChannelBindings, self.bindings, "bindings")
         if not self.hosts:
             raise ConfigError(f"the site {self.name!r} has no hosts")
 
@@ -268,8 +279,12 @@ class Sites:
 
     @property
     def identity_names(self) -> tuple[str, ...]:
-        """The header names by which any application is told of the client, each once."""
-        return tuple(dict.fromkeys(name for site in self.sites for name in site.identity_names))
+        """The header names by which any application may be told of the client, each once.
+
+        The token's header is one of them even where no site has tokens yet.
+        """
+        names = (name for site in self.sites for name in site.identity_names)
+        return tuple(dict.fromkeys([*names, TOKEN_HEADER]))
 
 
 def _normal(host: Host, scheme: Scheme) -> Host:

@@ -1,4 +1,4 @@
-"""The configuration in force, with all that is made of it: one value, taken once by each request."""
+"""The configuration in force, and what is made of it: one value, taken once by each request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -20,9 +19,7 @@ from authsrv.service.served import ServedSite, host_text
 from authsrv.service.settings import Settings, TrustedPeers
 from authsrv.service.sites import Site
 from authsrv.sessions.sealing import Sealer
-
-if TYPE_CHECKING:
-    from authsrv.sessions.tokens import TokenSigner
+from authsrv.sessions.tokens import TokenSigner
 
 __all__ = ["Keys", "Snapshot", "make_snapshot"]
 
@@ -120,13 +117,10 @@ def make_snapshot(settings: Settings, acceptors: Acceptors, keys: Keys, look: Lo
 def _signer(settings: Settings, keys: Keys, site: Site) -> TokenSigner | None:
     if not (site.sends_token or site.has_token_path):
         return None
-    # joserfc takes as long to load as all the rest of a small site.
-    from authsrv.sessions.tokens import TokenSigner
-
-    return TokenSigner(keys.signing.ring, issuer=issuer_of(settings, site), site=site.name)
+    return TokenSigner(keys.signing.ring, issuer=_issuer_of(settings, site), site=site.name)
 
 
-def issuer_of(settings: Settings, site: Site) -> str:
+def _issuer_of(settings: Settings, site: Site) -> str:
     """The URL that is the issuer of a site's tokens: the login host, else the site's first host."""
     login = settings.login
     if login.host is not None:

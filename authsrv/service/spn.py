@@ -9,7 +9,7 @@ from authsrv.providers.kerberos.service_names import ServiceNames
 from authsrv.service.problems import Findings
 from authsrv.service.sites import Site
 
-__all__ = ["as_services", "check_services", "read_principals"]
+__all__ = ["as_services", "check_services", "read_principals", "realms_of_keytab"]
 
 
 def as_services(names: Sequence[str] | None, findings: Findings, key: str) -> tuple[str, ...]:
@@ -43,6 +43,17 @@ def read_principals(path: str, findings: Findings) -> tuple[str, ...] | None:
         )
         return None
     return found
+
+
+def realms_of_keytab(path: str) -> frozenset[str]:
+    """The realms that a keytab has keys of. It blocks.
+
+    Raises:
+        KeytabError: It cannot be used.
+    """
+    from authsrv.providers.kerberos.keytab import KeytabFile
+
+    return KeytabFile(path, settle_seconds=0).snapshot().realms
 
 
 def check_services(

@@ -27,12 +27,13 @@ from authsrv.core.settings import as_instance, as_number
 from authsrv.errors import ConfigError, TooManyTriesError
 from authsrv.stores.base import Purpose, Store
 
-__all__ = ["KnownDevice", "Tries", "Try", "TryLimits"]
+__all__ = ["Address", "KnownDevice", "Tries", "Try", "TryLimits"]
 
 # RFC 6177: what one customer has at least; within it, addresses are free to choose.
 _IPV6_PREFIX: Final = 64
 
 Address = IPv4Address | IPv6Address
+"""Where a client comes from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class SealPurpose(enum.Enum):
     HAND_OVER = "hand-over"
     NONCE = "nonce"
     TRIED = "tried"
+    STEP = "step"
     OUT = "out"
     DEVICE = "device"
     CSRF = "csrf"

@@ -6,14 +6,14 @@ the algorithm ES256, the type "authsrv+jwt", our URL as issuer, and its own host
 Each site has keys of its own, all made of one ring: what is signed for one site does not verify
 with the key set of another.
 
-This module alone imports joserfc, some 40 ms; import it where a site wants tokens.
+joserfc takes some 40 ms to load, so it is loaded with the first signer.
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -23,12 +23,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from joserfc import jwt
-from joserfc.jwk import ECKey
 
 from authsrv.core.settings import as_instance
 from authsrv.errors import ConfigError
 from authsrv.sessions.keyring import KeyKind, KeyRing, RingKey
+
+if TYPE_CHECKING:
+    from joserfc.jwk import ECKey
 
 __all__ = ["TOKEN_ALGORITHM", "TOKEN_SECONDS", "TOKEN_TYPE", "TokenClaims", "TokenSigner"]
 
@@ -98,6 +99,8 @@ class TokenSigner:
             claims: What it says.
             now: Unix seconds.
         """
+        from joserfc import jwt
+
         key = self._keys[self._ring.current(now).key_id]
         header = {"alg": TOKEN_ALGORITHM, "typ": TOKEN_TYPE, "kid": key.kid}
         told = _told(claims)
@@ -132,6 +135,8 @@ def _told(claims: TokenClaims) -> dict[str, Any]:
 
 
 def _key_of(key: RingKey, site: str) -> ECKey:
+    from joserfc.jwk import ECKey
+
     info = b"authsrv ES256 key of site\0" + site.encode()
     seed = HKDF(SHA256(), _SEED_BYTES, salt=None, info=info).derive(key.secret)
     scalar = int.from_bytes(seed) % (_ORDER - 1) + 1

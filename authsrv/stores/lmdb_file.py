@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 import time
@@ -14,8 +13,9 @@ import lmdb
 
 from authsrv.errors import StoreError
 from authsrv.stores.base import Purpose
-from authsrv.stores.own_files import FileLock, open_own_file
-from authsrv.stores.table import Table, expiry_of, most_rows
+from authsrv.stores.file_lock import FileLock
+from authsrv.stores.own_files import open_own_file
+from authsrv.stores.table import Table, most_rows
 
 __all__ = ["LEAST_CLAIMS", "BrokenFileError", "LMDBFile", "open_lmdb_file"]
 
@@ -45,25 +45,32 @@ class LMDBFile:
         lmdb.Error: It is broken.
     """
 
-    __slots__ = ("_environment", "_identity", "_main", "_path", "_turns", "born_at", "lock")
+    __slots__ = ("_environment", "_identity", "_path", "_tables", "born_at", "lock")
 
     def __init__(self, path: Path, lock: FileLock, environment: Any, now: float) -> None:
-        self._path = path
+        self._path = str(path)
         self.lock = lock
         self._environment = environment
-        self._identity = _identity(path)
-        self._main = environment.open_db(None)
+        self._identity = _identity(self._path)
+        main = environment.open_db(None)
         most = environment.info()["map_size"] // _BYTES_PER_CLAIM
-        self._turns = {
-            purpose: _Turn(environment.open_db(purpose.value.encode()), most_rows(purpose, most))
+        self._tables = {
+            purpose: _Tree(
+                most_rows(purpose, most), main, environment.open_db(purpose.value.encode())
+            )
             for purpose in Purpose
         }
         with environment.begin(write=True) as transaction:
             transaction.put(_BORN_AT, _TIME.pack(now), overwrite=False)
             self.born_at: float = _TIME.unpack(transaction.get(_BORN_AT))[0]
 
-    def perform(self, purpose: Purpose, work: Callable[[Table, float], _T], now: float) -> _T:
+    def perform(self, purpose: Purpose, work: Callable[..., _T], *given: object) -> _T:
         """Do something in the table of a purpose, wholly or not at all.
+
+        Args:
+            purpose: The purpose.
+            work: A method of Table.
+            given: Its arguments.
 
         Raises:
             BrokenFileError: The file was deleted or replaced, or is not what was written.
@@ -71,25 +78,23 @@ class LMDBFile:
         """
         if _identity(self._path) != self._identity:
             raise BrokenFileError("its file was deleted or replaced")
+        table = self._tables[purpose]
         try:
-            return self._transact(self._turns[purpose], work, now)
+            transaction = table.begin(self._environment)
+            try:
+                answer = work(table, *given)
+            except StoreError:
+                # What has expired stays removed, so that a full table becomes less full.
+                transaction.commit()
+                raise
+            except BaseException:
+                transaction.abort()
+                raise
+            transaction.commit()
         except lmdb.Error as error:
             raise BrokenFileError(f"LMDB reports {type(error).__name__}") from None
         except struct.error:
             raise BrokenFileError("what is in it is not what was written") from None
-
-    def _transact(self, turn: _Turn, work: Callable[[Table, float], _T], now: float) -> _T:
-        transaction = self._environment.begin(write=True, db=turn.tree)
-        try:
-            answer = work(_TreeTable(turn, transaction, self._main), now)
-        except StoreError:
-            # What has expired stays removed, so that a full table becomes less full.
-            transaction.commit()
-            raise
-        except BaseException:
-            transaction.abort()
-            raise
-        transaction.commit()
         return answer
 
     def close(self) -> None:
@@ -102,30 +107,26 @@ class BrokenFileError(Exception):
     """The file is of no use any more; its text says why, for the log."""
 
 
-class _Turn:
-    """A tree, and the key at which this process goes on to look for what has expired."""
+class _Tree(Table):
+    """A tree of the file, of use within a transaction only."""
 
-    __slots__ = ("limit", "next_key", "tree")
+    __slots__ = ("_main", "_next_key", "_transaction", "tree")
 
-    def __init__(self, tree: Any, limit: int) -> None:
-        self.tree = tree
-        self.limit = limit
-        self.next_key = b""
-
-
-class _TreeTable(Table):
-    """A tree within one transaction."""
-
-    __slots__ = ("_main", "_transaction", "_turn")
-
-    def __init__(self, turn: _Turn, transaction: Any, main: Any) -> None:
-        super().__init__(turn.limit)
-        self._turn = turn
-        self._transaction = transaction
+    def __init__(self, limit: int, main: Any, tree: Any) -> None:
+        super().__init__(limit)
         self._main = main
+        self.tree = tree
+        self._transaction: Any = None
+        # Where this process goes on to look for what has expired.
+        self._next_key = b""
+
+    def begin(self, environment: Any) -> Any:
+        """Begin a transaction, which is the caller's to end."""
+        self._transaction = environment.begin(write=True, db=self.tree)
+        return self._transaction
 
     def __len__(self) -> int:
-        rows: int = self._transaction.stat(self._turn.tree)["entries"]
+        rows: int = self._transaction.stat(self.tree)["entries"]
         return rows
 
     def _find(self, key: bytes) -> bytes | None:
@@ -135,23 +136,27 @@ class _TreeTable(Table):
     def _write(self, key: bytes, row: bytes) -> None:
         self._transaction.put(key, row)
 
+    def _write_new(self, key: bytes, row: bytes) -> bool:
+        is_new: bool = self._transaction.put(key, row, overwrite=False)
+        return is_new
+
     def _remove(self, key: bytes) -> None:
         self._transaction.delete(key)
 
-    def _remove_expired(self, count: int, until: float) -> float | None:
+    def _remove_expired(self, count: int, until: bytes) -> bytes | None:
         cursor, latest = self._transaction.cursor(), None
-        is_there = cursor.set_range(self._turn.next_key) or cursor.first()
+        is_there = cursor.set_range(self._next_key) or cursor.first()
         for _ in range(count):
             if not is_there:
                 break
-            expired_at = expiry_of(cursor.value())
-            if expired_at > until:
+            row = cursor.value()
+            if row >= until:
                 is_there = cursor.next()
                 continue
             # The cursor stands at the next row then, or at none.
             is_there = cursor.delete() and cursor.key() != b""
-            latest = expired_at if latest is None else max(latest, expired_at)
-        self._turn.next_key = cursor.key() if is_there else b""
+            latest = row if latest is None else max(latest, row)
+        self._next_key = cursor.key() if is_there else b""
         return latest
 
     def _forgotten_until(self) -> float:
@@ -243,11 +248,12 @@ def _wait_for(lock: FileLock, path: Path, patience: float) -> None:
         time.sleep(_PAUSE_S)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    with contextlib.suppress(OSError):
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
         found = os.lstat(path)
-        return found.st_dev, found.st_ino
-    return None
+    except OSError:
+        return None
+    return found.st_ino, found.st_dev
 
 
 def _said(error: lmdb.Error) -> str:

@@ -17,6 +17,7 @@ be ended before that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import threading
@@ -113,39 +114,35 @@ class MachineStore:
         file = self._opened()
         if file is None or not self._try_lock(file):
             return None
-        return self._use(file, claim.purpose, lambda table, now: table.claim(claim, now))
+        return self._use(file, claim.purpose, Table.claim, claim)
 
     async def check_and_store(self, claim: Claim) -> bool:
         """See Store.check_and_store."""
-        return await self._in_turn(claim.purpose, lambda table, now: table.claim(claim, now))
+        return await self._in_turn(claim.purpose, Table.claim, claim)
 
     async def put(self, purpose: Purpose, key: bytes, value: bytes, expires_at: float) -> None:
         """See Store.put."""
-        await self._in_turn(purpose, lambda table, now: table.put(key, value, expires_at, now))
+        await self._in_turn(purpose, Table.put, key, value, expires_at)
 
     async def get(self, purpose: Purpose, key: bytes) -> bytes | None:
         """See Store.get."""
-        return await self._in_turn(purpose, lambda table, now: table.get(key, now))
+        return await self._in_turn(purpose, Table.get, key)
 
     async def take(self, purpose: Purpose, key: bytes) -> bytes | None:
         """See Store.take."""
-        return await self._in_turn(purpose, lambda table, now: table.take(key, now))
+        return await self._in_turn(purpose, Table.take, key)
 
     async def count(self, purpose: Purpose, key: bytes, window_seconds: float) -> int:
         """See Store.count."""
-        return await self._in_turn(
-            purpose, lambda table, now: table.count(key, window_seconds, now)
-        )
+        return await self._in_turn(purpose, Table.count, key, window_seconds)
 
     async def close(self) -> None:
         """See Store.close; the file stays."""
-        try:
-            file = await self._lock()
-        except StoreError:
-            # It is not open, or somebody has it who does not let go: then it ends with us.
-            self._fault = self._fault or _CLOSED
-            return
-        self._end(file, _CLOSED)
+        if self._file is not None:
+            # Where somebody has it who does not let go, it ends with this process.
+            with contextlib.suppress(StoreError):
+                self._end(await self._lock(), _CLOSED)
+        self._fault = self._fault or _CLOSED
 
     def _opened(self) -> LMDBFile | None:
         if self._pid != os.getpid():
@@ -173,9 +170,9 @@ class MachineStore:
         if inherited is not None:
             inherited.close()
 
-    async def _in_turn(self, purpose: Purpose, work: Callable[[Table, float], _T]) -> _T:
+    async def _in_turn(self, purpose: Purpose, work: Callable[..., _T], *given: object) -> _T:
         """Do something in the table of a purpose when the file is ours."""
-        return self._use(await self._lock(), purpose, work)
+        return self._use(await self._lock(), purpose, work, *given)
 
     async def _lock(self) -> LMDBFile:
         """Wait until the file is ours."""
@@ -199,10 +196,10 @@ class MachineStore:
         except OSError:
             raise StoreError(self._fault or f"the store {self.path} cannot be locked") from None
 
-    def _use(self, file: LMDBFile, purpose: Purpose, work: Callable[[Table, float], _T]) -> _T:
-        """Do something in the table of a file that we have locked, and unlock it."""
+    def _use(self, file: LMDBFile, purpose: Purpose, work: Callable[..., _T], *given: object) -> _T:
+        """Do something in the table of a file that we have locked, now, and unlock it."""
         try:
-            answer = file.perform(purpose, work, self._clock())
+            answer = file.perform(purpose, work, *given, self._clock())
         except BrokenFileError as error:
             self._end(file, _OUT_OF_USE.format(path=self.path, error=error))
             raise StoreError(self._fault or "") from None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from authsrv.core.settings import as_instance, as_number
 from authsrv.errors import StoreError
 from authsrv.stores.base import Claim, Purpose
-from authsrv.stores.table import Table, expiry_of, most_rows
+from authsrv.stores.table import Table, most_rows
 
 __all__ = ["MemoryStore"]
 
@@ -120,19 +120,21 @@ class _MemoryTable(Table):
     def _write(self, key: bytes, row: bytes) -> None:
         self._rows[key] = row
 
+    def _write_new(self, key: bytes, row: bytes) -> bool:
+        return self._rows.setdefault(key, row) is row
+
     def _remove(self, key: bytes) -> None:
         del self._rows[key]
 
-    def _remove_expired(self, count: int, until: float) -> float | None:
+    def _remove_expired(self, count: int, until: bytes) -> bytes | None:
         rows, latest = self._rows, None
         for _ in range(min(count, len(rows))):
-            key = next(iter(rows))
-            expired_at = expiry_of(rows[key])
-            if expired_at > until:
+            key, row = next(iter(rows.items()))
+            if row >= until:
                 rows.move_to_end(key)
                 continue
             del rows[key]
-            latest = expired_at if latest is None else max(latest, expired_at)
+            latest = row if latest is None else max(latest, row)
         return latest
 
     def _forgotten_until(self) -> float:

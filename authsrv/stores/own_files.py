@@ -1,17 +1,15 @@
-"""Files that only this user can touch, and the lock on one; where others can, they are refused."""
+"""Files that only this user can touch; where others can, they are refused."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
-import threading
 from pathlib import Path
 
 from authsrv.errors import StoreError
 
-__all__ = ["FileLock", "open_own_file", "own_folder"]
+__all__ = ["open_own_file", "own_folder"]
 
 _OTHERS = 0o077
 
@@ -53,60 +51,6 @@ def open_own_file(path: Path) -> int:
         return opened
     os.close(opened)
     raise StoreError(f"the store {path} is not a file that only this user can read and write")
-
-
-class FileLock:
-    """A lock that one thread of one process has at a time; whoever ends lets it go.
-
-    Not fcntl's locks: those vanish when any other descriptor of the file is closed.
-
-    Args:
-        opened: A descriptor of the file, which is the lock's from now on.
-    """
-
-    __slots__ = ("_guard", "_opened")
-
-    def __init__(self, opened: int) -> None:
-        self._opened = opened
-        # Threads share the descriptor, and so the lock of the file.
-        self._guard = threading.Lock()
-
-    def try_acquire(self) -> bool:
-        """Take the lock if it is free.
-
-        Raises:
-            OSError: The file system has no locks, or the lock is closed.
-        """
-        if not self._guard.acquire(blocking=False):
-            return False
-        try:
-            fcntl.flock(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._guard.release()
-            return False
-        except BaseException:
-            self._guard.release()
-            raise
-        return True
-
-    def release(self) -> None:
-        """Let the lock go; only for whoever has it."""
-        try:
-            fcntl.flock(self._opened, fcntl.LOCK_UN)
-        finally:
-            self._guard.release()
-
-    def close(self) -> None:
-        """Close the descriptor; whoever has the lock keeps it from everybody for good.
-
-        A forked child closes its own so, and its parent's lock stays as it is.
-        """
-        opened, self._opened = self._opened, -1
-        if opened >= 0:
-            os.close(opened)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def _is_private(found: os.stat_result) -> bool:

@@ -8,10 +8,12 @@ tokens, or changes them on their way.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from authsrv.core.attributes import ContextAttribute
 from authsrv.core.results import (
     CompleteAndContinue,
     CompleteNeeded,
@@ -21,8 +23,10 @@ from authsrv.core.results import (
     Refused,
     Result,
 )
-from authsrv.errors import AuthsrvError
+from authsrv.errors import AuthsrvError, StoreError
+from authsrv.handshake.claiming import PendingClaims, claims_of
 from authsrv.providers.base import ContextRequest, SecurityContext, SecurityProvider
+from authsrv.stores.base import Store
 
 __all__ = [
     "Case",
@@ -33,11 +37,13 @@ __all__ = [
     "establish",
     "open_context",
     "play",
+    "remembering",
     "take_step",
 ]
 
 _RESULTS = (Established, Continue, CompleteNeeded, CompleteAndContinue, Incomplete, Refused)
 _MAX_LEGS = 10
+_MAX_WAIT_S = 5.0
 
 
 class Client(Protocol):
@@ -103,12 +109,59 @@ class Recorder:
 
 @contextlib.contextmanager
 def open_context(provider: SecurityProvider) -> Iterator[SecurityContext]:
-    """Make a context that is deleted at the end of the block."""
-    context = provider.create_context(ContextRequest())
+    """Make a context that is deleted at the end of the block.
+
+    What the provider claims is made in its store, as the handshake does it: where it was claimed
+    before, a Refused takes the place of the Established.
+    """
+    context = remembering(provider.create_context(ContextRequest()), provider)
     try:
         yield context
     finally:
         context.delete()
+
+
+def remembering(context: SecurityContext, provider: SecurityProvider) -> SecurityContext:
+    """Make a context of a provider claim what it says that was used; its steps may block."""
+    return _Remembering(context, getattr(provider, "store", None))
+
+
+class _Remembering:
+    """A context that is used as the handshake uses it."""
+
+    def __init__(self, context: SecurityContext, store: Store | None) -> None:
+        self._context = context
+        self._store = store
+
+    def __repr__(self) -> str:
+        return repr(self._context)
+
+    def step(self, token: bytes) -> Result:
+        return self._judged(self._context.step(token))
+
+    def complete(self) -> Result:
+        return self._judged(self._context.complete())
+
+    def query(self, attribute: ContextAttribute) -> object:
+        return self._context.query(attribute)
+
+    def delete(self) -> None:
+        self._context.delete()
+
+    def _judged(self, result: Result) -> Result:
+        claims = PendingClaims(claims_of([result]), self._store)
+        give_up_at = time.monotonic() + _MAX_WAIT_S
+        while not claims.are_made:
+            refusal = claims.make_at_once()
+            if refusal is not None:
+                return refusal
+            if time.monotonic() > give_up_at:
+                return Refused(StoreError("the store does not answer"))
+            if self._store is not None:
+                # That opens it.
+                _ = self._store.born_at
+                time.sleep(0.001)
+        return result
 
 
 def take_step(context: SecurityContext, token: bytes) -> Result:

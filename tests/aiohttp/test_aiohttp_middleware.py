@@ -34,6 +34,7 @@ from authsrv.core.limits import Limits
 from authsrv.core.results import Established, Refused
 from authsrv.errors import (
     AuthsrvError,
+    BlockedRequestError,
     ConfigError,
     DeadlineError,
     DeniedError,
@@ -342,6 +343,7 @@ def family_status(kind: type[AuthsrvError]) -> int:
     for family, status in (
         (TokenTooLargeError, 431),
         (ForbiddenError, 403),
+        (BlockedRequestError, 403),
         (InvalidHeaderError, 400),
         (PeerError, 401),
         (DeniedError, 401),

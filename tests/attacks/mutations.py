@@ -38,7 +38,8 @@ from authsrv.providers.base import ContextRequest, SecurityProvider
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
 from authsrv.providers.pyspnego import PyspnegoProvider
-from authsrv.providers.replay import ProcessReplayCache
+from authsrv.stores.memory import MemoryStore
+from authsrv.testing.handshakes import remembering
 
 OLD_KERBEROS = "1.3.5.1.5.2"
 """Kerberos 5 by the OID of a draft, which libgssapi knows to this day."""
@@ -173,7 +174,7 @@ class Mutations:
 
 def ask(provider: SecurityProvider, tokens: Tokens) -> Result:
     """What comes of a handshake; of its last token, if it gets that far."""
-    context = provider.create_context(ContextRequest())
+    context = remembering(provider.create_context(ContextRequest()), provider)
     try:
         for token in tokens:
             result = context.step(token)
@@ -197,7 +198,7 @@ def main() -> None:
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     providers: list[SecurityProvider] = [
         GssapiProvider(keytab),
-        GssapiProvider(keytab, replay=ProcessReplayCache()),
+        GssapiProvider(keytab, replay=MemoryStore()),
         PyspnegoProvider(),
     ]
     outcomes: Counter[str] = Counter()

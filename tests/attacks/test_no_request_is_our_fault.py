@@ -15,14 +15,16 @@ from authsrv.providers.base import SecurityProvider
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos.keytab import KeytabFile
 from authsrv.providers.pyspnego import PyspnegoProvider
-from authsrv.providers.replay import ProcessReplayCache
+from authsrv.providers.replay import MITReplayCache
+from authsrv.stores.memory import MemoryStore
 
 MUTATIONS = 10_000
 SEED = 8
 
 PACKAGES: dict[str, Callable[[Path], SecurityProvider]] = {
-    "MIT's cache": GssapiProvider,
-    "cache in the process": lambda keytab: GssapiProvider(keytab, replay=ProcessReplayCache()),
+    "store": GssapiProvider,
+    "store in the process": lambda keytab: GssapiProvider(keytab, replay=MemoryStore()),
+    "MIT's cache": lambda keytab: GssapiProvider(keytab, replay=MITReplayCache()),
     "pyspnego": lambda keytab: PyspnegoProvider(),
 }
 

@@ -8,12 +8,12 @@ before, while and after its thread works.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
 from aiohttp import web
+from waiting import until
 
 from authsrv.aiohttp import AppRunner, NegotiateAuth, Persistence, setup
 from authsrv.core.limits import Limits
@@ -71,10 +71,7 @@ async def cancelled_after(
 
 async def nothing_is_left(provider: ScriptedProvider, acceptor: Acceptor) -> None:
     """No context is open and nothing is pending, as soon as the threads are out of the provider."""
-    end = time.monotonic() + 5
-    while provider.open_contexts or acceptor.pending:
-        assert time.monotonic() < end, f"left: {provider!r} {acceptor!r}"
-        await asyncio.sleep(0.001)
+    await until(lambda: not provider.open_contexts and not acceptor.pending)
     assert provider.created == provider.deleted
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
+from waiting import until
 from websites import Evil, challenge, own_site, served, session_of
 
 from authsrv.client import NegotiateClient, ServerProof, TicketCache, Timing, bodies
@@ -97,10 +97,7 @@ def scripted(*script: Act, **options: Any) -> tuple[ScriptedProvider, NegotiateC
 
 
 async def all_deleted(provider: ScriptedProvider) -> None:
-    end = time.monotonic() + 5
-    while provider.open_contexts:
-        assert time.monotonic() < end, f"left: {provider!r}"
-        await asyncio.sleep(0.001)
+    await until(lambda: not provider.open_contexts)
 
 
 class TestTheProofOfTheServer:
@@ -119,7 +116,6 @@ class TestTheProofOfTheServer:
     @pytest.mark.parametrize(
         "value",
         [
-            challenge(b"garbage"),
             "Negotiate !!!",
             'Negotiate realm="x"',
             "Negotiate",
@@ -143,19 +139,6 @@ class TestTheProofOfTheServer:
             return welcome(proof, proof)
 
         async with meeting(ask_first(prove_twice), negotiate) as (session, url):
-            with pytest.raises(MutualAuthenticationError):
-                await session.get(url)
-
-    @pytest.mark.parametrize("position", [0, 0.5, 0.99])
-    async def test_an_altered_one_is_given_to_nobody(
-        self, negotiate: NegotiateClient, acceptor: GssapiProvider, position: float
-    ) -> None:
-        async def alter(request: web.Request, token: bytes | None) -> web.Response:
-            proof = bytearray(await proof_for(acceptor, token))
-            proof[int(position * len(proof))] ^= 1
-            return welcome(challenge(bytes(proof)))
-
-        async with meeting(ask_first(alter), negotiate) as (session, url):
             with pytest.raises(MutualAuthenticationError):
                 await session.get(url)
 

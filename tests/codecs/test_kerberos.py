@@ -24,13 +24,15 @@ from authsrv.codecs.kerberos.messages import (
     ApReq,
     KerberosMessage,
     KrbError,
+    Outline,
     parse_ap_req,
     parse_authenticator,
     parse_enc_ticket_part,
     parse_kerberos_header,
     parse_krb_error,
+    parse_outline,
 )
-from authsrv.codecs.spnego import IAKERB, KERBEROS, NTLM, build_neg_token_init
+from authsrv.codecs.spnego import IAKERB, KERBEROS, NTLM, build_neg_token_init, unwrap_spnego
 from authsrv.errors import InvalidTokenError
 
 DATA = Path(__file__).parents[1] / "data"
@@ -208,6 +210,8 @@ def test_a_request_does_not_show_its_ciphertexts() -> None:
 def test_what_is_no_request_is_refused(token: bytes, why: str) -> None:
     with pytest.raises(InvalidTokenError):
         parse_ap_req(token)
+    with pytest.raises(InvalidTokenError):
+        parse_outline(token)
 
 
 @pytest.mark.parametrize(
@@ -366,6 +370,7 @@ def test_what_is_no_authenticator_is_refused(plain: bytes) -> None:
 
 PARSERS: list[tuple[str, Callable[[bytes], object]]] = [
     ("krb5_ap_req", parse_ap_req),
+    ("krb5_ap_req", parse_outline),
     ("spnego_krb_error_replay", parse_krb_error),
     ("krb5_ap_rep", parse_kerberos_header),
     ("enc_ticket_part", parse_enc_ticket_part),
@@ -405,3 +410,54 @@ def test_a_request_that_is_changed_outside_of_its_authenticator_keeps_it_or_is_r
     except InvalidTokenError:
         return
     assert found == cipher or cipher not in changed
+
+
+def outlined(parse: Callable[[bytes], Outline], token: bytes) -> Outline | None:
+    try:
+        return parse(token)
+    except InvalidTokenError:
+        return None
+
+
+def outline_of_whole(token: bytes) -> Outline:
+    request = parse_ap_req(token)
+    return Outline(request.principal, request.authenticator_cipher)
+
+
+REQUESTS = [
+    captured("krb5_ap_req"),
+    captured("krb5_ap_req_not_mutual"),
+    captured("windows_ap_req"),
+    ap_req(),
+]
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.data())
+def test_an_outline_is_that_of_the_whole_request(data: st.DataObject) -> None:
+    """Whatever was read before: beginnings of good requests are remembered."""
+    for number in range(3):
+        token = bytearray(unwrap_spnego(data.draw(st.sampled_from(REQUESTS))))
+        assert parse_outline(bytes(token)) == outline_of_whole(bytes(token))
+        for _ in range(number):
+            at = data.draw(st.integers(0, len(token) - 1))
+            # Mostly of the same length, as that is what is remembered.
+            cut = data.draw(st.sampled_from([1, 1, 1, 2]))
+            token[at : at + cut] = data.draw(st.binary(min_size=1, max_size=cut))
+        changed = bytes(token)
+        assert outlined(parse_outline, changed) == outlined(outline_of_whole, changed)
+
+
+def test_every_bit_of_a_request_has_a_part_in_its_outline() -> None:
+    whole = captured("krb5_ap_req")
+    parse_outline(whole)
+    for at in range(len(whole)):
+        for bit in range(8):
+            changed = whole[:at] + bytes((whole[at] ^ 1 << bit,)) + whole[at + 1 :]
+            expected = outlined(outline_of_whole, changed)
+            assert outlined(parse_outline, changed) == expected, (at, bit)
+
+
+def test_an_outline_shows_no_ciphertext() -> None:
+    outline = parse_outline(captured("krb5_ap_req"))
+    assert repr(outline) == "<Outline of a request for HTTP/localhost@AUTHSRV.TEST>"

@@ -29,8 +29,10 @@ from authsrv.devrealm import EncryptionType, Realm
 from authsrv.providers.base import SecurityProvider
 from authsrv.providers.gssapi import GssapiProvider
 from authsrv.providers.pyspnego import PyspnegoProvider
+from authsrv.providers.replay import MITReplayCache
 
 __all__ = [
+    "CACHES",
     "CLIENTS",
     "LOCALHOST",
     "PATTERN",
@@ -153,27 +155,37 @@ def ntlm(provider: str, token: bytes) -> Recipe:
     return make
 
 
-def _again(ground: Ground, first: bytes, second: bytes) -> Attempt:
-    return Attempt(ground.provider, second, REPLAYED, first, line=NATIVE, times=2)
+# Where it is remembered what was used, what is told of a replay, and by what the log shows it.
+CACHES: Mapping[str, tuple[Callable[[], MITReplayCache | None], str, str]] = {
+    "this machine's store": (lambda: None, "the token was used before", ""),
+    "MIT's cache": (MITReplayCache, REPLAYED, NATIVE),
+}
+"""The kinds of replay protection that a server shares with others."""
 
 
-def replayed(shell: str, client: Mapping[str, Any]) -> Recipe:
+def _again(ground: Ground, cache: str, first: bytes, second: bytes) -> Attempt:
+    make, detail, line = CACHES[cache]
+    provider = GssapiProvider(ground.keytab, replay=make())
+    return Attempt(provider, second, detail, first, line=line, times=2)
+
+
+def replayed(shell: str, client: Mapping[str, Any], cache: str) -> Recipe:
     """A token for the second time, in one of the shells of `rewrapped`."""
 
     def make(ground: Ground) -> Attempt:
         token = fresh_token(**client)
-        return _again(ground, token, rewrapped(token)[shell])
+        return _again(ground, cache, token, rewrapped(token)[shell])
 
     return make
 
 
-def replayed_with_options(options: str) -> Recipe:
+def replayed_with_options(options: str, cache: str) -> Recipe:
     """Found by mutation: odd bits and octets, and nothing that asks for an answer."""
 
     def make(ground: Ground) -> Attempt:
         token = fresh_token(flags=[INTEGRITY])
         # RFC 4120 section 5.5.1: a BIT STRING whose first octet counts bits that are unused.
-        return _again(ground, token, with_content(token, bytes(5), bytes.fromhex(options)))
+        return _again(ground, cache, token, with_content(token, bytes(5), bytes.fromhex(options)))
 
     return make
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from initiators import NTLM_NEGOTIATE
 from recipes import (
+    CACHES,
     CLIENTS,
     PATTERN,
     Recipe,
@@ -113,12 +114,14 @@ def _mechanisms() -> Rows:
 
 
 def _replays() -> Rows:
-    for client, settings in CLIENTS.items():
-        for shell in ("as sent", "raw", "MS-Kerberos first"):
-            yield f"a replay, {client}, {shell}", Refusal(replayed(shell, settings), ReplayError)
-    for options in ("0400000000", "00", "000000000000", "0018000001"):
-        recipe = replayed_with_options(options)
-        yield f"a replay with the options {options}", Refusal(recipe, ReplayError)
+    for cache in CACHES:
+        for client, settings in CLIENTS.items():
+            for shell in ("as sent", "raw", "MS-Kerberos first"):
+                recipe = replayed(shell, settings, cache)
+                yield f"a replay, {client}, {shell}, {cache}", Refusal(recipe, ReplayError)
+        for options in ("0400000000", "00", "000000000000", "0018000001"):
+            recipe = replayed_with_options(options, cache)
+            yield f"a replay with the options {options}, {cache}", Refusal(recipe, ReplayError)
 
 
 def _services_and_keys() -> Rows:

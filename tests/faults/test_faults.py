@@ -33,7 +33,10 @@ from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos.keytab import KeytabFile
 from authsrv.providers.pyspnego import PyspnegoProvider
+from authsrv.providers.replay import MITReplayCache
 from authsrv.providers.scripted import ALICE, Act, Delay, ScriptedContext, ScriptedProvider
+from authsrv.stores.machine import MachineStore
+from authsrv.stores.memory import MemoryStore
 from authsrv.testing.leaks import find_leak
 
 TOKEN = bytes(range(130, 190))
@@ -95,6 +98,59 @@ WRONG = {
 }
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "own"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.mark.usefixtures("kerberos_environment")
+class TestStore:
+    """Where it is remembered what was used, in place of MIT's replay cache."""
+
+    async def test_whose_file_is_deleted_lets_nobody_in_any_more(
+        self, witness: LeakMonitor, kerberos_keytab: Path, own_folder: Path
+    ) -> None:
+        store = MachineStore(own_folder / "store", max_claims=4_096)
+        provider = GssapiProvider(kerberos_keytab, replay=store)
+        async with serve(witness, provider=provider) as server:
+            token = fresh_token()
+            await server.must_let_in(token)
+            store.path.unlink()
+            words = rf"the store {store.path} is out of use: its file was deleted or replaced; .*"
+            for sent in (token, fresh_token()):
+                answer = await server.ask(sent)
+                witness.expect(answer, 503, "store-fault", words, level=logging.ERROR)
+
+    async def test_that_is_not_ours_is_told_at_start_and_lets_nobody_in(
+        self, witness: LeakMonitor, kerberos_keytab: Path, own_folder: Path
+    ) -> None:
+        os.chmod(own_folder, 0o755)
+        store = MachineStore(own_folder / "store", max_claims=4_096)
+        cause = f"{own_folder} is not a folder that only this user can enter"
+        provider = GssapiProvider(kerberos_keytab, replay=store)
+        async with serve(witness, provider=provider) as server:
+            told = f"authentication is not possible yet: {cause}"
+            assert told in [record.getMessage() for record in witness.log.records]
+            answer = await server.ask(fresh_token())
+            witness.expect(answer, 503, "store-fault", cause, level=logging.ERROR)
+            os.chmod(own_folder, 0o700)
+            await server.must_let_in(fresh_token())
+
+    async def test_that_is_full_is_503_and_knows_what_it_knew(
+        self, witness: LeakMonitor, kerberos_keytab: Path
+    ) -> None:
+        provider = GssapiProvider(kerberos_keytab, replay=MemoryStore(max_claims=1))
+        async with serve(witness, provider=provider) as server:
+            token = fresh_token()
+            await server.must_let_in(token)
+            answer = await server.ask(fresh_token())
+            words = "the store is full: 1 entries"
+            witness.expect(answer, 503, "store-fault", words, level=logging.ERROR)
+            witness.expect(await server.ask(token), 401, "replay", "the token was used before")
+
+
 @pytest.mark.usefixtures("kerberos_environment")
 class TestReplayCache:
     @pytest.mark.parametrize("flags", [[MUTUAL], [INTEGRITY]], ids=["mutual", "not mutual"])
@@ -116,7 +172,7 @@ class TestReplayCache:
             "No such file or directory"
         )
         settings = (
-            {"keytab": kerberos_keytab}
+            {"provider": GssapiProvider(kerberos_keytab, replay=MITReplayCache())}
             if provider == "gssapi"
             else {"provider": PyspnegoProvider()}
         )

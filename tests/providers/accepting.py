@@ -13,19 +13,22 @@ import sys
 
 from authsrv.core.results import Established, Refused
 from authsrv.errors import AuthsrvError
-from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
-from authsrv.providers.replay import MITReplayCache, ProcessReplayCache, ReplayProtection
+from authsrv.providers.replay import MITReplayCache, ReplayProtection
+from authsrv.stores.machine import MachineStore
+from authsrv.stores.memory import MemoryStore
+from authsrv.testing.handshakes import open_context
 
 
 def choose(cache: str) -> ReplayProtection:
-    return ProcessReplayCache() if cache == "process" else MITReplayCache(cache)
+    if cache == "process":
+        return MemoryStore()
+    return MachineStore(cache) if cache.startswith("/") else MITReplayCache(cache)
 
 
 def judge(provider: GssapiProvider, token: bytes) -> str:
-    context = provider.create_context(ContextRequest())
-    result = context.step(token)
-    context.delete()
+    with open_context(provider) as context:
+        result = context.step(token)
     if isinstance(result, Established):
         return result.identity.principal
     return result.error.code if isinstance(result, Refused) else "continue"

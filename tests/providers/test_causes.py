@@ -39,7 +39,8 @@ from authsrv.errors import (
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.diagnosis import diagnose
 from authsrv.providers.kerberos import request_probe
-from authsrv.providers.replay import MITReplayCache, ProcessReplayCache
+from authsrv.providers.replay import MITReplayCache
+from authsrv.stores.memory import MemoryStore
 
 ACCEPTING = Path(__file__).with_name("accepting.py")
 
@@ -93,6 +94,14 @@ mount -t tmpfs -o size=4k tmpfs "$1" && head -c 4096 /dev/zero > "$1/all" && shi
 
 
 class TestReplayCache:
+    """MIT's own."""
+
+    @pytest.fixture
+    def provider(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> GssapiProvider:
+        return GssapiProvider(kerberos_keytab, replay=MITReplayCache())
+
     @each_client
     @pytest.mark.parametrize("name", ["/nowhere/cache", "/dev/full"])
     def test_that_cannot_be_used_is_the_servers_fault(
@@ -221,7 +230,7 @@ class TestReplayCache:
     def test_in_memory_of_the_process_has_nothing_to_check(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        GssapiProvider(kerberos_keytab, replay=ProcessReplayCache()).check()
+        GssapiProvider(kerberos_keytab, replay=MemoryStore()).check()
 
 
 def test_what_nothing_shows_is_unknown_and_has_libkrb5s_code(

@@ -41,8 +41,9 @@ from authsrv.errors import (
 from authsrv.providers.base import ContextRequest, SecurityContext
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.pyspnego import NTLMPolicy, PyspnegoProvider
-from authsrv.providers.replay import MITReplayCache, ProcessReplayCache
+from authsrv.providers.replay import MITReplayCache
 from authsrv.providers.scripted import ALICE, Act, ScriptedProvider
+from authsrv.stores.memory import MemoryStore
 from authsrv.testing.conformance import CHECKS, Case, check_provider
 from authsrv.testing.handshakes import Client
 
@@ -131,12 +132,13 @@ def kerberos_case(
 ) -> Case:
     """A Kerberos provider by its short name, and a client by its short name."""
     provider, client = request.param
+    memory = MemoryStore()
     makers: dict[str, Callable[[], GssapiProvider | PyspnegoProvider]] = {
         "default": lambda: GssapiProvider(kerberos_keytab),
         "file2": lambda: GssapiProvider(
             kerberos_keytab, replay=MITReplayCache.in_memory(f"conformance-{os.getpid()}")
         ),
-        "process": lambda: GssapiProvider(kerberos_keytab, replay=ProcessReplayCache()),
+        "process": lambda: GssapiProvider(kerberos_keytab, replay=memory),
         "service": lambda: GssapiProvider(kerberos_keytab, service="HTTP/localhost"),
         "pyspnego": PyspnegoProvider,
     }

@@ -148,17 +148,10 @@ class TestKeytabsAndNames:
         kerberos_realm.write_keytab(path, ["HTTP/localhost"])
         assert provider.credential()[1] is not first[1]
 
-    def test_a_replay_cache_that_libgssapi_does_not_know_is_the_servers_fault(
-        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
-    ) -> None:
-        class Unknown:
-            rcache_name = b"unknown:"
-
-            def check_and_store(self, authenticator: bytes) -> None:
-                raise AssertionError("nothing can be claimed")
-
-        with pytest.raises(KeytabError, match="libgssapi makes no credential"):
-            GssapiProvider(kerberos_keytab, replay=Unknown()).check()
+    @pytest.mark.parametrize("wrong", ["none:", b"none:", object(), False])
+    def test_what_is_no_protection_is_refused(self, wrong: Any) -> None:
+        with pytest.raises(ConfigError, match="replay must be a store"):
+            GssapiProvider("/nowhere", replay=wrong)
 
     def test_its_repr_tells_service_and_file(self, kerberos_keytab: Path) -> None:
         provider = GssapiProvider(kerberos_keytab)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import gc
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import krb5
 import pytest
@@ -25,7 +25,9 @@ from authsrv.errors import (
     UnavailableError,
 )
 from authsrv.providers.gssapi.acceptor import GssapiProvider
+from authsrv.providers.kerberos import password as password_module
 from authsrv.providers.kerberos.keytab import KeytabFile
+from authsrv.providers.kerberos.memory_cache import MemoryCache
 from authsrv.providers.kerberos.password import PasswordChecker, PasswordRefusal, Told
 
 WRONG = "not the password"
@@ -284,27 +286,32 @@ def test_settings_that_cannot_be_meant(given: dict[str, object], tmp_path: Path)
         PasswordChecker(KeytabFile(tmp_path / "keytab"))  # type: ignore[arg-type]
 
 
-def caches() -> set[str]:
-    """The credential caches in the memory of this process."""
-    context = krb5.init_context()
-    return {each.name.decode() for each in krb5.cccol_iter(context) if each.cache_type == b"MEMORY"}
-
-
 def test_no_ticket_of_a_user_stays_behind(
     checker: PasswordChecker, kerberos_realm: Realm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    password = kerberos_realm.password("alice")
-    checker.check("alice", password)
-    gc.collect()
-    before = caches()
-    checker.check("alice", password)
-    checker.check("alice", WRONG)
-    with Realm() as false, monkeypatch.context() as patch:
-        patch.setenv("KRB5_CONFIG", false.environment()["KRB5_CONFIG"])
+    made: list[MemoryCache] = []
+
+    def make(*tickets: Any) -> MemoryCache:
+        made.append(MemoryCache(*tickets))
+        assert holds_tickets(made[-1])
+        return made[-1]
+
+    monkeypatch.setattr(password_module, "MemoryCache", make)
+    assert isinstance(checker.check("alice", kerberos_realm.password("alice")), Identity)
+    with Realm() as false:
+        monkeypatch.setenv("KRB5_CONFIG", false.environment()["KRB5_CONFIG"])
         checker = PasswordChecker(GssapiProvider(kerberos_realm.keytab))
         with pytest.raises(KeytabError):
             checker.check("alice", false.password("alice"))
-    assert len(caches()) == len(before)
+    assert [holds_tickets(cache) for cache in made] == [False, False]
+
+
+def holds_tickets(cache: MemoryCache) -> bool:
+    context = krb5.init_context()
+    try:
+        return list(krb5.cc_resolve(context, cache.name)) != []
+    except krb5.Krb5Error:
+        return False
 
 
 def test_many_threads_share_a_checker(checker: PasswordChecker, kerberos_realm: Realm) -> None:
@@ -349,3 +356,35 @@ def test_an_armour_that_the_kdc_does_not_take_any_more_is_renewed(
         realm.rotate_key(f"krbtgt/{realm.name}")
         realm.drop_old_keys(f"krbtgt/{realm.name}")
         assert isinstance(checker.check("alice", realm.password("alice")), Identity)
+
+
+def test_the_service_is_the_one_that_is_named(
+    kerberos_environment: dict[str, str], kerberos_realm: Realm, kerberos_keytab: Path
+) -> None:
+    provider = GssapiProvider(kerberos_keytab)
+    checker = PasswordChecker(provider, service="http/LOCALHOST")
+    identity = checker.check("alice", kerberos_realm.password("alice"))
+    assert isinstance(identity, Identity)
+    assert identity.service == "HTTP/localhost"
+    assert "alice" not in repr(checker)
+
+
+def test_a_keytab_without_a_service_of_http(tmp_path: Path) -> None:
+    with Realm(services=["host/localhost"]) as realm, pytest.MonkeyPatch.context() as patch:
+        for name, value in realm.environment().items():
+            patch.setenv(name, value)
+        provider = GssapiProvider(realm.keytab)
+        with pytest.raises(KeytabError, match="no key for a service HTTP/"):
+            PasswordChecker(provider).check("alice", realm.password("alice"))
+        chosen = PasswordChecker(provider, service="host/localhost")
+        assert isinstance(chosen.check("alice", realm.password("alice")), Identity)
+
+
+def test_a_configuration_that_libkrb5_cannot_read_is_told(
+    checker: PasswordChecker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "krb5.conf"
+    broken.write_text("[libdefaults\n", encoding="utf-8")
+    monkeypatch.setenv("KRB5_CONFIG", str(broken))
+    with pytest.raises(ConfigError, match="libkrb5 cannot use its configuration file"):
+        checker.check("alice", "x")

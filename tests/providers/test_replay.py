@@ -1,21 +1,32 @@
-"""Replay protection: both implementations, in one process and between several."""
+"""Replay protection: every choice, in one process and between several."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from answers import accept
-from initiators import LateInitiator, fresh_token, kerberos_token, rewrapped
+from initiators import (
+    DCE,
+    KERBEROS_MECH,
+    MUTUAL,
+    GssapiInitiator,
+    LateInitiator,
+    fresh_token,
+    kerberos_token,
+    rewrapped,
+)
+from old_stores import old_store
 
 from authsrv.codecs.inspect import authenticator_ciphertext
 from authsrv.codecs.spnego import (
@@ -29,30 +40,30 @@ from authsrv.codecs.spnego import (
     unwrap_spnego,
 )
 from authsrv.core.results import Continue, Established, Refused, Result
-from authsrv.errors import ConfigError, InvalidTokenError, ReplayCacheError, ReplayError
+from authsrv.errors import (
+    ConfigError,
+    InvalidTokenError,
+    ReplayCacheError,
+    ReplayError,
+    StoreError,
+)
 from authsrv.providers import replay as replay_module
 from authsrv.providers.base import ContextRequest
+from authsrv.providers.gssapi import claims as claims_module
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.gssapi.spnego import ReadToken, read_first, read_next
 from authsrv.providers.replay import (
     MITReplayCache,
-    ProcessReplayCache,
     ReplayProtection,
+    default_replay_protection,
 )
+from authsrv.stores.base import Purpose
+from authsrv.stores.machine import machine_store
+from authsrv.stores.memory import MemoryStore
 from authsrv.testing.handshakes import Recorder, establish, open_context
 
 ACCEPTING = Path(__file__).with_name("accepting.py")
 SHELLS = ("raw", "as sent", "MS-Kerberos first", "MS-Kerberos alone", "one more mechanism")
-
-
-class Clock:
-    """The time, told by the test."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def demand_replay(result: Result) -> None:
@@ -65,13 +76,14 @@ def shared_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("replay") / "cache"
 
 
-@pytest.fixture(params=["default", "file2", "in memory", "process"])
+@pytest.fixture(params=["machine", "process", "MIT's", "file2", "in memory"])
 def cache(request: pytest.FixtureRequest, shared_file: Path) -> ReplayProtection:
     makers: dict[str, Callable[[], ReplayProtection]] = {
-        "default": MITReplayCache,
+        "machine": machine_store,
+        "process": MemoryStore,
+        "MIT's": MITReplayCache,
         "file2": lambda: MITReplayCache(f"file2:{shared_file}"),
         "in memory": lambda: MITReplayCache.in_memory(f"test-{os.getpid()}"),
-        "process": ProcessReplayCache,
     }
     return makers[request.param]()
 
@@ -107,9 +119,9 @@ class TestEveryImplementation:
             NegState.ACCEPT_INCOMPLETE, response_token=unwrap_spnego(token)
         )
         result = accept(provider, offer, again)
-        # MIT's cache sees it at once, ours when the negotiation would end.
+        # MIT's cache sees it at once, a store when the negotiation would end.
         if isinstance(result, Continue):
-            assert isinstance(provider.replay, ProcessReplayCache)
+            assert provider.store is not None
         else:
             demand_replay(result)
 
@@ -163,14 +175,16 @@ class TestTwoProcesses:
             done = threads.map(lambda process: process.communicate(lines, timeout=60), processes)
             return [answers.split("\n")[:-1] for answers, _ in done]
 
-    @pytest.mark.parametrize("place", ["dfl:", "file2:{}"])
+    @pytest.mark.parametrize("place", ["{}", "dfl:", "file2:{}"])
     def test_do_not_both_accept_one_token(
         self,
         accepting: Callable[[str], subprocess.Popen[str]],
         place: str,
         tmp_path: Path,
     ) -> None:
-        cache = place.format(tmp_path / "cache")
+        folder = tmp_path / "own"
+        folder.mkdir(mode=0o700)
+        cache = place.format(folder / "cache")
         one, other = self.race([accepting(cache), accepting(cache)], 100)
         assert len(one) == len(other) == 100
         for pair in zip(one, other, strict=True):
@@ -188,7 +202,7 @@ class TestTwoProcesses:
     def test_each_accept_it_where_each_has_a_cache_of_its_own(
         self, accepting: Callable[[str], subprocess.Popen[str]]
     ) -> None:
-        """What the docstring of ProcessReplayCache warns of, and why it is not the default."""
+        """What the docstring of MemoryStore warns of, and why it is not the default."""
         one, other = self.race([accepting("process"), accepting("process")], 3)
         assert one == other == ["alice@AUTHSRV.TEST"] * 3
 
@@ -235,16 +249,26 @@ class TestSwitchingItOff:
         with pytest.raises(ConfigError, match="'dfl:' or 'file2:'"):
             MITReplayCache(name)
 
-    def test_the_default_of_a_package_is_the_cache_that_processes_share(self) -> None:
-        assert GssapiProvider("/nowhere").replay == MITReplayCache("dfl:")
+    def test_the_default_is_the_store_that_processes_share(self) -> None:
+        assert GssapiProvider("/nowhere").store is machine_store()
+
+    def test_where_that_cannot_be_had_it_is_the_file_that_processes_share(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "platform", "freebsd14")
+        assert default_replay_protection() == MITReplayCache("dfl:")
+        monkeypatch.undo()
+        monkeypatch.delitem(sys.modules, "authsrv.stores.machine")
+        monkeypatch.setitem(sys.modules, "lmdb", None)
+        monkeypatch.delitem(sys.modules, "authsrv.stores.lmdb_file")
+        assert default_replay_protection() == MITReplayCache("dfl:")
 
 
 class TestCacheOutOfOrder:
     def check(self, provider: GssapiProvider) -> None:
         result = accept(provider, fresh_token())
         assert isinstance(result, Refused), result
-        assert isinstance(result.error, ReplayCacheError)
-        assert "replay cache" in result.error.detail
+        assert isinstance(result.error, ReplayCacheError | StoreError)
 
     def test_a_folder_that_cannot_be_written_is_no_verdict_on_the_client(
         self,
@@ -254,125 +278,116 @@ class TestCacheOutOfOrder:
     ) -> None:
         # Below a file there can be no folder, for root neither.
         monkeypatch.setenv("KRB5RCACHEDIR", str(kerberos_keytab / "below"))
-        self.check(GssapiProvider(kerberos_keytab))
+        self.check(GssapiProvider(kerberos_keytab, replay=MITReplayCache()))
 
     def test_a_device_that_is_full_is_no_verdict_on_the_client(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
         self.check(GssapiProvider(kerberos_keytab, replay=MITReplayCache("file2:/dev/full")))
 
-    def test_a_cache_of_ours_that_is_full_is_no_verdict_on_the_client(
+    def test_a_store_that_is_full_is_no_verdict_on_the_client(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        provider = GssapiProvider(kerberos_keytab, replay=ProcessReplayCache(max_entries=1))
+        provider = GssapiProvider(kerberos_keytab, replay=MemoryStore(max_claims=1))
         token = fresh_token()
         assert isinstance(accept(provider, token), Established)
         self.check(provider)
         demand_replay(accept(provider, token))
 
 
-class TestProcessReplayCache:
-    def test_remembers_an_authenticator_once(self) -> None:
-        cache = ProcessReplayCache()
-        cache.check_and_store(b"one")
-        cache.check_and_store(b"other")
-        with pytest.raises(ReplayError, match="used before"):
-            cache.check_and_store(b"one")
-        assert len(cache) == 2
+class TestClaims:
+    def test_are_of_the_authenticator_and_switch_mits_own_cache_off(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        provider, token = GssapiProvider(kerberos_keytab, replay=old_store()), fresh_token()
+        first, second = (provider.create_context(ContextRequest()).step(token) for _ in range(2))
+        assert isinstance(first, Established)
+        assert isinstance(second, Established)
+        (claim,) = first.claims
+        assert claim.key == hashlib.sha256(authenticator_ciphertext(token)).digest()
+        assert claim.purpose is Purpose.REPLAY
+        assert second.claims[0].key == claim.key
 
-    def test_is_full_and_forgets_nothing(self) -> None:
-        clock = Clock()
-        cache = ProcessReplayCache(max_entries=3, clock=clock)
-        for number in range(3):
-            cache.check_and_store(bytes((number,)))
-        clock.now = 599.9
-        for _ in range(2):
-            with pytest.raises(ReplayCacheError, match="full: 3 entries"):
-                cache.check_and_store(b"one more")
-        for number in range(3):
-            with pytest.raises(ReplayError):
-                cache.check_and_store(bytes((number,)))
-        assert len(cache) == 3
+    def test_are_none_with_mits_own_cache(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        provider = GssapiProvider(kerberos_keytab, replay=MITReplayCache())
+        assert provider.store is None
+        result = provider.create_context(ContextRequest()).step(fresh_token())
+        assert isinstance(result, Established)
+        assert result.claims == ()
 
-    def test_has_room_again_when_the_oldest_has_expired(self) -> None:
-        clock = Clock()
-        cache = ProcessReplayCache(max_entries=2, clock=clock)
-        cache.check_and_store(b"old")
-        clock.now = 100
-        cache.check_and_store(b"young")
-        clock.now = 605
-        cache.check_and_store(b"new")
-        with pytest.raises(ReplayCacheError):
-            cache.check_and_store(b"newer")
-        with pytest.raises(ReplayError):
-            cache.check_and_store(b"young")
-
-    @pytest.mark.parametrize("skew", [10.0, 300.0])
-    def test_keeps_an_entry_for_twice_the_clock_skew(self, skew: float) -> None:
-        clock = Clock()
-        cache = ProcessReplayCache(skew=lambda: skew, clock=clock)
-        cache.check_and_store(b"one")
-        # MIT compares whole seconds, the last one included: it takes a token for up to 601 s.
-        clock.now = 2 * skew + 1
-        with pytest.raises(ReplayError):
-            cache.check_and_store(b"one")
-        clock.now = 2 * skew + 5
-        cache.check_and_store(b"one")
-
-    def test_a_refused_replay_does_not_prolong_the_entry(self) -> None:
-        clock = Clock()
-        cache = ProcessReplayCache(clock=clock)
-        cache.check_and_store(b"one")
-        clock.now = 500
-        with pytest.raises(ReplayError):
-            cache.check_and_store(b"one")
-        clock.now = 605
-        cache.check_and_store(b"one")
-
-    def test_of_many_threads_one_wins(self) -> None:
-        cache = ProcessReplayCache()
-
-        def claim(_: int) -> bool:
-            try:
-                cache.check_and_store(b"the one")
-            except ReplayError:
-                return False
-            return True
-
-        with ThreadPoolExecutor(8) as threads:
-            assert sum(threads.map(claim, range(200))) == 1
-
-    def test_switches_mits_own_off_and_shows_no_authenticator(self) -> None:
-        cache = ProcessReplayCache(max_entries=5)
-        cache.check_and_store(b"\x00\x01secret authenticator")
-        assert cache.rcache_name == b"none:"
-        assert repr(cache) == "<ProcessReplayCache 1 of 5>"
-
-    @pytest.mark.parametrize("wrong", [0, -1, "7", None, True, 1.5])
-    def test_without_room_it_is_not_made(self, wrong: Any) -> None:
-        with pytest.raises(ConfigError, match="max_entries must be"):
-            ProcessReplayCache(max_entries=wrong)
+    def test_of_a_request_without_a_frame(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        """DCE's, whose third leg is the client's proof."""
+        provider = GssapiProvider(kerberos_keytab, replay=old_store())
+        client = GssapiInitiator(mechanism=KERBEROS_MECH, flags=[MUTUAL, DCE])
+        recorder = Recorder(client)
+        with open_context(provider) as context:
+            establish(context, recorder)
+        assert len(recorder.tokens) == 2
+        with open_context(provider) as context:
+            client = GssapiInitiator(mechanism=KERBEROS_MECH, flags=[MUTUAL, DCE])
+            establish(context, client)
 
     def test_protects_where_the_ticket_comes_in_a_later_leg(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        provider = GssapiProvider(kerberos_keytab, replay=ProcessReplayCache())
+        provider = GssapiProvider(kerberos_keytab, replay=old_store())
         recorder = Recorder(LateInitiator())
         with open_context(provider) as context:
             establish(context, recorder)
         assert len(recorder.tokens) == 3
         demand_replay(accept(provider, build_neg_token_init([KERBEROS], _ticket(recorder))))
 
-    def test_claims_nothing_for_a_token_that_was_refused(
+    def test_are_not_made_for_a_token_that_was_refused(
         self, kerberos_environment: dict[str, str], kerberos_keytab: Path
     ) -> None:
-        cache = ProcessReplayCache()
-        provider = GssapiProvider(kerberos_keytab, replay=cache)
+        provider = GssapiProvider(kerberos_keytab, replay=old_store(max_claims=1))
         token = kerberos_token()
         accept(provider, token[:-1] + bytes((token[-1] ^ 1,)))
         accept(provider, b"garbage")
-        assert len(cache) == 0
         assert isinstance(accept(provider, token), Established)
+
+
+class TestNewStore:
+    """What was used before a store was there, it cannot know."""
+
+    def test_a_token_that_was_made_before_is_refused(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        births = iter([time.time() + 4])
+        store = MemoryStore(clock=lambda: next(births, None) or time.time())
+        provider = GssapiProvider(kerberos_keytab, replay=store)
+        result = accept(provider, fresh_token())
+        demand_replay(result)
+        assert isinstance(result, Refused)
+        assert "before it was remembered what is used" in result.error.detail
+
+    def test_a_token_that_is_made_after_it_is_accepted_at_once(
+        self, kerberos_environment: dict[str, str], kerberos_keytab: Path
+    ) -> None:
+        provider = GssapiProvider(kerberos_keytab, replay=MemoryStore())
+        assert isinstance(accept(provider, fresh_token()), Established)
+
+    @pytest.mark.parametrize(("age", "accepted"), [(604, False), (606, True)])
+    def test_it_is_no_longer_asked_when_no_such_token_is_good_any_more(
+        self,
+        kerberos_environment: dict[str, str],
+        kerberos_keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        age: float,
+        accepted: bool,
+    ) -> None:
+        births = iter([time.time() - age])
+        store = MemoryStore(clock=lambda: next(births, None) or time.time())
+        # Nothing can be read then: so it shows who was asked.
+        monkeypatch.setattr(claims_module, "read_times", lambda *_: None)
+        result = accept(GssapiProvider(kerberos_keytab, replay=store), fresh_token())
+        assert isinstance(result, Established) is accepted
+        if not accepted:
+            demand_replay(result)
 
 
 def _ticket(recorder: Recorder) -> bytes:
@@ -411,32 +426,19 @@ class TestKerberosPart:
         assert len(keys) == 1
 
 
-class Unreadable(ProcessReplayCache):
-    """A cache that notes what it was asked to remember."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.claimed: list[bytes] = []
-
-    def check_and_store(self, authenticator: bytes) -> None:
-        self.claimed.append(authenticator)
-
-
 def test_a_handshake_without_an_authenticator_that_was_read_is_refused(
     kerberos_environment: dict[str, str],
     kerberos_keytab: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """If ever MIT finds an AP-REQ where our parser finds none, nobody gets in by it."""
-    cache = Unreadable()
-    provider = GssapiProvider(kerberos_keytab, replay=cache)
+    provider = GssapiProvider(kerberos_keytab, replay=old_store())
     monkeypatch.setattr(
         "authsrv.providers.gssapi.acceptor.read_first", lambda token: ReadToken(token, None)
     )
     result = accept(provider, fresh_token())
     assert isinstance(result, Refused)
     assert "no ticket was read" in result.error.args[0]
-    assert cache.claimed == []
 
 
 class TestFolderInMemory:
@@ -479,12 +481,12 @@ class TestFolderInMemory:
         folder = tmp_path / f"authsrv-{os.geteuid() + 1}"
         folder.mkdir(mode=0o700)
         user = os.geteuid() + 1
-        monkeypatch.setattr(replay_module.os, "geteuid", lambda: user)
+        monkeypatch.setattr(os, "geteuid", lambda: user)
         with pytest.raises(ConfigError, match="not a folder that only this user can enter"):
             replay_module._private_folder(tmp_path)
 
     def test_without_such_storage_it_is_a_mistake_of_the_settings(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="no memory-backed storage"):
+        with pytest.raises(ConfigError, match="there is no folder"):
             replay_module._private_folder(tmp_path / "missing")
 
     @pytest.mark.parametrize("label", ["", "../other", "a/b", "a b", "-", "ab\0", "."])
@@ -495,20 +497,3 @@ class TestFolderInMemory:
     def test_the_label_names_the_file(self) -> None:
         name = MITReplayCache.in_memory("my-app_2").name
         assert name == f"file2:/dev/shm/authsrv-{os.geteuid()}/my-app_2"
-
-
-def test_mits_cache_claims_nothing_itself() -> None:
-    cache = MITReplayCache()
-    cache.check_and_store(b"one")
-    cache.check_and_store(b"one")
-    assert cache.rcache_name == b"dfl:"
-
-
-def test_a_context_claims_each_authenticator_that_it_saw(
-    kerberos_environment: dict[str, str], kerberos_keytab: Path
-) -> None:
-    cache = Unreadable()
-    token = fresh_token()
-    context = GssapiProvider(kerberos_keytab, replay=cache).create_context(ContextRequest())
-    assert isinstance(context.step(token), Established)
-    assert cache.claimed == [authenticator_ciphertext(token)]

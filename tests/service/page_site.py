@@ -74,6 +74,16 @@ PAGES: Mapping[str, Page] = {
         "/.authsrv/logout",
         HIDDEN,
     ),
+    "whoami-password": WhoamiPage(
+        "alice@EXAMPLE.ORG",
+        "password",
+        SITE,
+        GROUPS[:1],
+        False,
+        EARLY,
+        EARLY + datetime.timedelta(hours=1),
+        "/.authsrv/logout",
+    ),
     "whoami-bare": WhoamiPage(
         "alice@EXAMPLE.ORG", "ntlm", SITE, (), False, EARLY, EARLY, "/.authsrv/logout"
     ),

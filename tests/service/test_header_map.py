@@ -163,11 +163,11 @@ KNOWN = NameList(["admin@EXAMPLE.ORG", "admin", "admins"])
     "principal",
     [
         "ADMIN@EXAMPLE.ORG",
-        "ａdmin@EXAMPLE.ORG",
+        "\uff41dmin@EXAMPLE.ORG",
         "admin@example.org",
         "Admin@OTHER.ORG",
         "DOM\\ADMIN",
-        "ⓐdmin@EXAMPLE.ORG",
+        "\u24d0dmin@EXAMPLE.ORG",
     ],
 )
 def test_a_name_that_becomes_a_configured_one_by_case_or_form_is_refused(principal: str) -> None:

@@ -19,15 +19,8 @@ from authsrv.service.explain import explain
 from authsrv.service.groups import GroupSet
 from authsrv.service.networks import ClientNetworks, parse_networks
 from authsrv.service.people import NameList, Subject, UserList
-from authsrv.service.rules import (
-    Access,
-    Ambiguous,
-    Rule,
-    RuledRequest,
-    RuleList,
-    Ruling,
-    Verdict,
-)
+from authsrv.service.rule import Access, Rule, RuledRequest
+from authsrv.service.rules import Ambiguous, RuleList, Ruling, Verdict
 
 ALICE = Subject("alice@EXAMPLE.ORG", "kerberos", groups=GroupSet(frozenset({"staff"})))
 ADMIN = replace(ALICE, principal="root@EXAMPLE.ORG", groups=GroupSet(frozenset({"admins"})))

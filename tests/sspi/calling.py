@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from backends import tokens
+from waiting import until
 
 from authsrv.core.identity import Identity
 from authsrv.core.limits import DEFAULT_LIMITS, Limits
@@ -172,10 +172,7 @@ async def turns(count: int) -> None:
 
 async def nothing_is_left(provider: ScriptedProvider) -> None:
     """No context is open, as soon as the threads are out of the provider."""
-    end = time.monotonic() + 5
-    while provider.open_contexts:
-        assert time.monotonic() < end, f"left: {provider!r}"
-        await asyncio.sleep(0.001)
+    await until(lambda: not provider.open_contexts)
     assert provider.created == provider.deleted
 
 

@@ -18,7 +18,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from authsrv.providers.base import SecurityProvider
@@ -38,6 +37,8 @@ from authsrv.sspi import (
     free_credentials_handle_async,
     reinit_async_context,
 )
+from authsrv.stores.base import Claim
+from authsrv.stores.memory import MemoryStore
 
 # As many peers as come at the same time; one in so many sends garbage.
 AT_ONCE = 25
@@ -46,20 +47,21 @@ GARBAGE = b"\x60\x03\x06\x01\x00"
 USER = Password("alice", "no password", "DOMAIN")
 
 
-@dataclass(frozen=True)
-class AnyNumberOfTimes:
+class Forgetful(MemoryStore):
     """No protection at all, for this test: one ticket is good for all cycles."""
 
-    rcache_name: bytes = b"none:"
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: 0.0)
 
-    def check_and_store(self, authenticator: bytes) -> None:
+    def check_at_once(self, claim: Claim) -> bool:
         """Remember nothing."""
+        return True
 
 
 def make_gssapi(keytab: str) -> SecurityProvider:
     from authsrv.providers.gssapi.acceptor import GssapiProvider
 
-    return GssapiProvider(keytab, replay=AnyNumberOfTimes())
+    return GssapiProvider(keytab, replay=Forgetful())
 
 
 def make_pyspnego(keytab: str) -> SecurityProvider:

@@ -7,7 +7,6 @@ import gc
 import importlib.util
 import struct
 import threading
-import time
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from backends import tokens
 from calling import QUEUEING, World, a_world, begun, delete, make_world, nothing_is_left, turns
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until, wait_until
 
 from authsrv.core.bindings import ChannelBindings
 from authsrv.core.buffers import BufferType, SecBuffer, SecBufferDesc
@@ -116,10 +116,8 @@ async def test_a_package_that_nobody_knows_is_secpkg_not_found(
     assert result.status is S.SEC_E_SECPKG_NOT_FOUND
     assert isinstance(result.error, MechanismError)
     assert not credential.is_valid
-    end = time.monotonic() + 5
-    while threading.active_count() > before:
-        assert time.monotonic() < end, "the thread of a credential that is none is left"
-        await asyncio.sleep(0.001)
+    # The thread of a credential that is none ends.
+    await until(lambda: threading.active_count() <= before)
 
 
 @pytest.mark.parametrize("fault", [ValueError, OSError, StopIteration, ModuleNotFoundError])
@@ -415,10 +413,7 @@ class Noise:
 
 def all_is_deleted(provider: ScriptedProvider) -> None:
     provider.release()
-    end = time.monotonic() + 5
-    while provider.open_contexts:
-        assert time.monotonic() < end, f"left: {provider!r}"
-        time.sleep(0.001)
+    wait_until(lambda: not provider.open_contexts)
 
 
 @pytest.mark.parametrize("later", [0, 1, 2, 3, 5, 50])
@@ -702,10 +697,7 @@ async def test_a_step_whose_task_is_cancelled_is_unfinished_and_its_context_dele
         assert not world.fresh.is_valid
         assert not world.fresh.is_busy
         world.provider.release()
-        end = time.monotonic() + 5
-        while world.provider.open_contexts > opened:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.001)
+        await until(lambda: world.provider.open_contexts <= opened)
 
 
 @pytest.mark.parametrize("later", range(6))
@@ -730,10 +722,7 @@ async def test_a_deletion_whose_task_is_cancelled_deletes_all_the_same(later: in
         await asyncio.wait([task])
         world.provider.release()
         await slow
-        end = time.monotonic() + 5
-        while world.provider.open_contexts == opened:
-            assert time.monotonic() < end, "it was never deleted"
-            await asyncio.sleep(0.001)
+        await until(lambda: world.provider.open_contexts != opened)
 
 
 # Bytes of any kind.

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from backends import tokens
 from calling import World, a_world, begun, delete, nothing_is_left, person, turns
+from waiting import until
 
 from authsrv.core.limits import Limits
 from authsrv.core.results import Continue
@@ -429,10 +430,7 @@ async def test_a_freed_credential_ends_partial_contexts_and_leaves_the_others() 
         assert answer.status is S.SEC_E_INVALID_HANDLE
         await delete(world.established)
         # The partial one is deleted by a thread that nobody waits for.
-        end = time.monotonic() + 5
-        while world.provider.open_contexts and time.monotonic() < end:
-            await asyncio.sleep(0.001)
-        assert world.provider.open_contexts == 0
+        await until(lambda: world.provider.open_contexts == 0)
 
 
 async def test_freeing_twice_is_an_invalid_handle_and_within_one_turn_ok() -> None:

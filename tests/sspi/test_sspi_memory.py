@@ -37,6 +37,7 @@ def run_cycles(provider: str, token: bytes, keytab: Path) -> Account:
     command = [sys.executable, str(CHILD), provider, str(CYCLES), str(keytab)]
     # Memory that is given back must show, and no arena of a thread may hide it.
     environment = os.environ | {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    environment["PYTHONPATH"] = str(CHILD.parents[1] / "support")
     done = subprocess.run(
         command, input=token.hex(), env=environment, capture_output=True, text=True, timeout=170
     )

@@ -3,7 +3,8 @@
 usage: store_child.py PATH COMMAND [NAME]
 
     claim NAME     prints "fresh", "seen" or "error", and ends
-    race COUNT     waits for a line, claims so many names and prints how many were fresh and seen
+    race COUNT     waits for a line, claims so many names, from the last one on where it is below
+                   zero, and prints how many were fresh and seen
     hold           takes the lock of the file, says "held", and keeps it
     die NAME       is killed within a claim, before it is confirmed
     many           claims without end and prints each name when it is confirmed
@@ -23,9 +24,8 @@ from unittest import mock
 
 from authsrv.errors import StoreError
 from authsrv.stores.base import Claim, Purpose
-from authsrv.stores.lmdb_file import _TreeTable
+from authsrv.stores.lmdb_file import _Tree
 from authsrv.stores.machine import MachineStore
-from authsrv.stores.table import Table
 
 
 def claim_of(name: str) -> Claim:
@@ -53,19 +53,19 @@ def hold(path: str) -> None:
 def die(store: MachineStore, name: str) -> None:
     """End when the claim is written and not yet committed."""
 
-    def write_and_die(table: Table, key: bytes, row: bytes) -> None:
-        write(table, key, row)
+    def write_and_die(table: _Tree, key: bytes, row: bytes) -> None:
+        table._write(key, row)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    write = _TreeTable._write
     asyncio.run(claim(store, "before"))
-    with mock.patch.object(_TreeTable, "_write", write_and_die):
+    with mock.patch.object(_Tree, "_write_new", write_and_die):
         asyncio.run(claim(store, name))
 
 
 async def race(store: MachineStore, count: int) -> str:
     """How many of so many names were fresh for this process, and how many were seen."""
-    answers = [await claim(store, str(number)) for number in range(count)]
+    numbers = range(abs(count)) if count > 0 else reversed(range(-count))
+    answers = [await claim(store, str(number)) for number in numbers]
     return f"{answers.count('fresh')} {answers.count('seen')}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -21,8 +22,10 @@ import pytest
 from store_child import claim_of
 
 from authsrv.errors import ConfigError, StoreError
+from authsrv.stores import file_lock
 from authsrv.stores.base import Purpose
 from authsrv.stores.machine import MachineStore, default_path, machine_store
+from authsrv.stores.table import Table
 
 CHILD = str(Path(__file__).with_name("store_child.py"))
 PATIENCE = 0.3
@@ -85,7 +88,7 @@ class TestSeveralProcesses:
 
     def test_of_two_that_claim_the_same_each_thing_has_one_winner(self, path: Path) -> None:
         count = 3_000
-        with child(path, "race", str(count)) as one, child(path, "race", str(count)) as other:
+        with child(path, "race", f"{count}") as one, child(path, "race", f"-{count}") as other:
             for started in (one, other):
                 assert line_of(started) == "ready"
             for started in (one, other):
@@ -288,7 +291,7 @@ class TestTheFile:
         file = store._file
         assert file is not None
         with file._environment.begin(write=True) as transaction:
-            transaction.put(claim_of("x").key, b"cut", db=file._turns[Purpose.REPLAY].tree)
+            transaction.put(claim_of("x").key, b"cut", db=file._tables[Purpose.REPLAY].tree)
         assert "not what was written" in refusal(store)
 
     def test_a_process_opens_it_once(self, path: Path) -> None:
@@ -364,7 +367,73 @@ class TestNoRoom:
         assert "no room for the store" in refusal(open_store(path))
 
 
+class TestLock:
+    def test_where_a_file_system_has_none_the_store_is_out_of_order(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(path)
+        claim(store)
+
+        def flock(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(file_lock.fcntl, "flock", flock)
+        assert "cannot be locked" in refusal(store, "y")
+        monkeypatch.undo()
+        assert claim(store, "y")
+
+    def test_what_is_asked_while_it_is_closed_is_refused(self, path: Path) -> None:
+        store = open_store(path)
+        claim(store)
+
+        async def ask() -> None:
+            file = store._file
+            assert file is not None
+            assert file.lock.try_acquire()
+            closing = asyncio.ensure_future(store.close())
+            asking = asyncio.ensure_future(store.check_and_store(claim_of("y")))
+            await asyncio.sleep(0.01)
+            file.lock.release()
+            await closing
+            with pytest.raises(StoreError, match="closed"):
+                await asking
+
+        asyncio.run(ask())
+
+    def test_one_that_was_not_used_is_closed_without_a_file(self, path: Path) -> None:
+        store = open_store(path)
+        asyncio.run(store.close())
+        assert "closed" in refusal(store)
+        assert not path.exists()
+
+    def test_one_that_nobody_lets_go_of_is_closed_all_the_same(self, path: Path) -> None:
+        store = open_store(path)
+        claim(store)
+        with child(path, "hold") as holder:
+            assert line_of(holder) == "held"
+            asyncio.run(store.close())
+        assert "closed" in refusal(store, "y")
+
+    def test_an_interrupt_leaves_nothing_locked(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(path)
+        claim(store)
+
+        def interrupt(*_: object) -> bool:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Table, "claim", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.check_at_once(claim_of("y"))
+        monkeypatch.undo()
+        assert claim(store, "y")
+
+
 class TestSettings:
+    def test_its_repr_tells_the_file(self, path: Path) -> None:
+        assert repr(open_store(path)) == f"<MachineStore {path}>"
+
     @pytest.mark.parametrize(
         ("given", "named"),
         [

@@ -7,6 +7,7 @@ from authsrv.core.identity import Identity
 from authsrv.core.results import Continue, Established, Refused, Result
 from authsrv.errors import AuthsrvError
 from authsrv.providers.base import ContextRequest, SecurityProvider
+from authsrv.testing.handshakes import remembering
 
 __all__ = ["accept", "error_of", "identity_of", "token_of"]
 
@@ -33,8 +34,8 @@ def token_of(result: Result) -> bytes:
 def accept(
     provider: SecurityProvider, *tokens: bytes, bindings: ChannelBindings | None = None
 ) -> Result:
-    """The answer to the last of some tokens, in a context of their own."""
-    context = provider.create_context(ContextRequest(bindings))
+    """The answer to the last of some tokens, in a context of their own, claims made."""
+    context = remembering(provider.create_context(ContextRequest(bindings)), provider)
     try:
         return [context.step(token) for token in tokens][-1]
     finally:

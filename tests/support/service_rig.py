@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import sys
@@ -24,7 +25,9 @@ __all__ = [
     "Rig",
     "ask_headers",
     "cookies_of",
+    "run_beside",
     "run_rig",
+    "run_service",
     "write_configuration",
 ]
 
@@ -139,6 +142,28 @@ class Rig:
         told = ask_headers(path, method=method, host=host, site=site)
         return self.send("pages", method, path, (*told, *headers), body=body)
 
+    def raw(self, listener: str, content: bytes, *, seconds: float = 1.0) -> bytes:
+        """Send bytes on one connection; all that comes back until it ends, or nothing more does."""
+        answered = b""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(seconds)
+            connection.connect(str(self.folder / f"{listener}.sock"))
+            connection.sendall(content)
+            with contextlib.suppress(TimeoutError):
+                while piece := connection.recv(65_536):
+                    answered += piece
+        return answered
+
+    def first(self, listener: str, content: bytes, method: str = "GET") -> Answer:
+        """Send bytes, a request by a method, on one connection; the first answer to them."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(20)
+            connection.connect(str(self.folder / f"{listener}.sock"))
+            connection.sendall(content)
+            response = http.client.HTTPResponse(connection, method=method)
+            response.begin()
+            return _read(response)
+
     def send(
         self,
         listener: str,
@@ -229,15 +254,68 @@ def write_configuration(
 
 @contextmanager
 def run_rig(
-    folder: Path, realm: Realm, *, convention: str = "nginx", more: str = SITES
+    folder: Path,
+    realm: Realm,
+    *,
+    convention: str = "nginx",
+    more: str = SITES,
+    hosts: Sequence[str] = (WIKI_HOST, LOGIN_HOST),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Rig]:
     """Run a service for the sites, until the end of the block.
 
-    The realm must have the services HTTP/wiki.example.org and HTTP/login.example.org.
+    The realm must have a service HTTP/... for each of the hosts. The environment is what the
+    service has beside that of the realm.
     """
-    keytab = realm.write_keytab(folder / "http.keytab", [f"HTTP/{WIKI_HOST}", f"HTTP/{LOGIN_HOST}"])
+    keytab = realm.write_keytab(folder / "http.keytab", [f"HTTP/{host}" for host in hosts])
     keytab.chmod(0o600)
     path = write_configuration(folder, keytab, convention=convention, more=more)
-    command = [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
-    with serve(command, server_environment(realm)) as served:
+    with run_service(path, realm, environment=environment) as served:
         yield Rig(folder, served, realm)
+
+
+@contextmanager
+def run_beside(
+    rig: Rig, folder: Path, *, ahead: int = 0, has_own_store: bool = False
+) -> Iterator[Rig]:
+    """Run one more process with the sites, the keys and the store of a rig, and sockets of its own.
+
+    Args:
+        rig: The rig.
+        folder: For its sockets.
+        ahead: By how many seconds its clock is wrong.
+        has_own_store: Whether it begins with a store that is empty.
+    """
+    path = folder / "authsrv.toml"
+    text = (rig.folder / "authsrv.toml").read_text()
+    for socket_name in ("asks.sock", "pages.sock"):
+        text = text.replace(f"unix:{rig.folder}/{socket_name}", f"unix:{folder}/{socket_name}")
+    if has_own_store:
+        text = text.replace(f"{rig.folder}/store/", f"{folder}/store/")
+    path.write_text(text)
+    path.chmod(0o600)
+    with run_service(path, rig.realm, ahead=ahead) as served:
+        yield Rig(folder, served, rig.realm)
+
+
+@contextmanager
+def run_service(
+    path: Path,
+    realm: Realm,
+    *,
+    ahead: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Served]:
+    """Run `authsrv serve` with a configuration, on a clock that is wrong by so many seconds."""
+    command = [sys.executable, "-m", "authsrv", "serve", "--config", str(path)]
+    clock: dict[str, str] = {}
+    if ahead:
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+        clock = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME": f"{ahead:+d}",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+    with serve(command, {**server_environment(realm), **(environment or {}), **clock}) as served:
+        yield served

@@ -24,8 +24,9 @@ from authsrv.errors import AuthsrvError
 from authsrv.handshake.acceptor import Acceptor
 from authsrv.providers.base import ContextRequest, SecurityProvider
 from authsrv.streams import accept
+from authsrv.testing.handshakes import remembering
 
-__all__ = ["STRATEGIES", "Way", "outcome_of"]
+__all__ = ["STRATEGIES", "Way", "outcome_of", "told"]
 
 Way = Callable[..., Awaitable[str]]
 
@@ -37,7 +38,7 @@ def told(error: AuthsrvError) -> str:
 async def by_package(provider: SecurityProvider, *tokens: bytes, **options: Any) -> str:
     """Without any integration: what the provider itself says."""
     assert not options
-    context = provider.create_context(ContextRequest())
+    context = remembering(provider.create_context(ContextRequest()), provider)
     try:
         for token in tokens:
             result = await asyncio.to_thread(context.step, token)

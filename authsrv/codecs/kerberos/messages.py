@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from authsrv.codecs.der import reader as der
 from authsrv.codecs.der.reader import SEQUENCE, Reader
@@ -46,6 +46,7 @@ __all__ = [
     "EncTicketPart",
     "KerberosMessage",
     "KrbError",
+    "Outline",
     "enctype_name",
     "parse_ap_req",
     "parse_asked_service",
@@ -53,6 +54,7 @@ __all__ = [
     "parse_enc_ticket_part",
     "parse_kerberos_header",
     "parse_krb_error",
+    "parse_outline",
 ]
 
 _AP_REQ_TYPE = 14
@@ -74,6 +76,9 @@ _AP_REQ_ID: Final = b"\x01\x00"
 
 # The services that tickets say, behind such beginnings, that they are for.
 _ASKED: Final[KnownPrefixes[str]] = KnownPrefixes()
+# Beginnings that end where the ticket's ciphertext begins: the service, where that ciphertext ends,
+# and what stands between it and the authenticator's.
+_OUTLINES: Final[KnownPrefixes[tuple[str, int, bytes]]] = KnownPrefixes()
 
 _T = TypeVar("_T")
 
@@ -121,6 +126,22 @@ class ApReq:
     def principal(self) -> str:
         """The service with its realm, "HTTP/www.example.com@EXAMPLE.COM"."""
         return f"{self.service}@{escape_realm(self.realm)}"
+
+
+class Outline(NamedTuple):
+    """What tells a client's request from others. Nothing in it is authenticated.
+
+    Args:
+        asked_service: The service with its realm, as of parse_asked_service.
+        authenticator_cipher: The encrypted authenticator, which no two requests share.
+    """
+
+    asked_service: str
+    authenticator_cipher: bytes
+
+    def __repr__(self) -> str:
+        """Show no ciphertext."""
+        return f"<Outline of a request for {self.asked_service}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +237,37 @@ def parse_ap_req(token: bytes) -> ApReq:
     if kind is not KerberosMessage.AP_REQ:
         raise InvalidTokenError("the Kerberos token is not an AP-REQ")
     return _read_whole(Reader(body), _AP_REQ, _read_ap_req)
+
+
+def parse_outline(token: bytes) -> Outline:
+    """Parse a client's request, as parse_ap_req does, for what tells one from another.
+
+    Of a request that differs from one before in nothing but its ciphertexts, only the rest is
+    compared: a twentieth of the time.
+
+    Args:
+        token: As of parse_ap_req.
+
+    Raises:
+        InvalidTokenError: As of parse_ap_req.
+    """
+    known = _OUTLINES.find(token)
+    if known is not None:
+        asked, ticket_end, between = known[1]
+        if token.startswith(between, ticket_end):
+            return Outline(asked, token[ticket_end + len(between) :])
+    request = parse_ap_req(token)
+    asked, cipher = request.principal, request.authenticator_cipher
+    reader = der.open_frame(token)
+    read_oid(reader)
+    reader.take(len(_AP_REQ_ID))
+    reader.enter(_AP_REQ, SEQUENCE)
+    reader.skip(*_BEFORE_TICKET, _TICKET_FIELD)
+    # Each ciphertext is the last thing in what holds it.
+    ticket_end = reader.position
+    between = token[ticket_end : len(token) - len(cipher)]
+    _OUTLINES.note(token, ticket_end - len(request.ticket_cipher), (asked, ticket_end, between))
+    return Outline(asked, cipher)
 
 
 def parse_asked_service(token: bytes) -> str:

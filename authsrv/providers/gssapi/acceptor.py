@@ -26,7 +26,7 @@ from typing import Any
 import gssapi.raw as gss
 
 from authsrv.codecs.inspect import Mechanism, peek
-from authsrv.codecs.kerberos.messages import parse_ap_req, parse_asked_service
+from authsrv.codecs.kerberos.messages import parse_asked_service
 from authsrv.codecs.spnego import is_spnego
 from authsrv.core.attributes import ContextAttribute
 from authsrv.core.bindings import BindingPolicy, ChannelBindings
@@ -47,6 +47,7 @@ from authsrv.errors import (
 )
 from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.attributes import query_context
+from authsrv.providers.gssapi.claims import RequestsSeen
 from authsrv.providers.gssapi.diagnosis import Failure, diagnose
 from authsrv.providers.gssapi.identity import (
     client_name,
@@ -60,7 +61,13 @@ from authsrv.providers.kerberos.keytab import KeytabFile, KeytabSnapshot
 from authsrv.providers.kerberos.pac_signature import is_signed_for_us
 from authsrv.providers.kerberos.profile import clock_skew
 from authsrv.providers.kerberos.service_names import ServiceNames
-from authsrv.providers.replay import MITReplayCache, ReplayProtection, find_cache_fault
+from authsrv.providers.replay import (
+    MITReplayCache,
+    ReplayProtection,
+    default_replay_protection,
+    find_cache_fault,
+)
+from authsrv.stores.base import Store
 
 __all__ = ["GssapiProvider"]
 
@@ -81,7 +88,8 @@ class GssapiProvider:
             "HTTP/web.example.org", or several; None accepts a ticket for any key in the keytab,
             one for "host/web.example.org" too. It separates services only where they have keys of
             their own: what a ticket says that it is for is not authenticated.
-        replay: Where used authenticators are remembered.
+        replay: Where used authenticators are remembered: a store, which the acceptor asks, or MIT's
+            own replay cache. If it is not given, the store of this machine.
         name_attributes: The name attributes to read into the identity (RFC 6680), such as
             "urn:mspac:logon-info"; none by default. Those of a PAC are read only where it is signed
             with the service's key, which is checked here: libkrb5 1.21 to 1.22 do not.
@@ -102,12 +110,16 @@ class GssapiProvider:
     ) -> None:
         self.keytab = keytab if isinstance(keytab, KeytabFile) else KeytabFile(keytab)
         self.services = ServiceNames.of_setting(service)
-        # Not `replay or ...`: an empty cache has a length of 0, and so is false.
-        self.replay: ReplayProtection = MITReplayCache() if replay is None else replay
-        if not callable(getattr(self.replay, "check_and_store", None)):
-            raise ConfigError("replay must be a MITReplayCache or a ProcessReplayCache")
+        protection = default_replay_protection() if replay is None else replay
+        self.store: Store | None = None
+        self._rcache_name = b"none:"
+        if isinstance(protection, MITReplayCache):
+            self._rcache_name = protection.name.encode()
+        elif isinstance(protection, type) or not hasattr(protection, "check_at_once"):
+            raise ConfigError("replay must be a store, such as MachineStore, or a MITReplayCache")
+        else:
+            self.store = protection
         self.name_attributes = frozenset(as_texts(name_attributes, "name_attributes"))
-        self.claims_replays = self.replay.rcache_name == b"none:"
         self._guard = threading.Lock()
         self._credential: tuple[KeytabSnapshot, Any] | None = None
         self._made_from: KeytabSnapshot | None = None
@@ -121,12 +133,15 @@ class GssapiProvider:
         return _Context(self, request.bindings)
 
     def check(self) -> None:
-        """See SecurityProvider.check: keytab, file of MIT's replay cache, and clock skew."""
+        """See SecurityProvider.check: keytab, where replays are remembered, and clock skew."""
         clock_skew()
         self.credential()
-        fault = find_cache_fault(self.replay.rcache_name)
+        fault = find_cache_fault(self._rcache_name)
         if fault is not None:
             raise ReplayCacheError(fault)
+        if self.store is not None:
+            # That opens it.
+            _ = self.store.born_at
 
     def credential(self) -> tuple[KeytabSnapshot, Any]:
         """The keys of the keytab, and the shared gssapi.raw.Creds made from them. It may block.
@@ -149,13 +164,17 @@ class GssapiProvider:
         """See KnowsRealms.realms."""
         return self.credential()[0].realms
 
+    def diagnose(self, failure: Failure, snapshot: KeytabSnapshot) -> AuthsrvError:
+        """Tell why libgssapi refused a token."""
+        return diagnose(failure, snapshot, self.services, self._rcache_name)
+
     def _acquire(self, snapshot: KeytabSnapshot) -> tuple[KeytabSnapshot, Any]:
         usable = snapshot.restricted_to(self.services)
         if not usable.entries:
             raise KeytabError(f"the keytab {self.keytab.path} has no key for {self.services}")
         store: dict[bytes | str, bytes | str] = {
             b"keytab": usable.name.encode(),
-            b"rcache": self.replay.rcache_name,
+            b"rcache": self._rcache_name,
         }
         try:
             # By itself first: together with SPNEGO it is enough if any mechanism has a credential,
@@ -185,6 +204,7 @@ class _Context:
         "_kerberos",
         "_native_bindings",
         "_provider",
+        "_requests",
     )
 
     def __init__(self, provider: GssapiProvider, bindings: ChannelBindings | None) -> None:
@@ -202,6 +222,7 @@ class _Context:
         self._is_spnego = False
         # The tokens of Kerberos that libgssapi has looked at, in the order of the legs.
         self._kerberos: list[bytes] = []
+        self._requests: RequestsSeen | None = None
 
     def step(self, token: bytes) -> Result:
         if self._ended:
@@ -228,7 +249,11 @@ class _Context:
                 self._ended = False
                 return going_on
             self._identity = self._identify(answer, asked_at, skew)
-            return Established(self._identity, answer.token or b"")
+            requests, store = self._requests, self._provider.store
+            if requests is None or store is None:
+                return Established(self._identity, answer.token or b"")
+            claims = requests.claim(store.born_at, asked_at, skew)
+            return Established(self._identity, answer.token or b"", claims=claims)
         except AuthsrvError as error:
             return Refused(error)
 
@@ -259,8 +284,7 @@ class _Context:
         self, failed: gss.GSSError, token: bytes, snapshot: KeytabSnapshot
     ) -> AuthsrvError:
         failure = Failure(failed.maj_code, failed.min_code, token, failed.token or b"")
-        provider = self._provider
-        return diagnose(failure, snapshot, provider.services, provider.replay.rcache_name)
+        return self._provider.diagnose(failure, snapshot)
 
     def _identify(self, answer: Any, asked_at: float, skew: int) -> Identity:
         flags = int(answer.flags)
@@ -271,7 +295,6 @@ class _Context:
         self._check_bindings(bound)
         asked = self._asked_service()
         self._provider.services.check_claim(asked)
-        self._claim()
         return Identity(
             principal=principal,
             mechanism="kerberos",
@@ -293,20 +316,16 @@ class _Context:
     def _asked_service(self) -> str:
         if not self._kerberos:
             raise InvalidTokenError("no ticket was read, so its service is not known")
-        return parse_asked_service(self._kerberos[0])
+        if self._provider.store is None or self._credential is None:
+            return parse_asked_service(self._kerberos[0])
+        self._requests = RequestsSeen(self._kerberos, self._credential[0])
+        return self._requests.asked_service
 
     def _check_bindings(self, bound: bool) -> None:
         bindings = self._bindings
         if bindings is None or bound or bindings.policy is not BindingPolicy.REQUIRE:
             return
         raise BadBindingsError("the client sent no channel bindings, and they are required")
-
-    def _claim(self) -> None:
-        """Claim what our own replay cache is keyed on; the AP-REQ may come in any leg."""
-        if not self._provider.claims_replays:
-            return
-        for token in self._kerberos:
-            self._provider.replay.check_and_store(parse_ap_req(token).authenticator_cipher)
 
 
 def _go_on(answer: bytes | None, token: bytes) -> Continue:

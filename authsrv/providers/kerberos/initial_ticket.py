@@ -41,6 +41,7 @@ _CHANGE_SERVICE: Final = "kadmin/changepw"
 _BASE: Final = -1765328384
 _OWN_CODES: Final = 128
 
+_NO_SUCH_SERVICE: Final = 7
 _KEY_EXPIRED: Final = 23
 
 _Cause = tuple[type[AuthsrvError], str]
@@ -80,7 +81,7 @@ _DENIALS: Mapping[int, str] = MappingProxyType(
 
 _FAULTS: Mapping[int, _Cause] = MappingProxyType(
     {
-        7: (KeytabError, "the KDC does not know the service of our keytab"),
+        _NO_SUCH_SERVICE: (KeytabError, "the KDC does not know the service of our keytab"),
         29: (AuthorityError, "the KDC says that it is not available"),
         37: _SKEW,
         60: (AuthorityError, "the KDC failed"),
@@ -191,7 +192,7 @@ class Armour:
             try:
                 found = _log_in(context, krb5.parse_name_flags(context, principal.encode()), keytab)
             except krb5.Krb5Error as failed:
-                if _code(failed) in _FAULTS and _code(failed) != 7:
+                if _code(failed) in _FAULTS and _code(failed) != _NO_SUCH_SERVICE:
                     raise
                 continue
             if found is not None:
@@ -252,6 +253,9 @@ def fetch_ticket(exchange: PasswordExchange, context: Any, armour: Armour) -> An
     except krb5.Krb5Error as failed:
         if _code(failed) == _KEY_EXPIRED and _can_change_password(exchange, context, held):
             return None
+        if _code(failed) == _NO_SUCH_SERVICE and exchange.account.upn_suffix is not None:
+            # libkrb5 follows the referral of our own KDC, to where our service is not.
+            raise LogonDeniedError("the name belongs to another realm than our service") from None
         raise _diagnose(_code(failed)) from None
 
 

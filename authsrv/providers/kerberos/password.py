@@ -129,12 +129,13 @@ class PasswordChecker:
         """
         try:
             secret = encode_password(password)
+            context = _new_context()
             principal = self._our_principal()
             service, realm = split_principal(principal)
             home = replace(self._domain, realm=realm or "")
             account = parse_account_name(typed, home)
             exchange = PasswordExchange(account, secret, home.realm, service)
-            ticket = fetch_ticket(exchange, _new_context(), self._armour)
+            ticket = fetch_ticket(exchange, context, self._armour)
         except LogonDeniedError as error:
             return PasswordRefusal(error)
         if ticket is None:

@@ -1,0 +1,97 @@
+"""What would happen to a request, in words: for operators, from the settings alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from authsrv.core.identity import Identity
+from authsrv.core.realms import RealmPolicy
+from authsrv.errors import MetadataError
+from authsrv.http.forwarded import AskedRequest, Host, Scheme, read_address, read_method
+from authsrv.http.paths import Target
+from authsrv.service.explain import explain
+from authsrv.service.header_map import Facts
+from authsrv.service.people import Subject
+from authsrv.service.rule import RuledRequest
+from authsrv.service.settings import Settings
+from authsrv.service.sites import Site
+from authsrv.service.spn import realms_of_keytab
+
+__all__ = ["ForetoldRequest", "foretell"]
+
+
+@dataclass(frozen=True, slots=True)
+class ForetoldRequest:
+    """A request that nobody has made.
+
+    Args:
+        url: Its address, with scheme and host.
+        method: Its method.
+        user: The principal; None for somebody whose identity is not known.
+        mechanism: How the user proved it.
+        address: The client's IP address; None if it is not known.
+        is_channel_bound: Whether the proof was bound to the channel.
+    """
+
+    url: str
+    method: str = "GET"
+    user: str | None = None
+    mechanism: str = "kerberos"
+    address: str | None = None
+    is_channel_bound: bool = False
+
+
+def foretell(settings: Settings, request: ForetoldRequest) -> str:
+    """Tell what would happen, by which rule, and what the application would be told.
+
+    Raises:
+        AuthsrvError: It would be refused before a rule is looked at, or afterwards, as its cause
+            says; or the request is none.
+    """
+    asked = _asked(request)
+    site = settings.sites.find(asked)
+    subject = _subject(settings, site, request)
+    explanation = explain(site.rules, RuledRequest.of(asked, ()), subject)
+    lines = [f"site {site.name}, by {request.user or 'nobody known'}:", str(explanation)]
+    if explanation.ruling.is_yes:
+        lines += _headers(site, subject)
+    return "\n".join(lines)
+
+
+def _asked(request: ForetoldRequest) -> AskedRequest:
+    scheme, separator, rest = request.url.partition("://")
+    if not separator:
+        raise MetadataError("the URL has no scheme: write it as https://wiki.example.org/")
+    authority, slash, target = rest.partition("/")
+    return AskedRequest(
+        method=read_method(request.method),
+        scheme=Scheme.parse(scheme),
+        host=Host.parse(authority),
+        target=Target.parse(f"/{target}" if slash else "/"),
+        address=None if request.address is None else read_address(request.address),
+        site=None,
+        is_websocket=False,
+    )
+
+
+def _subject(settings: Settings, site: Site, request: ForetoldRequest) -> Subject | None:
+    if request.user is None:
+        return None
+    identity = Identity(request.user, request.mechanism, channel_bound=request.is_channel_bound)
+    RealmPolicy(site.realms, lambda: realms_of_keytab(settings.keytab)).check(identity)
+    groups = site.groups_that_matter(settings.groups.groups_of(identity))
+    return Subject.of_identity(identity, groups)
+
+
+def _headers(site: Site, subject: Subject | None) -> Iterator[str]:
+    headers = site.headers
+    if subject is None:
+        rendered = headers.render_nobody()
+    else:
+        rendered = headers.render(Facts(subject, time.time()))
+    for name, value in rendered.fields:
+        yield f"  {name}: {value.decode('utf-8', 'replace')}".rstrip()
+    for event, name, count in rendered.events:
+        yield f"  {event.value}: {count} left out of {name}"
