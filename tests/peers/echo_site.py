@@ -36,7 +36,7 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
 
 
 async def started(app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, max_field_size=131_072)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(f"listening on 127.0.0.1:{runner.addresses[0][1]}", flush=True)

@@ -125,6 +125,14 @@ def test_cookies_of_the_application_arrive(standing: Standing) -> None:
     assert answer.told("cookie") == ['a=1; b="x y"; c=\xc3\xa4']
 
 
+def test_many_cookies_of_the_application_arrive(standing: Standing) -> None:
+    # They go to the service and come back in one field.
+    name, session = standing.session("alice")
+    many = "; ".join(f"app{number}={'x' * 1_000}" for number in range(12))
+    answer = standing.fetch("/secret", (name, f"{many}; {session}"))
+    assert answer.told("cookie") == [many]
+
+
 def test_a_large_ticket_arrives(standing: Standing) -> None:
     # People in many groups have such; this one is no ticket, which the service alone can tell.
     before = len(standing.served.logged())
