@@ -144,7 +144,7 @@ FRONTS = (
                 ("bind :443", "bind 127.0.0.1:{port}", 1),
                 ("/etc/haproxy/", "{folder}/", 2),
                 ("/run/authsrv/", "{folder}/", 2),
-                ("server wiki 127.0.0.1:3000", "server wiki 127.0.0.1:{app}", 1),
+                ("server application 127.0.0.1:3000", "server application 127.0.0.1:{app}", 1),
             ),
             "authsrv.lua": (("/run/authsrv/", "{folder}/", 1),),
         },
