@@ -389,6 +389,28 @@ class TestNoRoom:
         assert "no room for the store" in refusal(open_store(path))
 
 
+def test_room_that_cannot_be_had_leaves_no_half_of_a_new_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert "no room for the store" in refusal(open_store(path))
+    assert not path.exists()
+    monkeypatch.undo()
+    assert claim(open_store(path))
+
+
+def test_another_process_number_means_that_the_file_is_opened_anew(path: Path) -> None:
+    """As in a forked child, whose steps no coverage sees."""
+    store = open_store(path)
+    claim(store)
+    before, store._pid = store._file, -1
+    assert not claim(store)
+    assert store._file is not before
+
+
 class TestLock:
     def test_where_a_file_system_has_none_the_store_is_out_of_order(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
