@@ -418,6 +418,7 @@ class SitePages:
                 fetch_site=ask.fields.texts(b"sec-fetch-site"),
                 origin=ask.fields.texts(b"origin"),
                 host=[host_text(ask.asked.host)],
+                scheme=ask.asked.scheme.value,
             )
         )
         if refusal is not None:
