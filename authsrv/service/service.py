@@ -343,6 +343,7 @@ def _make_passwords(settings: Settings, store: Store) -> PasswordLogin:
     login = settings.login
     checker = PasswordChecker(
         GssapiProvider(settings.keytab, replay=store),
+        realm=login.realm,
         netbios_names=login.netbios_names,
         upn_suffixes=login.upn_suffixes,
     )
