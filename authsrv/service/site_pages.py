@@ -241,6 +241,7 @@ class SitePages:
             visiting.return_to,
             ask.now,
             is_fresh=visiting.is_step_up,
+            nonce=_nonce_of(ask),
         )
         set_nonce = build_set_cookie(NONCE, nonce, max_age=_NONCE_SECONDS)
         where = f"{snapshot.login_origin}{SIGN_IN}?order={order}&trouble={trouble.value}"
@@ -261,7 +262,8 @@ class SitePages:
             page = ErrorPage(ErrorKind.HAND_OVER, denied.reference, back="/")
             return page_answer(page, ask.fields, snapshot.look)
         await self._claimants.end_session_beside(ask)
-        cookies = [begun, *self._cookies.forget(NONCE, TRIED, OUT)]
+        # The nonce stays a while: other tabs may still be on their way.
+        cookies = [begun, *self._cookies.forget(TRIED, OUT)]
         return redirect(return_path(CHECK, granted.return_to), cookies=cookies)
 
     async def _check_realm(self, ask: Ask, session: Session) -> None:
@@ -423,6 +425,13 @@ class SitePages:
         )
         if refusal is not None:
             raise refusal
+
+
+def _nonce_of(ask: Ask) -> str | None:
+    try:
+        return OWN.read(ask.fields.all(b"cookie"), NONCE)
+    except SessionError:
+        return None
 
 
 def _trouble_of(error: AuthsrvError) -> SignOnTrouble:

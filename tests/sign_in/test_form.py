@@ -32,8 +32,10 @@ def test_the_right_password_ends_at_the_application(visitor: Visitor, people_rea
     )
     end = visitor.submit(page, username="alice", password=people_realm.password("alice"))
     assert (end.status, visitor.url) == (200, SECRET)
-    # Everything that stood in an address counted once, and the browser kept two cookies.
-    assert list(visitor.cookies["forms.example.org"]) == ["__Host-authsrv"]
+    assert sorted(visitor.cookies["forms.example.org"]) == [
+        "__Host-authsrv",
+        "__Host-authsrv-nonce",
+    ]
     assert sorted(visitor.cookies["login.example.org"]) == [
         "__Host-authsrv-device",
         "__Host-authsrv-login",
@@ -174,3 +176,21 @@ def test_who_comes_back_as_another_ends_the_session_that_was_there(
     visitor.submit(page, username="alice", password=people_realm.password("alice"))
     assert visitor.url == SECRET
     assert rig.ask("/secret", bobs, host=host, site="forms").status == 401
+
+
+def test_of_several_tabs_each_comes_to_its_page(rig: Rig, people_realm: Realm) -> None:
+    """As where a browser opens again what was open: one cookie of a name serves them all."""
+    first, second, third = Visitor(rig), Visitor(rig), Visitor(rig)
+    second.cookies = third.cookies = first.cookies
+    tabs = [first, second, third]
+    pages = [tab.follow(f"{SECRET}&tab={number}") for number, tab in enumerate(tabs)]
+    fields = {"username": "alice", "password": people_realm.password("alice")}
+    assert first.submit(pages[0], **fields).is_yes
+    assert first.url == f"{SECRET}&tab=0"
+    # Once somebody is signed in, the others need but a reload.
+    assert second.follow(second.url).is_yes
+    assert second.url == f"{SECRET}&tab=1"
+    # Or the password once more.
+    again = third.submit(pages[2], **fields)
+    assert third.submit(again, **fields).is_yes
+    assert third.url == f"{SECRET}&tab=2"

@@ -23,6 +23,7 @@ from service_rig import (
     write_configuration,
 )
 from visiting import Visitor, location_of
+from waiting import wait_until
 
 from authsrv.devrealm import Realm
 from authsrv.stores.machine import MachineStore
@@ -240,3 +241,35 @@ def test_a_store_that_is_not_ours_alone_stops_the_start(
     with pytest.raises(AssertionError, match=str(workers.store.parent)) as failed:
         workers.start("one")
     assert "Traceback" not in str(failed.value)
+
+
+# Its configuration.
+
+
+def test_a_configuration_that_was_broken_changes_nothing_and_is_told(workers: Workers) -> None:
+    rig = workers.start("one")
+    path = rig.folder / "authsrv.toml"
+    good = path.read_text()
+
+    def reload(text: str, log: str) -> None:
+        before = len(rig.served.logged())
+        path.write_text(text)
+        rig.served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: log in rig.served.logged()[before:])
+
+    assert rig.ask("/x").status == 401
+    reload(f"{good}\nno_such_key = 1\n", "no_such_key")
+    assert rig.ask("/x").status == 401
+    reload(
+        good.replace('paths = ["/**"]', 'paths = ["/**"], access = "open"'),
+        "configuration was replaced",
+    )
+    assert rig.ask("/x").status == 200
+    # The keytab is gone: the rules of before stay, and so does what it was read for.
+    keytab = rig.folder / "http.keytab"
+    keytab.rename(keytab.with_suffix(".away"))
+    reload(good, str(keytab))
+    assert rig.ask("/x").status == 200
+    keytab.with_suffix(".away").rename(keytab)
+    reload(good, "configuration was replaced")
+    assert rig.ask("/x").status == 401
