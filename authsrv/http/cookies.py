@@ -20,8 +20,10 @@ from authsrv.errors import ConfigError, SessionError
 from authsrv.http.folding import fold_name
 
 __all__ = [
+    "MAX_COOKIES",
     "MAX_COOKIE_BYTES",
     "MAX_FIELD_BYTES",
+    "MAX_FOREIGN_BYTES",
     "OwnCookies",
     "SortedCookies",
     "build_cookie_deletion",
@@ -33,6 +35,12 @@ MAX_COOKIE_BYTES: Final = 4_096
 
 MAX_FIELD_BYTES: Final = 65_536
 """Bytes of all Cookie fields of a request that are looked at; with more there is no session."""
+
+MAX_COOKIES: Final = 256
+"""Cookies of a request that are looked at. Browsers keep some 180 for a host."""
+
+MAX_FOREIGN_BYTES: Final = 1_024
+"""Bytes of all names together that have signs beyond ASCII. It takes long to tell what they are."""
 
 _PREFIX: Final = "__Host-"
 # RFC 9110 section 5.6.2, and the cookie-octet of RFC 6265 section 4.1.1.
@@ -73,17 +81,19 @@ class OwnCookies:
         Args:
             fields: The values of all its Cookie fields, from the client, untrusted.
         """
-        # RFC 9113 section 8.2.3 joins fields so. The pieces keep their blanks.
-        joined = fields[0] if len(fields) == 1 else b"; ".join(fields)
+        # RFC 9113 section 8.2.3 joins fields so.
+        joined = b"; ".join(fields)
+        pieces = _pieces(joined)
+        if pieces is None:
+            return SortedCookies((), b"", is_too_much=True)
         ours, others = [], []
-        for piece in joined.split(b";"):
+        for piece in pieces:
             folds = _folds_of(piece)
             if self._folded.isdisjoint(folds):
                 others.append(piece)
             else:
                 ours.append((folds, piece))
-        rest = b";".join(others).strip(_BLANKS) if ours else joined
-        return SortedCookies(tuple(ours), rest, sum(map(len, fields)))
+        return SortedCookies(tuple(ours), b";".join(others).strip(_BLANKS) if ours else joined)
 
     def read(self, fields: Sequence[bytes], name: str) -> str | None:
         """Read one of our cookies out of a request; as `SortedCookies.read`."""
@@ -100,14 +110,15 @@ class SortedCookies:
 
     Args:
         ours: What is ours or could be taken for it, with the names that it could be taken for.
-        rest: The others, for the application, in one value; empty where nothing is left. They are
-            in it byte for byte, whether they are well-formed or not.
-        size: The bytes of all Cookie fields.
+        rest: The others, for the application, in one value; empty where nothing is left, and where
+            there are more cookies than are looked at. They are in it byte for byte, whether they
+            are well-formed or not.
+        is_too_much: Whether there are more cookies than are looked at.
     """
 
     ours: tuple[tuple[tuple[str, ...], bytes], ...] = field(repr=False)
     rest: bytes = field(repr=False)
-    size: int
+    is_too_much: bool = False
 
     def read(self, name: str) -> str | None:
         """Read one of our cookies.
@@ -123,8 +134,8 @@ class SortedCookies:
             SessionError: It is doubled, has an alias, is malformed, or is too large. The request
                 has no session then.
         """
-        if self.size > MAX_FIELD_BYTES:
-            raise SessionError(f"the request has more than {MAX_FIELD_BYTES} bytes of cookies")
+        if self.is_too_much:
+            raise SessionError("the request has more cookies than are looked at")
         if not self.ours:
             return None
         wanted = name.encode()
@@ -175,10 +186,27 @@ def build_cookie_deletion(name: str) -> str:
     return f"{_as_name(name)}=; Max-Age=0; {_ATTRIBUTES}"
 
 
+def _pieces(joined: bytes) -> list[bytes] | None:
+    """What stands between the semicolons, blanks included; None where it is too much to look at."""
+    if len(joined) > MAX_FIELD_BYTES:
+        return None
+    pieces = joined.split(b";", MAX_COOKIES)
+    if len(pieces) > MAX_COOKIES:
+        return None
+    if joined.isascii():
+        return pieces
+    foreign = sum(len(name) for name in map(_name_in, pieces) if not name.isascii())
+    return None if foreign > MAX_FOREIGN_BYTES else pieces
+
+
+def _name_in(piece: bytes) -> bytes:
+    # Some take "=name=value" for a cookie of that name.
+    return piece.lstrip(b"= \t").partition(b"=")[0]
+
+
 def _folds_of(piece: bytes) -> tuple[str, ...]:
     """The names that a cookie could be taken for, by those who read it otherwise than we do."""
-    # Some take "=name=value" for a cookie of that name.
-    name = piece.lstrip(b"= \t").partition(b"=")[0]
+    name = _name_in(piece)
     return _folds_of_name(name) if len(name) <= _LARGEST_KEPT else _fold_cookie(name)
 
 

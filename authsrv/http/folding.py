@@ -16,7 +16,7 @@ from typing import Any, Final
 from authsrv.core.settings import as_texts
 from authsrv.errors import AliasedHeaderError, ConfigError
 
-__all__ = ["HeaderNames", "IdentityNames", "fold_name", "nominated_by_connection"]
+__all__ = ["NO_NAMES", "HeaderNames", "IdentityNames", "fold_name", "nominated_by_connection"]
 
 _KEPT = (string.ascii_letters + string.digits).encode()
 _DROPPED = bytes(set(range(256)) - set(_KEPT))
@@ -84,6 +84,10 @@ def _positions(
     for position, name in enumerate(map(change, names)):
         found[name] = (*found.get(name, ()), position)
     return found
+
+
+NO_NAMES: Final = HeaderNames(())
+"""Those of a request without header fields."""
 
 
 def nominated_by_connection(

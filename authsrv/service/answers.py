@@ -19,10 +19,13 @@ from authsrv.http.reply import answer_for, build_error_response
 from authsrv.service.acceptance import Acceptance
 from authsrv.service.conventions import Convention
 
-__all__ = ["COOKIE_HEADER", "Admitted", "Answer", "Denied", "SignIn", "render"]
+__all__ = ["ADMITTED", "VERDICT_HEADER", "Admitted", "Answer", "Denied", "SignIn", "render"]
 
-COOKIE_HEADER = "X-Authsrv-Cookie"
-"""Of an acceptance: the client's Cookie field without the service's own cookies."""
+VERDICT_HEADER = "X-Authsrv-Verdict"
+"""Of an acceptance. Without it the examples let nobody in, whatever the status says: something else
+than the service may answer at its address."""
+ADMITTED = "admitted"
+"""The value of that header; no other answer has it."""
 
 _FIXED = (
     ("Cache-Control", "no-store"),
@@ -36,7 +39,7 @@ _SHOWN = (
     ("Referrer-Policy", "no-referrer"),
 )
 _FIXED_FIELDS = tuple((name.encode(), value.encode()) for name, value in _FIXED)
-_COOKIE_FIELD = COOKIE_HEADER.encode()
+_VERDICT_FIELD = (VERDICT_HEADER.encode(), ADMITTED.encode())
 _REQUIRED = "Authentication is required.\n"
 _GOING_ON = """\
 <!DOCTYPE html>
@@ -124,7 +127,12 @@ def render(answer: Answer, convention: Convention) -> web.Response:
 
 def _acceptance(answer: Admitted, convention: Convention) -> web.Response:
     passes = convention.on_acceptance
-    fields = [*_FIXED_FIELDS, *answer.headers, (_COOKIE_FIELD, answer.cookie)]
+    fields = [
+        *_FIXED_FIELDS,
+        *answer.headers,
+        (convention.cookie.encode(), answer.cookie),
+        _VERDICT_FIELD,
+    ]
     if answer.challenge is not None and passes.challenges:
         fields.append((b"WWW-Authenticate", answer.challenge.encode()))
     if answer.set_cookie is not None and passes.cookies:
