@@ -64,9 +64,9 @@ class RuledRequest:
         return cls(asked.method, asked.target.path, asked.address, has_override, is_preflight)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """A rule; a condition that is not set is always met.
+    """A rule; a condition that is not set is always met. It is equal to itself alone.
 
     Args:
         name: For logs and explanations.

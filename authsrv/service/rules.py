@@ -16,6 +16,7 @@ A path that is not in normal form matches no rule.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -27,6 +28,9 @@ from authsrv.service.people import Subject
 from authsrv.service.rule import Access, Rule, RuledRequest
 
 __all__ = ["Ambiguous", "Candidates", "RuleList", "Ruling", "Verdict"]
+
+# What rules said lately; it has words for the log, which take longer than to decide.
+_MOST_KEPT = 1_024
 
 
 class Ambiguous(enum.Enum):
@@ -194,10 +198,12 @@ class RuleList:
 _ALL_SATISFIED = "the path is ambiguous, and every rule of the site is satisfied"
 
 
+@functools.lru_cache(_MOST_KEPT)
 def _needing(rule: Rule) -> Ruling:
     return Ruling(Verdict.IDENTITY_NEEDED, rule, f"the rule {rule.name!r} needs an identity")
 
 
+@functools.lru_cache(_MOST_KEPT)
 def _decided(rule: Rule) -> Ruling:
     match rule.access:
         case Access.OPEN:

@@ -54,9 +54,6 @@ convention = "nginx"
 [keys]
 folder = "{folder}/keys"
 
-[store]
-path = "{folder}/store/store"
-
 [login]
 host = "login.example.org"
 
