@@ -132,8 +132,8 @@ NO_SETTINGS = set(
     query_context_attributes query_native QueryResult queue read_channel_bindings refusal_of
     read_session ReloadEvent render RenderedHeaders ResponseRule RuleTrace Ruling run_app
     ScriptedContext seal_note seal_session SecBuffer set_up_logs SignedInEvent SignedOutPage
-    StatusReport Step Subject TokenPeek UnavailablePage unpack_channel_bindings UserPattern WhoamiPage
-    WorkerPool
+    StatusReport Step Subject TokenPeek UnavailablePage unpack_channel_bindings UserPattern
+    WhoamiPage WorkerPool
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

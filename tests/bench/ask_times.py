@@ -28,7 +28,7 @@ def measure_ask_times(bench: Workbench, plan: Plan) -> list[Figure]:
     seconds = plan.lag_seconds
     with serve_bare(bench) as bare:
         fields = write_fields(bench, BROWSER)
-        theirs, _ = _load(bench, bare, fields, seconds)
+        theirs, _ = _load(bench, bare, fields, seconds, reuse=True)
     with serve_service(bench) as service:
         fields = write_fields(bench, BROWSER, log_in(bench, service, ASK, BROWSER))
         ours, tickets = _load(bench, service, fields, seconds)
@@ -39,11 +39,13 @@ def measure_ask_times(bench: Workbench, plan: Plan) -> list[Figure]:
     ]
 
 
-def _load(bench: Workbench, server: Server, fields: Path, seconds: float) -> tuple[Load, Load]:
+def _load(
+    bench: Workbench, server: Server, fields: Path, seconds: float, *, reuse: bool = False
+) -> tuple[Load, Load]:
     tokens = bench.make_tokens(int(_TICKETS_PER_SECOND * seconds))
     program = write_fields(bench, PROGRAM)
     with ThreadPoolExecutor() as pool:
-        beside = pool.submit(ask_beside, bench, server, seconds, program, tokens)
+        beside = pool.submit(ask_beside, bench, server, seconds, program, tokens, reuse=reuse)
         asked = ask_beside(bench, server, seconds, fields)
         return asked, beside.result()
 

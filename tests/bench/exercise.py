@@ -245,9 +245,23 @@ def ask_without_pause(bench: Workbench, server: Server, seconds: float) -> Load:
 
 
 def ask_beside(
-    bench: Workbench, server: Server, seconds: float, fields: Path, tokens: Path | None = None
+    bench: Workbench,
+    server: Server,
+    seconds: float,
+    fields: Path,
+    tokens: Path | None = None,
+    *,
+    reuse: bool = False,
 ) -> Load:
     """Keep connections busy with asks for a time: 64 of them, or 16 that send a ticket each time.
+
+    Args:
+        bench: The tools.
+        server: Who is asked.
+        seconds: For how long.
+        fields: All fields of an ask.
+        tokens: Enough tickets.
+        reuse: Whether they are sent again; for a server that does not look at them.
 
     Raises:
         BenchError: An answer was not 200, or the tickets ran out.
@@ -259,6 +273,7 @@ def ask_beside(
         requests=_ENDLESS,
         seconds=seconds,
         tokens=tokens,
+        reuse=reuse,
         fields=fields,
     )
     load.demand_all()

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from ask_times import measure_ask_times
@@ -74,19 +75,23 @@ def main() -> int:
 @contextmanager
 def _open_workbench() -> Iterator[Workbench]:
     programs = compile_programs(_BUILD / "bench")
-    _make_old_store()
-    with tempfile.TemporaryDirectory(prefix="authsrv-bench-") as name:
-        scratch = Path(name)
+    _make_old_store(MachineStore)
+    with (
+        tempfile.TemporaryDirectory(prefix="authsrv-bench-") as name,
+        tempfile.TemporaryDirectory(prefix="authsrv-bench-", dir="/dev/shm") as memory,
+    ):
+        scratch, store = Path(name), Path(memory) / "store"
+        _make_old_store(partial(MachineStore, store))
         scratch.chmod(0o711)  # Apache's children, another user, pass through it
         with Realm(services=("HTTP/localhost",), users=("alice",)) as realm:
             realm.login("alice")
-            yield Workbench(programs, realm.environment("alice"), realm.keytab, scratch)
+            yield Workbench(programs, realm.environment("alice"), realm.keytab, scratch, store)
 
 
-def _make_old_store() -> None:
+def _make_old_store(make: Callable[..., MachineStore]) -> None:
     """See to it that the servers' store is not new: then it would cost what it does at first."""
     births = iter([time.time() - 3_600])
-    store = MachineStore(clock=lambda: next(births, None) or time.time())
+    store = make(clock=lambda: next(births, None) or time.time())
     age = time.time() - store.born_at
     asyncio.run(store.close())
     if age < _YOUNG_S:

@@ -54,6 +54,9 @@ convention = "nginx"
 [keys]
 folder = "{folder}/keys"
 
+[store]
+path = "{store}"
+
 [login]
 host = "login.example.org"
 
@@ -144,7 +147,7 @@ def write_config(bench: Workbench, port: int) -> Path:
     keytab = folder / "http.keytab"
     keytab.write_bytes(bench.keytab.read_bytes())
     config = folder / "authsrv.toml"
-    config.write_text(_CONFIG.format(folder=folder, keytab=keytab, port=port))
+    config.write_text(_CONFIG.format(folder=folder, keytab=keytab, port=port, store=bench.store))
     for path in (keytab, config):
         path.chmod(0o600)
     return config

@@ -138,12 +138,14 @@ class Workbench:
         environment: Of the realm: KRB5_CONFIG, KRB5CCNAME with a ticket for a user, KRB5_KTNAME.
         keytab: The keys of the service HTTP/localhost.
         scratch: A folder that is removed at the end.
+        store: The auth service's store, an hour old.
     """
 
     programs: Programs
     environment: Mapping[str, str]
     keytab: Path
     scratch: Path
+    store: Path
 
     def make_tokens(self, count: int) -> Path:
         """Make fresh tokens; they can be used for five minutes, each once.
