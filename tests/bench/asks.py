@@ -7,14 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from exercise import Cost, measure_asks, measure_handshake_cost
+from exercise import Cost, measure_asks
 from faults import BenchError
 from measure import median_ratio
 from peers import Server, serve_apache, serve_authsrv
 from services import (
     ASK,
     BROWSER,
-    DIRECT,
+    DIRECT_BROWSER,
+    DIRECT_PROGRAM,
     PROGRAM,
     demand_refused,
     log_in,
@@ -74,12 +75,13 @@ def measure_ticket_asks(bench: Workbench, plan: Plan) -> list[Figure]:
         BenchError: A server refused a ticket, or did not prove itself to the client.
     """
     with serve_service(bench) as service, serve_authsrv(bench, "middleware") as middleware:
-        fields = write_fields(bench, PROGRAM)
+        fields, direct = write_fields(bench, PROGRAM), write_fields(bench, DIRECT_PROGRAM)
+        count = plan.handshakes
         ways: dict[str, _Measure] = {
-            _TICKET: lambda: measure_asks(
-                bench, service, plan.handshakes, fields, bench.make_tokens(plan.handshakes)
+            _TICKET: lambda: measure_asks(bench, service, count, fields, bench.make_tokens(count)),
+            _MIDDLEWARE: lambda: measure_asks(
+                bench, middleware, count, direct, bench.make_tokens(count), path="/private"
             ),
-            _MIDDLEWARE: lambda: measure_handshake_cost(bench, middleware, plan.handshakes),
         }
         costs = _take_turns(ways, plan.rounds)
     theirs = costs[_MIDDLEWARE]
@@ -94,8 +96,8 @@ def _with_session(bench: Workbench, server: Server, path: str, fields: str) -> P
 
 def _apache_way(bench: Workbench, stack: ExitStack, plan: Plan) -> _Measure:
     apache = stack.enter_context(serve_apache(bench))
-    demand_refused(apache, _APACHE_PATH, DIRECT)
-    fields = _with_session(bench, apache, _APACHE_PATH, DIRECT)
+    demand_refused(apache, _APACHE_PATH, DIRECT_BROWSER)
+    fields = _with_session(bench, apache, _APACHE_PATH, DIRECT_BROWSER)
     return lambda: measure_asks(bench, apache, plan.requests, fields, path=_APACHE_PATH)
 
 

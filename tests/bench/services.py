@@ -25,7 +25,8 @@ from authsrv.sessions.session import new_id
 __all__ = [
     "ASK",
     "BROWSER",
-    "DIRECT",
+    "DIRECT_BROWSER",
+    "DIRECT_PROGRAM",
     "PROGRAM",
     "demand_refused",
     "log_in",
@@ -110,8 +111,10 @@ BROWSER = _OF_NGINX + _OF_CHROMIUM
 """A browser opens a page."""
 PROGRAM = _OF_NGINX + _OF_CURL
 """A program asks for one."""
-DIRECT = "Host: localhost\n" + _OF_CHROMIUM
+DIRECT_BROWSER = "Host: localhost\n" + _OF_CHROMIUM
 """The same browser, where no proxy is in between."""
+DIRECT_PROGRAM = "Host: localhost\n" + _OF_CURL
+"""The same program."""
 
 
 @contextmanager
