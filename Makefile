@@ -67,8 +67,9 @@ test-debian: system-debian ## demo and test in another release of Debian: RELEAS
 test-windows: system-windows $(STAMP) ## the unit tests and the SSPI tests, with Windows' CPython under Wine
 	@$(BIN)/python tests/windows/wine.py
 
-test-clients: system-clients $(STAMP) ## browsers, other languages' clients, and proxies; README's tables of them
-	$(BIN)/python -m pytest tests/peers/try_clients.py tests/peers/try_proxies.py
+test-clients: system-clients $(STAMP) ## browsers, other languages' clients, and proxies, the service behind each; README's tables
+	$(BIN)/python -m pytest tests/peers/try_clients.py tests/peers/try_proxies.py \
+	  tests/peers/try_service.py tests/peers/try_service_attacks.py tests/peers/try_service_faults.py
 
 test-pages: system-pages $(STAMP) ## the service's pages in Chromium, looked at by axe; pictures in build/pages
 	$(BIN)/python -m pytest tests/pages/try_pages.py

@@ -10,8 +10,8 @@ from pathlib import Path
 __all__ = ["add_init_command"]
 
 _INIT = """\
-Write authsrv.toml, with comments, and a configuration for the proxy. What is not
-given is asked for. No file is ever overwritten.
+Write authsrv.toml, with comments, and a folder with a configuration of the proxy.
+What is not given is asked for. No file is ever overwritten.
 """
 
 _INIT_MORE = """\
@@ -51,7 +51,7 @@ def _run_init(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
     try:
         from authsrv.errors import ConfigError
         from authsrv.service.config import load
-        from authsrv.service.skeleton import Skeleton, known_proxies, write_new
+        from authsrv.service.skeleton import Skeleton, known_proxies, write_folder, write_new
     except ImportError as error:
         parser.error(f"{error.name} is missing: install authsrv[service]")
     proxies = ", ".join(known_proxies())
@@ -64,17 +64,16 @@ def _run_init(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
             realm=options.realm,
             sockets=options.sockets,
         )
-        configuration = options.output / "authsrv.toml"
-        snippet = options.output / f"authsrv-{skeleton.proxy}.conf"
-        for path in (configuration, snippet):
+        configuration, folder = options.output / "authsrv.toml", options.output / skeleton.proxy
+        for path in (configuration, folder):
             if path.is_symlink() or path.exists():
                 raise ConfigError(f"{path} is there already, and stays as it is")
         write_new(configuration, skeleton.configuration(), 0o600)
-        write_new(snippet, skeleton.snippet(), 0o644)
+        write_folder(folder, skeleton.proxy_files())
     except ConfigError as error:
         print(f"authsrv: {error.detail}", file=sys.stderr)
         return 1
-    print(f"wrote {configuration}\nwrote {snippet}")
+    print(f"wrote {configuration}\nwrote {folder}")
     for problem in load(configuration).problems:
         print(problem)
     return 0

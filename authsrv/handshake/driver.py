@@ -56,7 +56,7 @@ class Leg:
 class _StepUnderWay:
     """One token at the provider: the pool tells it the answers, and it tells what they led to."""
 
-    __slots__ = ("_handler", "_handshake", "_task", "done")
+    __slots__ = ("_handler", "_handshake", "done")
 
     def __init__(self, handshake: Handshake, handler: CompletionHandler[Result]) -> None:
         self._handshake = handshake
@@ -71,8 +71,10 @@ class _StepUnderWay:
         if claims is None:
             self._conclude(answers)
         else:
-            # The loop keeps no task alive.
-            self._task = asyncio.get_running_loop().create_task(self._claim(claims, answers))
+            # Somebody has to hold the task: the loop does not.
+            self._handshake._claiming = asyncio.get_running_loop().create_task(
+                self._claim(claims, answers)
+            )
 
     async def _claim(self, claims: PendingClaims, answers: list[Result]) -> None:
         try:
@@ -113,7 +115,7 @@ class Handshake:
         role: Which side of it this is.
     """
 
-    __slots__ = ("_guard", "_handshake", "_open", "_registry", "_timer")
+    __slots__ = ("_claiming", "_guard", "_handshake", "_open", "_registry", "_timer")
 
     def __init__(
         self, registry: HandshakeRegistry, guard: ContextGuard, role: Role = Role.ACCEPTOR
@@ -123,6 +125,7 @@ class Handshake:
         self._guard = guard
         self._open = True
         self._timer: asyncio.TimerHandle | None = None
+        self._claiming: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Handshake {self._handshake.state.value}>"

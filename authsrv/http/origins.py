@@ -48,6 +48,8 @@ class Provenance:
         fetch_site: The values of its Sec-Fetch-Site fields.
         origin: The values of its Origin fields.
         host: The values of its Host fields, or the authority that the client asked for.
+        scheme: "http" or "https", as the client came; None where it is not known, since TLS may
+            have ended before.
     """
 
     method: str
@@ -55,6 +57,7 @@ class Provenance:
     fetch_site: Sequence[str]
     origin: Sequence[str]
     host: Sequence[str]
+    scheme: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class OriginPolicy:
             return None
         if request.fetch_site and not (is_websocket and origin is not None):
             return _by_site(request.fetch_site[0].strip().lower())
-        return None if origin is None else _by_origin(origin, request.host)
+        return None if origin is None else _by_origin(origin, request)
 
 
 def _by_site(site: str) -> CrossSiteError | None:
@@ -107,23 +110,26 @@ def _by_site(site: str) -> CrossSiteError | None:
     return CrossSiteError(f"the request comes from a page of another site ({_shown(site)})")
 
 
-def _by_origin(origin: str, hosts: Sequence[str]) -> CrossSiteError | None:
+def _by_origin(origin: str, request: Provenance) -> CrossSiteError | None:
+    hosts = request.host
     ours = _read_authority(hosts[0].strip().lower()) if len(hosts) == 1 else None
     theirs = _read_origin(origin)
     if ours is None:
         return CrossSiteError("the request has no usable Host to compare its Origin with")
-    if theirs is not None and _is_same(theirs, ours):
+    if theirs is not None and _is_same(theirs, ours, request.scheme):
         return None
     return CrossSiteError(
         f"the request comes from a page of {_shown(origin)}, and not of its own host"
     )
 
 
-def _is_same(origin: tuple[str, str, int | None], ours: tuple[str, int | None]) -> bool:
+def _is_same(
+    origin: tuple[str, str, int | None], ours: tuple[str, int | None], known: str | None
+) -> bool:
     scheme, host, port = origin
-    # The scheme is not compared: TLS may end before us. So no port is the one of either scheme.
+    # Where our scheme is not known, no port is the one of either scheme.
     default = _DEFAULT_PORTS.get(scheme)
-    if host != ours[0]:
+    if host != ours[0] or known not in (None, scheme):
         return False
     return port == ours[1] or (port is None and ours[1] == default)
 

@@ -18,10 +18,13 @@ from authsrv.errors import AuthsrvError
 from authsrv.http.reply import answer_for, build_error_response
 from authsrv.service.conventions import Convention
 
-__all__ = ["COOKIE_HEADER", "Admitted", "Answer", "Denied", "SignIn", "render"]
+__all__ = ["ADMITTED", "VERDICT_HEADER", "Admitted", "Answer", "Denied", "SignIn", "render"]
 
-COOKIE_HEADER = "X-Authsrv-Cookie"
-"""Of an acceptance: the client's Cookie field without the service's own cookies."""
+VERDICT_HEADER = "X-Authsrv-Verdict"
+"""Of an acceptance. Without it the examples let nobody in, whatever the status says: something else
+than the service may answer at its address."""
+ADMITTED = "admitted"
+"""The value of that header; no other answer has it."""
 
 _FIXED = (
     ("Cache-Control", "no-store"),
@@ -121,7 +124,11 @@ def render(answer: Answer, convention: Convention) -> web.Response:
 
 def _acceptance(answer: Admitted, convention: Convention) -> web.Response:
     passes = convention.on_acceptance
-    headers = [*answer.headers, (COOKIE_HEADER, answer.cookie)]
+    headers = [
+        *answer.headers,
+        (convention.cookie, answer.cookie),
+        (VERDICT_HEADER, ADMITTED),
+    ]
     if answer.challenge is not None and passes.challenges:
         headers.append(("WWW-Authenticate", answer.challenge))
     if answer.set_cookie is not None and passes.cookies:

@@ -120,7 +120,7 @@ class Asks:
         if not candidates.needs_identity:
             ruling = candidates.rule_on(None)
             return self._admit(ask, ruling, None, None)
-        claimant = await self._find_claimant(ask)
+        claimant = await self._find_claimant(convention, ask)
         if not isinstance(claimant, Claimant):
             return claimant
         return await self._decide_on(convention, ask, candidates, claimant)
@@ -138,7 +138,7 @@ class Asks:
             raise refusal
         if claimant.identity is not None:
             before = await self._claimants.end_session_beside(ask)
-            cookie = self._begin(ask, claimant.identity, before)
+            cookie = self._begin(convention, ask, claimant.identity, before)
         elif self._is_renewal_due(ask, claimant):
             if not convention.on_acceptance.cookies:
                 return self._send(ask, with_return(RENEW, ask.asked.target), "renew")
@@ -178,7 +178,7 @@ class Asks:
         told = [(name, value.decode("utf-8")) for name, value in fields]
         return (*told, (TOKEN_HEADER, token)) if site.sends_token else tuple(told)
 
-    async def _find_claimant(self, ask: Ask) -> Claimant | Answer:
+    async def _find_claimant(self, convention: Convention, ask: Ask) -> Claimant | Answer:
         """Find out who sends the request, or how its client is to be led to saying so."""
         fields = ask.fields.texts(b"authorization")
         asked = decide(fields, Requirement.REQUIRED, limits=ask.served.acceptor.limits)
@@ -192,15 +192,17 @@ class Asks:
         except SessionError as error:
             self._trail.session_ignored(ask, error)
             claimant = None
-        return self._lead(ask) if claimant is None else claimant
+        return self._lead(convention, ask) if claimant is None else claimant
 
-    def _lead(self, ask: Ask) -> Answer:
+    def _lead(self, convention: Convention, ask: Ask) -> Answer:
         """Lead a client that nobody knows to where it says who it is."""
         site = ask.served.site
         is_led = ask.visit is Visit.PAGE and ask.served.has_sessions
         where = with_return(SIGN_IN, ask.asked.target) if is_led else None
-        is_asked = site.negotiate.at(ask.asked.address) in _AT_ASK
-        if not is_asked or ask.visit is Visit.FOREIGN:
+        at = site.negotiate.at(ask.asked.address)
+        # Where no session can begin with an acceptance, a page of ours begins it.
+        is_better_there = is_led and at is NegotiateAt.BOTH and not convention.on_acceptance.cookies
+        if at not in _AT_ASK or is_better_there or ask.visit is Visit.FOREIGN:
             return self._send(ask, where, "sign-in")
         if is_led and (self._is_signed_out(ask) or self._cookies.was_tried(ask)):
             return self._send(ask, where, "sign-in")
@@ -239,9 +241,13 @@ class Asks:
             return SignIn(location=where, set_cookie=self._cookies.tried(ask))
         return replace(denied, challenge=build_challenge(refused.token or None))
 
-    def _begin(self, ask: Ask, identity: Identity, before: Session | None) -> str | None:
+    def _begin(
+        self, convention: Convention, ask: Ask, identity: Identity, before: Session | None
+    ) -> str | None:
         """Begin a session for a person; programs send their ticket with each request."""
         if ask.visit is not Visit.PAGE or not ask.served.has_sessions:
+            return None
+        if not convention.on_acceptance.cookies:
             return None
         return self._cookies.begin(ask, identity, SignInWay.TICKET, before)
 
@@ -266,4 +272,5 @@ def _provenance(ask: Ask) -> Provenance:
         fetch_site=ask.fields.texts(b"sec-fetch-site"),
         origin=ask.fields.texts(b"origin"),
         host=[host_text(ask.asked.host)],
+        scheme=ask.asked.scheme.value,
     )

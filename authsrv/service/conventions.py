@@ -50,6 +50,7 @@ SERVICE_PREFIX: Final = "/.authsrv"
 _MANY: Final = 100
 _FORBIDDEN: Final = 403
 _SITE: Final = "X-Authsrv-Site"
+_COOKIE: Final = "X-Authsrv-Cookie"
 _SITE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # By these a client asks for a WebSocket or another protocol; Traefik's ask has no Upgrade then.
 _UPGRADES: Final = frozenset(
@@ -92,6 +93,8 @@ class Convention:
         address: The header with the client's address.
         is_address_chain: Whether that is a list to which each proxy adds the one before it.
         site: The header with the site's name, a constant in the configuration.
+        cookie: The header of an acceptance with the client's Cookie field, without the service's
+            own cookies; "Cookie" where the proxy cannot hand it on under another name.
         redirect_status: The status of an answer that sends the client elsewhere.
         redirect_header: The header of such an answer with the place.
         denials: The statuses that reach the client besides 200; any other becomes 403.
@@ -113,6 +116,7 @@ class Convention:
     on_denial: Passes
     on_acceptance: Passes
     site: str = _SITE
+    cookie: str = _COOKIE
     _own: dict[bytes, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -170,7 +174,8 @@ CADDY: Final = Convention(
 
 # forwardAuth with trustForwardHeader = false, which removes the client's X-Forwarded-* and sets its
 # own. A headers middleware before it sets the site. A relative Location gets the service's address
-# in front, unless preserveLocationHeader is set. Cookies of a 2xx need addAuthCookiesToResponse.
+# in front, unless preserveLocationHeader is set. Cookies of a 2xx need addAuthCookiesToResponse,
+# with their names. It cannot rename a header that it hands on.
 TRAEFIK: Final = Convention(
     name="traefik",
     path="/ask/traefik",
@@ -185,6 +190,7 @@ TRAEFIK: Final = Convention(
     denials=range(300, 600),
     on_denial=Passes(challenges=_MANY, cookies=_MANY),
     on_acceptance=Passes(challenges=0, cookies=_MANY),
+    cookie="Cookie",
 )
 
 # ext_authz over HTTP keeps method, host and, behind path_prefix, the target. To X-Forwarded-For of
@@ -204,6 +210,7 @@ ENVOY: Final = Convention(
     denials=range(300, 500),
     on_denial=Passes(challenges=_MANY, cookies=_MANY),
     on_acceptance=Passes(challenges=_MANY, cookies=_MANY),
+    cookie="Cookie",
 )
 
 # The Lua of the example asks, and hands on what it is given.

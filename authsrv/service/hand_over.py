@@ -121,7 +121,7 @@ async def issue_code(
         StoreError: The store cannot remember it.
     """
     user = hashlib.sha256(b"codes\0" + session.principal.encode()).digest()
-    if await store.count(Purpose.TRIES, user, _CODE_SECONDS) > _MAX_CODES:
+    if await store.count(Purpose.HAND_OVER, user, _CODE_SECONDS) > _MAX_CODES:
         raise HandOverError(f"the user was given more than {_MAX_CODES} codes within a minute")
     code = secrets.token_urlsafe(_RANDOM_BYTES)
     audience = order.audience

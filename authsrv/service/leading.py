@@ -82,5 +82,6 @@ def _is_own(fetch: _Fetch, asked: AskedRequest, fields: Fields) -> bool:
         fetch_site=fields.texts(b"sec-fetch-site"),
         origin=fields.texts(b"origin"),
         host=[str(asked.host)],
+        scheme=asked.scheme.value,
     )
     return _OWN_PAGES_ONLY.refusal(provenance) is None

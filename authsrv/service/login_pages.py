@@ -477,6 +477,7 @@ def _provenance(visit: LoginVisit) -> Provenance:
         fetch_site=visit.fields.texts(b"sec-fetch-site"),
         origin=visit.fields.texts(b"origin"),
         host=[host_text(visit.asked.host)],
+        scheme=visit.asked.scheme.value,
     )
 
 

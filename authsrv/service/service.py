@@ -105,6 +105,8 @@ class Service:
     ) -> None:
         _demand_fast_parser()
         self._clock = clock
+        # Settings and keys are renewed on threads; neither may bring back what the other replaced.
+        self._renewing = threading.Lock()
         self._store = make_store(settings)
         self._acceptors = Acceptors(self._store, settings.limits)
         self._keys = _open_keys(settings)
@@ -120,8 +122,6 @@ class Service:
         tls = None if settings.tls is None else make_tls(settings.tls)
         self.asks = Listener(self._ask_app(), settings.asks, settings.limits, tls)
         self.pages = Listener(self._page_app(), settings.pages, settings.limits, tls)
-        # Settings and keys are replaced on threads.
-        self._replacing = threading.Lock()
         self._loading = asyncio.Lock()
         self._has_templates = False
 
@@ -140,7 +140,7 @@ class Service:
         Raises:
             ConfigError: Something can never work with them; those before stay in force.
         """
-        with self._replacing:
+        with self._renewing:
             self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
 
     def refresh_keys(self) -> bool:
@@ -150,7 +150,7 @@ class Service:
             ConfigError: What a file is now cannot be used; those before stay in force.
         """
         keys = self._keys
-        with self._replacing:
+        with self._renewing:
             before = keys.sealing.ring, keys.signing.ring
             try:
                 keys.sealing.refresh()

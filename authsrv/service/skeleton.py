@@ -1,10 +1,14 @@
-"""The files that a new installation begins with: authsrv.toml and the proxy's snippet."""
+"""The files that a new installation begins with: authsrv.toml and the proxy's configuration.
+
+The proxy's are those of the repository's examples, with other names in them.
+"""
 
 from __future__ import annotations
 
 import importlib.resources
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,17 +19,19 @@ from authsrv.http.forwarded import Scheme
 from authsrv.service.settings import Endpoint
 from authsrv.service.sites import SiteHost
 
-__all__ = ["Skeleton", "known_proxies", "write_new"]
+__all__ = ["Skeleton", "known_proxies", "write_folder", "write_new"]
 
 _SNIPPETS: Final = importlib.resources.files("authsrv.service") / "snippets"
 _PLACE: Final = re.compile(r"@([A-Z_]+)@")
 _REALM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LOGIN_HOST: Final = "login.example.org"
+# Traefik asks by TCP only.
+_PORTS: Final = {"asks": "127.0.0.1:9180", "pages": "127.0.0.1:9181"}
 
 
 def known_proxies() -> tuple[str, ...]:
-    """The proxies that there is a snippet for."""
-    names = [each.name for each in _SNIPPETS.iterdir() if each.name.endswith(".conf")]
-    return tuple(sorted(name.removesuffix(".conf") for name in names))
+    """The proxies that there are configurations for."""
+    return tuple(sorted(each.name for each in _SNIPPETS.iterdir() if each.is_dir()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ class Skeleton:
         if not self.sockets.isprintable() or set(self.sockets) & set(";{}\"' "):
             raise ConfigError("the folder of the sockets has characters that no proxy would read")
         for name in ("asks", "pages"):
-            Endpoint.parse(self._socket(name))
+            Endpoint.parse(self._endpoint(name))
 
     @property
     def site(self) -> str:
@@ -74,32 +80,52 @@ class Skeleton:
 
     def configuration(self) -> str:
         """The text of authsrv.toml."""
-        login = f"host = {_quoted(self.login_host or 'login.example.org')}"
+        login = f"host = {_quoted(self.login_host or _LOGIN_HOST)}"
         realms = f"realms = [{_quoted(self.realm or 'EXAMPLE.ORG')}]"
         return _filled(
             "authsrv.toml",
             KEYTAB=_quoted(os.path.abspath(self.keytab)),
             REALMS=realms if self.realm else f"# {realms}",
-            ASKS=_quoted(self._socket("asks")),
-            PAGES=_quoted(self._socket("pages")),
+            ASKS=_quoted(self._endpoint("asks")),
+            PAGES=_quoted(self._endpoint("pages")),
             PROXY=_quoted(self.proxy),
             LOGIN_HOST=login if self.login_host else f"# {login}",
             SITE=_quoted(self.site),
             HOST=_quoted(self.host),
         )
 
-    def snippet(self) -> str:
-        """The text of the proxy's configuration."""
-        return _filled(
-            f"{self.proxy}.conf",
-            HOST=self.host.partition(":")[0],
-            SITE=self.site,
-            ASKS=self._socket("asks"),
-            PAGES=self._socket("pages"),
-        )
+    def proxy_files(self) -> dict[str, str]:
+        """The texts of the proxy's configuration, by the names of its files."""
+        return {
+            each.name: _filled(
+                f"{self.proxy}/{each.name}",
+                HOST=self.host.partition(":")[0],
+                LOGIN_HOST=(self.login_host or _LOGIN_HOST).partition(":")[0],
+                SITE=self.site,
+                SOCKETS=self.sockets,
+            )
+            for each in (_SNIPPETS / self.proxy).iterdir()
+        }
 
-    def _socket(self, name: str) -> str:
+    def _endpoint(self, name: str) -> str:
+        if self.proxy == "traefik":
+            return _PORTS[name]
         return f"unix:{self.sockets}/{name}.sock"
+
+
+def write_folder(folder: Path, texts: Mapping[str, str]) -> None:
+    """Make a folder with files in it.
+
+    Raises:
+        ConfigError: It is there already, or cannot be made.
+    """
+    try:
+        folder.mkdir()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ConfigError(f"{folder} cannot be made: {reason}") from None
+    for name, text in texts.items():
+        write_new(folder / name, text, 0o644)
 
 
 def write_new(path: Path, text: str, mode: int) -> None:

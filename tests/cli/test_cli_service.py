@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -11,14 +13,15 @@ from pathlib import Path
 
 import pytest
 from keytabs import VERSION_2, record
-from programs import find_program
 
 from authsrv.cli.main import main
 from authsrv.errors import ConfigError
 from authsrv.service.config import load
-from authsrv.service.skeleton import Skeleton, known_proxies, write_new
+from authsrv.service.conventions import CONVENTIONS
+from authsrv.service.skeleton import Skeleton, known_proxies, write_folder, write_new
 
 HOST = "wiki.example.org"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
@@ -72,22 +75,29 @@ def test_every_line_that_is_left_out_could_be_said(written: Path) -> None:
 def test_init_never_writes_over_a_file(
     written: Path, keytab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    snippet = written.parent / "authsrv-nginx.conf"
+    folder = written.parent / "nginx"
     arguments = ["init", "--host", HOST, "--keytab", str(keytab), "--proxy", "nginx"]
     arguments += ["--output", str(written.parent)]
-    for path in (written, snippet):
-        before = path.read_bytes()
+    for path in (written, folder):
+        before = written.read_bytes()
         assert main(arguments) == 1
         assert "is there already" in capsys.readouterr().err
-        assert path.read_bytes() == before
+        assert written.read_bytes() == before
         # A link that leads nowhere would be written through.
-        path.unlink()
+        for made in (written, folder):
+            remove(made)
         path.symlink_to(written.parent / "elsewhere")
         assert main(arguments) == 1
         assert not (written.parent / "elsewhere").exists()
         path.unlink()
-        (snippet if path is written else written).unlink(missing_ok=True)
         assert main(arguments) == 0
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def test_a_file_that_appears_at_the_last_moment_is_not_written_over(tmp_path: Path) -> None:
@@ -100,6 +110,8 @@ def test_a_file_that_appears_at_the_last_moment_is_not_written_over(tmp_path: Pa
     with pytest.raises(ConfigError, match="is there already"):
         write_new(path, "ours", 0o600)
     assert (tmp_path / "other").read_text() == "theirs"
+    with pytest.raises(ConfigError, match="cannot be made: File exists"):
+        write_folder(path, {"nginx.conf": "ours"})
 
 
 def test_init_says_what_cannot_be_written(keytab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,58 +173,35 @@ def test_init_asks_at_a_terminal_for_what_is_missing(tmp_path: Path, keytab: Pat
     assert load(tmp_path / "authsrv.toml", {}).problems == ()
 
 
-def test_the_snippet_for_nginx_is_taken_by_nginx(written: Path, tmp_path: Path) -> None:
-    nginx = find_program("nginx", package="nginx-light")
-    openssl = find_program("openssl", package="openssl")
-    pem = tmp_path / "tls.pem"
-    subprocess.run(
-        [
-            openssl,
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            f"/CN={HOST}",
-            "-keyout",
-            str(pem),
-            "-out",
-            str(tmp_path / "c.pem"),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
-    pem.write_bytes(pem.read_bytes() + (tmp_path / "c.pem").read_bytes())
-    text = (tmp_path / "authsrv-nginx.conf").read_text()
-    text = text.replace(f"/etc/ssl/certs/{HOST}.pem", str(pem))
-    text = text.replace(f"/etc/ssl/private/{HOST}.key", str(pem))
-    # As another user than root, it could not look at port 443.
-    text = text.replace("listen 443", "listen 127.0.0.1:44443")
-    whole = (
-        f"pid {tmp_path}/pid; error_log stderr; events {{}}\nhttp {{ access_log off;\n{text}\n}}"
-    )
-    (tmp_path / "nginx.conf").write_text(whole)
-    done = subprocess.run(
-        [nginx, "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "warn" not in done.stderr
+@pytest.mark.parametrize("proxy", known_proxies())
+def test_what_init_writes_for_a_proxy_is_the_example(proxy: str) -> None:
+    # The examples are what is tried behind the proxies themselves.
+    made = Skeleton(HOST, "http.keytab", proxy, login_host="login.example.org").proxy_files()
+    example = EXAMPLES / proxy
+    assert made == {path.name: path.read_text("utf-8") for path in example.iterdir()}
 
 
 @pytest.mark.parametrize("proxy", known_proxies())
-def test_each_snippet_is_filled(proxy: str) -> None:
-    text = Skeleton(HOST, "http.keytab", proxy).snippet()
-    assert HOST in text
-    assert "@HOST@" not in text
-    assert "/run/authsrv/asks.sock" in text
+def test_what_init_writes_for_a_proxy_has_other_names_where_they_are_given(proxy: str) -> None:
+    made = Skeleton(
+        "app.test:8443", "k", proxy, login_host="sign-in.test", sockets="/srv/sockets"
+    ).proxy_files()
+    whole = "\n".join(made.values())
+    for left in ("wiki", "login.example.org", "/run/authsrv", "@HOST@", "@SITE@", "@LOGIN_HOST@"):
+        assert left not in whole.replace("wiki.test", "")
+    assert {"app.test", "sign-in.test"} <= set(re.findall(r"[a-z-]+\.test", whole))
+    assert ("/srv/sockets/asks.sock" in whole) == (proxy != "traefik")
+
+
+def test_there_is_an_example_of_each_convention() -> None:
+    assert set(known_proxies()) == {convention.name for convention in CONVENTIONS}
+
+
+def test_traefik_asks_by_tcp() -> None:
+    skeleton = Skeleton(HOST, "http.keytab", "traefik")
+    asks = re.search(r'^asks = "(.+)"$', skeleton.configuration(), re.MULTILINE)
+    assert asks is not None
+    assert f"http://{asks[1]}/ask/traefik" in skeleton.proxy_files()["dynamic.yml"]
 
 
 def explained(written: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -227,13 +216,20 @@ URL = f"https://{HOST}/secret"
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "is good: 1 sites, 1 rules"),
+        ([], "is good: 1 site, 1 rule\n"),
         (["--url", URL], "identity-needed: the rule 'everybody with an identity' needs"),
         (
             ["--url", URL, "--user", "alice@R.TEST"],
             "1. everybody with an identity (allow): matches",
         ),
+        (["--url", URL], "\nthe client has to say who it is; --user tells what comes then\n"),
+        (["--url", URL], "\nsite wiki, by nobody known:\n"),
+        (
+            ["--url", URL, "--user", "alice@R.TEST", "--mechanism", "password"],
+            "\nsite wiki, by alice@R.TEST, proved by password, known groups: none:\n",
+        ),
         (["--url", URL, "--user", "alice@R.TEST"], "\nallowed: "),
+        (["--url", URL, "--user", "alice@R.TEST"], "\nthe application is told:\n  Remote-User"),
         (["--url", URL, "--user", "alice@R.TEST"], "\n  Remote-User: alice\n"),
         (["--url", URL, "--user", "alice@OTHER.TEST"], "denied: forbidden-realm: "),
         (["--url", f"https://{HOST}//a", "--user", "a@R.TEST"], "denied: ambiguous-path: "),

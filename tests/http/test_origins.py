@@ -22,11 +22,12 @@ def told(
     origin: str | tuple[str, ...] = (),
     host: str | tuple[str, ...] = HERE,
     is_websocket: bool = False,
+    scheme: str | None = None,
 ) -> Provenance:
     def fields(value: str | tuple[str, ...]) -> tuple[str, ...]:
         return (value,) if isinstance(value, str) else value
 
-    return Provenance(method, is_websocket, fields(site), fields(origin), fields(host))
+    return Provenance(method, is_websocket, fields(site), fields(origin), fields(host), scheme)
 
 
 PASS: dict[str, dict[str, Any]] = {
@@ -40,6 +41,8 @@ PASS: dict[str, dict[str, Any]] = {
     "default port named in the origin": {"origin": f"https://{HERE}:443"},
     "default port named in the host": {"origin": f"https://{HERE}", "host": f"{HERE}:443"},
     "another port": {"origin": f"http://{HERE}:8080", "host": f"{HERE}:8080"},
+    "our scheme is known": {"origin": f"https://{HERE}", "scheme": "https"},
+    "our scheme is known, by http": {"origin": f"http://{HERE}:80", "scheme": "http"},
     "IPv6": {"origin": "http://[::1]:8081", "host": "[::1]:8081"},
     "trusted, by site": {"site": "cross-site", "origin": "https://app.example.org"},
     "trusted, by origin": {"origin": "https://APP.example.org:443"},
@@ -53,6 +56,12 @@ REFUSE: dict[str, dict[str, Any]] = {
     "an empty site": {"site": ""},
     "two sites": {"site": ("same-origin", "same-origin")},
     "another host": {"origin": "https://evil.test"},
+    "a page that came by http": {"origin": f"http://{HERE}", "scheme": "https"},
+    "the same port by http": {
+        "origin": f"http://{HERE}:8443",
+        "host": f"{HERE}:8443",
+        "scheme": "https",
+    },
     "a host below ours": {"origin": f"https://a.{HERE}"},
     "a longer name": {"origin": f"https://{HERE}.evil.test"},
     "another port of our host": {"origin": f"http://{HERE}:8080"},

@@ -12,11 +12,14 @@ import pytest
 from people import Person, appear
 from places import Pair, Sites
 from programs import find_program
-from serving import serve, server_environment
+from service_rig import LOGIN_HOST, WIKI_HOST
+from serving import clean_environment, serve, server_environment
+from standing import BY_NAME, Standing, stand
 
 from authsrv.devrealm import Realm
 
 SITE = Path(__file__).with_name("peer_site.py")
+ECHO = Path(__file__).with_name("echo_site.py")
 TABLES = pytest.StashKey[dict[str, list[str]]]()
 
 
@@ -57,6 +60,30 @@ def person(kerberos_realm: Realm) -> Person:
 def stranger(kerberos_realm: Realm) -> Person:
     """Somebody who has no ticket."""
     return appear(kerberos_realm, "otto")
+
+
+@pytest.fixture(scope="session")
+def site_realm() -> Iterator[Realm]:
+    """A realm with the services of the example sites, in which alice and bob have logged in."""
+    services = [f"HTTP/{WIKI_HOST}", f"HTTP/{LOGIN_HOST}"]
+    with Realm(services=services, users=["alice", "bob"]) as realm:
+        for user in ("alice", "bob"):
+            realm.login(user)
+        yield realm
+
+
+@pytest.fixture(scope="session")
+def app() -> Iterator[int]:
+    """The port of an application that tells what it was sent."""
+    with serve([sys.executable, str(ECHO)], clean_environment({})) as served:
+        yield served.port
+
+
+@pytest.fixture(scope="session", params=BY_NAME)
+def standing(request: pytest.FixtureRequest, app: int, site_realm: Realm) -> Iterator[Standing]:
+    """Each proxy with its service, by the files of its example."""
+    with stand(BY_NAME[request.param], app, site_realm) as standing:
+        yield standing
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from service_rig import Rig, cookies_of
+from service_rig import WIKI_HOST, Rig, cookies_of
 
 PAGE = ("Accept", "text/html")
 Tickets = Callable[[str], tuple[str, str]]
@@ -36,3 +36,29 @@ def test_a_ticket_begins_the_session_of_a_person(rig: Rig, ticket_of: Tickets) -
     again = rig.ask("/secret", PAGE, ("Cookie", cookies_of(first)))
     assert again.status == 200
     assert again.field("Remote-User") == "alice"
+
+
+def test_a_yes_alone_has_the_verdict(rig: Rig, ticket_of: Tickets) -> None:
+    yes = [rig.ask("/public/x"), rig.ask("/secret", ticket_of("alice"))]
+    assert [answer.field("X-Authsrv-Verdict") for answer in yes] == ["admitted", "admitted"]
+    no = [rig.ask("/secret"), rig.ask("/secret", PAGE), rig.ask("/admin/", ticket_of("alice"))]
+    no += [rig.ask("/%61dmin"), rig.ask("/x", method="TRACE"), rig.ask(site="x")]
+    assert [answer.field("X-Authsrv-Verdict") for answer in no] == [None] * len(no)
+
+
+def test_cookies_of_the_application_come_back_byte_for_byte(rig: Rig) -> None:
+    ours = "__Host-authsrv=x; __Host-authsrv-tried=y; \u00a0__Host-authsrv=z"
+    answer = rig.ask("/public/x", ("Cookie", f'a="b c"; {ours}; d=\u00c3\u00a4'))
+    # The rig reads fields as Latin-1: these are two bytes of UTF-8.
+    assert answer.field("X-Authsrv-Cookie") == 'a="b c"; d=\u00c3\u00a4'
+
+
+def test_a_page_of_a_known_host_that_came_by_http_is_another_site(
+    rig: Rig, ticket_of: Tickets
+) -> None:
+    insecure = ("Origin", f"http://{WIKI_HOST}")
+    for more in ({"method": "POST"}, {}):
+        upgrade = () if more else (("Upgrade", "websocket"),)
+        assert rig.ask("/x", ticket_of("alice"), insecure, *upgrade, **more).status == 403
+        own = ("Origin", f"https://{WIKI_HOST}")
+        assert rig.ask("/x", ticket_of("alice"), own, *upgrade, **more).status == 200
