@@ -121,8 +121,6 @@ class Service:
         tls = None if settings.tls is None else make_tls(settings.tls)
         self.asks = Listener(self._ask_app(), settings.asks, settings.limits, tls)
         self.pages = Listener(self._page_app(), settings.pages, settings.limits, tls)
-        # Settings and keys are replaced on threads.
-        self._replacing = threading.Lock()
         self._loading = asyncio.Lock()
         self._has_templates = False
 
@@ -141,7 +139,7 @@ class Service:
         Raises:
             ConfigError: Something can never work with them; those before stay in force.
         """
-        with self._replacing:
+        with self._renewing:
             self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
 
     def refresh_keys(self) -> bool:
@@ -151,7 +149,7 @@ class Service:
             ConfigError: What a file is now cannot be used; those before stay in force.
         """
         keys = self._keys
-        with self._replacing:
+        with self._renewing:
             before = keys.sealing.ring, keys.signing.ring
             try:
                 keys.sealing.refresh()
