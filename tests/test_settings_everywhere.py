@@ -120,10 +120,10 @@ GIVEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 NO_SETTINGS = set(
     """
     accept_security_context_async Acceptors acquire_credentials
-    acquire_credentials_handle_async AdmittedEvent adopt Ask AskedRequest attribute_of
+    acquire_credentials_handle_async AdmittedEvent adopt Ask AskedRequest Attempt attribute_of
     attributes_of BoundedParser build_error_response build_neg_token_resp CallResult
     Candidates ChallengedEvent Claim Claimant conclude ContextGuard Convention deadline decide
-    Decision encode_list encode_text ErrorPage ErrorResponse Handshake HandshakeMachine
+    Decision encode_list encode_text ErrorPage ErrorResponse Finding Handshake HandshakeMachine
     HandshakeRegistry Identity initialize_security_context_async InsecurePage isc_ret_from_asc
     json_answer largest_field Leg Listener LoginPage LoopPage MessageChannel most_rows
     NativeContext NegotiatePolicy NegTokenResp NoSignOnPage open_note open_session outcome_of

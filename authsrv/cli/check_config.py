@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from authsrv.service.settings import Settings
 
 __all__ = ["add_check_config_command"]
 
 _CHECK = """\
 Say what is wrong with a configuration: all of it at once. With --url, say what
-would happen to a request, and by which rule.
+would happen to a request, and by which rule. With --probe, send the proxy that
+stands before the service what strangers might try, and say what was let in.
 """
 
 _CHECK_MORE = """\
-The exit code is 0 if the service would start, and 1 if not.
+The exit code is 0 if the service would start, and 1 if not. A probe makes it 1,
+too, if anything was let in, or if it could not be told.
 
-example:
+A probe has no credential. It needs the address of a page that strangers must not
+get, sends some hundred requests, and sees what a client sees: a name that the
+application believes without showing it stays hidden. Whatever is let in reaches
+the application.
+
+examples:
   authsrv check-config authsrv.toml --user alice@EXAMPLE.ORG \\
       --url https://wiki.example.org/secret
+  authsrv check-config authsrv.toml --probe https://wiki.example.org/secret
 """
 
 
@@ -42,16 +53,26 @@ def add_check_config_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel-bound", action="store_true", help="the proof was bound to the channel"
     )
+    parser.add_argument(
+        "--probe", metavar="URL", help="try to get this page through the proxy without a credential"
+    )
+    parser.add_argument(
+        "--probe-address", metavar="HOST:PORT", help="connect there, and not to the URL's host"
+    )
+    parser.add_argument(
+        "--insecure-tls", action="store_true", help="do not verify the proxy's certificate"
+    )
     parser.set_defaults(run=partial(_run_check, parser))
 
 
 def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.user and not options.url:
         parser.error("--user says what would happen at a --url")
+    if (options.probe_address or options.insecure_tls) and not options.probe:
+        parser.error("--probe-address and --insecure-tls belong to --probe")
     try:
         from authsrv.errors import AuthsrvError
         from authsrv.service.config import load
-        from authsrv.service.foretell import ForetoldRequest, foretell
     except ImportError as error:
         parser.error(f"{error.name} is missing: install authsrv[service]")
     loaded = load(options.file)
@@ -60,10 +81,24 @@ def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     settings = loaded.settings
     if settings is None:
         return 1
-    rules = sum(len(site.rules.rules) for site in settings.sites.sites)
-    print(f"{options.file} is good: {len(settings.sites.sites)} sites, {rules} rules")
-    if not options.url:
+    sites = settings.sites.sites
+    rules = sum(len(site.rules.rules) for site in sites)
+    print(f"{options.file} is good: {_counted(len(sites), 'site')}, {_counted(rules, 'rule')}")
+    if options.url:
+        _foretell(settings, options)
+    if not options.probe:
         return 0
+    try:
+        return 0 if _probe(settings, options) else 1
+    except AuthsrvError as error:
+        print(f"there is no probe: {error.detail}")
+        return 1
+
+
+def _foretell(settings: Settings, options: argparse.Namespace) -> None:
+    from authsrv.errors import AuthsrvError
+    from authsrv.service.foretell import ForetoldRequest, foretell
+
     request = ForetoldRequest(
         options.url,
         options.method,
@@ -75,5 +110,30 @@ def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     try:
         print(foretell(settings, request))
     except AuthsrvError as error:
-        print(f"denied: {error.code}: {error.detail}", file=sys.stdout)
-    return 0
+        print(f"denied: {error.code}: {error.detail}")
+
+
+def _probe(settings: Settings, options: argparse.Namespace) -> bool:
+    """Tell whether nothing was let in."""
+    from authsrv.service.probe import Way, probe, summarize
+
+    is_verified = not options.insecure_tls
+    way = Way.to(options.probe, options.probe_address, is_tls_verified=is_verified)
+    coming = probe(settings, options.probe, way)
+    print(f"\nprobe of {options.probe} at {way}, without any credential")
+    if way.tls is not None and not is_verified:
+        print("the certificate is not verified, so this may be another server than it seems")
+    findings, topic = [], ""
+    for finding in coming:
+        if finding.attempt.topic != topic:
+            topic = finding.attempt.topic
+            print(f"\n{topic}")
+        print(f"  {finding}", flush=True)
+        findings.append(finding)
+    is_good, summary = summarize(findings)
+    print(f"\n{summary}")
+    return is_good
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

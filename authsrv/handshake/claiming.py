@@ -2,21 +2,22 @@
 
 A provider runs on a thread and a store is awaited, so they never call each other: the handshake
 takes the claims from one to the other. Where the store can answer at once, as this machine's can,
-no task has to wait for it.
+it is asked on the provider's thread, behind the provider: there nobody waits for the interpreter
+lock that each call of the system lets go, and no task has to wait for the store.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from authsrv.core.claims import Claim
 from authsrv.core.results import Established, Refused, Result
 from authsrv.errors import AuthsrvError, ReplayError, StoreError
 from authsrv.stores.base import Store
 
-__all__ = ["PendingClaims", "claims_of"]
+__all__ = ["Answered", "PendingClaims", "answer_and_claim", "claims_of"]
 
 _SEEN: Final = "the token was used before"
 _NO_STORE: Final = "the provider claims what was used, and the acceptor has no store to remember it"
@@ -26,6 +27,36 @@ def claims_of(answers: Sequence[Result]) -> tuple[Claim, ...]:
     """Tell what a provider claims with its answers, of which the last one counts."""
     last = answers[-1] if answers else None
     return last.claims if isinstance(last, Established) else ()
+
+
+class Answered(NamedTuple):
+    """What a provider has answered, and the store as far as it could at once.
+
+    Args:
+        answers: The provider's answers; the last one is the store's where that says no.
+        claims: What has to be waited for; None where nothing has.
+    """
+
+    answers: list[Result]
+    claims: PendingClaims | None
+
+
+def answer_and_claim(ask: Callable[[], list[Result]], store: Store | None) -> Answered:
+    """Ask a provider, and claim what it claims, on a thread.
+
+    Args:
+        ask: Gives the provider's answers.
+        store: Where it is claimed.
+    """
+    answers = ask()
+    claimed = claims_of(answers)
+    if not claimed:
+        return Answered(answers, None)
+    claims = PendingClaims(claimed, store)
+    refusal = claims.make_at_once()
+    if refusal is not None:
+        answers[-1] = refusal
+    return Answered(answers, None if refusal is not None or claims.are_made else claims)
 
 
 class PendingClaims:
@@ -54,7 +85,8 @@ class PendingClaims:
                 if fresh is None:
                     return None
                 self._judge(fresh)
-        except Exception as error:
+        except BaseException as error:
+            # On a thread even a SystemExit is no more than a store that broke.
             return _refusal(error)
         return None
 
@@ -89,7 +121,7 @@ class PendingClaims:
         del self._left[0]
 
 
-def _refusal(error: Exception) -> Refused:
+def _refusal(error: BaseException) -> Refused:
     if isinstance(error, AuthsrvError):
         return Refused(error)
     return Refused(StoreError(f"the store raised {type(error).__name__}"))

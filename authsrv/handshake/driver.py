@@ -23,7 +23,7 @@ from authsrv.core.role import Role
 from authsrv.core.status import SecurityStatus
 from authsrv.errors import AuthsrvError, StateError, UnexpectedTokenError
 from authsrv.handshake.calls import CompletionHandler, end_with_loop
-from authsrv.handshake.claiming import PendingClaims, claims_of
+from authsrv.handshake.claiming import Answered, PendingClaims, answer_and_claim
 from authsrv.handshake.context_guard import ContextGuard
 from authsrv.handshake.machine import HandshakeMachine, State
 from authsrv.handshake.registry import HandshakeRegistry
@@ -56,27 +56,25 @@ class Leg:
 class _StepUnderWay:
     """One token at the provider: the pool tells it the answers, and it tells what they led to."""
 
-    __slots__ = ("_handler", "_handshake", "_task", "done")
+    __slots__ = ("_handler", "_handshake", "done")
 
     def __init__(self, handshake: Handshake, handler: CompletionHandler[Result]) -> None:
         self._handshake = handshake
         self._handler = handler
         self.done = handler.done
 
-    def set_result(self, answers: list[Result]) -> None:
-        if not claims_of(answers):
-            self._conclude(answers)
-            return
-        claims = self._handshake._begin_claims(answers)
-        if claims is None:
-            self._conclude(answers)
+    def set_result(self, answered: Answered) -> None:
+        if answered.claims is None:
+            self._conclude(answered.answers)
         else:
-            # The loop keeps no task alive.
-            self._task = asyncio.get_running_loop().create_task(self._claim(claims, answers))
+            # Somebody has to hold the task: the loop does not.
+            self._handshake._claiming = asyncio.get_running_loop().create_task(
+                self._claim(answered.claims, answered.answers)
+            )
 
     async def _claim(self, claims: PendingClaims, answers: list[Result]) -> None:
         try:
-            await self._handshake._end_claims(claims, answers)
+            await self._handshake._claim(claims, answers)
         except BaseException:
             # It was cancelled: with its loop, as nobody else has it.
             self._handshake.close()
@@ -113,7 +111,7 @@ class Handshake:
         role: Which side of it this is.
     """
 
-    __slots__ = ("_guard", "_handshake", "_open", "_registry", "_timer")
+    __slots__ = ("_claiming", "_guard", "_handshake", "_open", "_registry", "_timer")
 
     def __init__(
         self, registry: HandshakeRegistry, guard: ContextGuard, role: Role = Role.ACCEPTOR
@@ -123,6 +121,7 @@ class Handshake:
         self._guard = guard
         self._open = True
         self._timer: asyncio.TimerHandle | None = None
+        self._claiming: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Handshake {self._handshake.state.value}>"
@@ -235,9 +234,9 @@ class Handshake:
         answers: list[Result] = []
         try:
             function, seconds = self._prepare(work, token)
-            answers = await self._registry.pool.start(function, seconds=seconds)
-            if claims_of(answers) and (claims := self._begin_claims(answers)) is not None:
-                await self._end_claims(claims, answers)
+            answers, claims = await self._registry.pool.start(function, seconds=seconds)
+            if claims is not None:
+                await self._claim(claims, answers)
             ending = self._conclude(answers)
         except AuthsrvError as error:
             ending = self._refuse(error)
@@ -254,7 +253,7 @@ class Handshake:
 
     def _prepare(
         self, work: Callable[..., list[Result]], token: bytes | None
-    ) -> tuple[Callable[[], list[Result]], float]:
+    ) -> tuple[Callable[[], Answered], float]:
         """Tell what a thread is to do with the token, and how many seconds it may take."""
         registry, handshake, now = self._registry, self._handshake, time.monotonic()
         self._disarm()
@@ -264,21 +263,11 @@ class Handshake:
         else:
             work = partial(work, handshake.receive_token(token, now=now))
         left, most = handshake.deadline - now, registry.limits.step_seconds
-        return work, most if left > most else max(0.0, left)
+        asking = partial(answer_and_claim, work, registry.store)
+        return asking, most if left > most else max(0.0, left)
 
-    def _begin_claims(self, answers: list[Result]) -> PendingClaims | None:
-        """Claim what the provider's yes claims, and put the store's no in its place.
-
-        Returns:
-            The claims that have to be waited for; None where none has.
-        """
-        claims = PendingClaims(claims_of(answers), self._registry.store)
-        refusal = claims.make_at_once()
-        if refusal is not None:
-            answers[-1] = refusal
-        return None if refusal is not None or claims.are_made else claims
-
-    async def _end_claims(self, claims: PendingClaims, answers: list[Result]) -> None:
+    async def _claim(self, claims: PendingClaims, answers: list[Result]) -> None:
+        """Await the store, within the deadline, and put its no in the place of the yes."""
         left, most = self._handshake.deadline - time.monotonic(), self._registry.limits.step_seconds
         refusal = await claims.make(max(0.0, min(left, most)))
         if refusal is not None:

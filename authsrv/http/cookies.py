@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,8 +19,10 @@ from authsrv.errors import ConfigError, SessionError
 from authsrv.http.folding import fold_name
 
 __all__ = [
+    "MAX_COOKIES",
     "MAX_COOKIE_BYTES",
     "MAX_FIELD_BYTES",
+    "MAX_FOREIGN_BYTES",
     "OwnCookies",
     "build_cookie_deletion",
     "build_set_cookie",
@@ -31,6 +33,12 @@ MAX_COOKIE_BYTES: Final = 4_096
 
 MAX_FIELD_BYTES: Final = 65_536
 """Bytes of all Cookie fields of a request that are looked at; with more there is no session."""
+
+MAX_COOKIES: Final = 256
+"""Cookies of a request that are looked at. Browsers keep some 180 for a host."""
+
+MAX_FOREIGN_BYTES: Final = 1_024
+"""Bytes of all names together that have signs beyond ASCII. It takes long to tell what they are."""
 
 _PREFIX: Final = "__Host-"
 # RFC 9110 section 5.6.2, and the cookie-octet of RFC 6265 section 4.1.1.
@@ -77,11 +85,12 @@ class OwnCookies:
             SessionError: It is doubled, has an alias, is malformed, or is too large. The request
                 has no session then.
         """
-        if sum(map(len, fields)) > MAX_FIELD_BYTES:
-            raise SessionError(f"the request has more than {MAX_FIELD_BYTES} bytes of cookies")
+        pieces = _pieces(fields)
+        if pieces is None:
+            raise SessionError("the request has more cookies than are looked at")
         wanted, folded = name.encode(), fold_name(name.encode()).decode()
         values = []
-        for piece in _pieces(fields):
+        for piece in pieces:
             if folded not in _folds_of(piece):
                 continue
             found, equals, value = piece.partition(b"=")
@@ -99,10 +108,13 @@ class OwnCookies:
             fields: The values of all Cookie fields of the request, from the client, untrusted.
 
         Returns:
-            One value, for the application; empty where nothing is left. The other cookies are in
-            it byte for byte, whether they are well-formed or not.
+            One value, for the application; empty where nothing is left, and where there are more
+            cookies than are looked at. The other cookies are in it byte for byte, whether they are
+            well-formed or not.
         """
-        pieces = list(_pieces(fields))
+        pieces = _pieces(fields)
+        if pieces is None:
+            return b""
         kept = [piece for piece in pieces if self._folded.isdisjoint(_folds_of(piece))]
         if len(kept) == len(pieces):
             return b"; ".join(fields)
@@ -142,15 +154,27 @@ def build_cookie_deletion(name: str) -> str:
     return f"{_as_name(name)}=; Max-Age=0; {_ATTRIBUTES}"
 
 
-def _pieces(fields: Sequence[bytes]) -> Iterator[bytes]:
-    """What stands between the semicolons, blanks included; RFC 9113 section 8.2.3 joins fields."""
-    return iter(b"; ".join(fields).split(b";"))
+def _pieces(fields: Sequence[bytes]) -> list[bytes] | None:
+    """What stands between the semicolons, blanks included; None where it is too much to look at.
+
+    RFC 9113 section 8.2.3 joins fields.
+    """
+    if sum(map(len, fields)) > MAX_FIELD_BYTES:
+        return None
+    pieces = b"; ".join(fields).split(b";", MAX_COOKIES)
+    foreign = (name for name in map(_name_in, pieces) if not name.isascii())
+    is_too_much = len(pieces) > MAX_COOKIES or sum(map(len, foreign)) > MAX_FOREIGN_BYTES
+    return None if is_too_much else pieces
+
+
+def _name_in(piece: bytes) -> bytes:
+    # Some take "=name=value" for a cookie of that name.
+    return piece.lstrip(b"= \t").partition(b"=")[0]
 
 
 def _folds_of(piece: bytes) -> tuple[str, ...]:
     """The names that a cookie could be taken for, by those who read it otherwise than we do."""
-    # Some take "=name=value" for a cookie of that name.
-    name = piece.lstrip(b"= \t").partition(b"=")[0]
+    name = _name_in(piece)
     if name.isascii():
         return (fold_name(name).decode(),)
     return _fold_text(name.decode("utf-8", "ignore")), _fold_text(name.decode("latin-1"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from authsrv.errors import AmbiguousPathError
 from authsrv.service.networks import Fit
@@ -11,6 +13,8 @@ from authsrv.service.rule import Rule, RuledRequest
 from authsrv.service.rules import RuleList, Ruling, Verdict
 
 __all__ = ["Explanation", "RuleTrace", "explain"]
+
+_MAX_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +35,11 @@ class RuleTrace:
         name = f"{self.rule.name} ({self.rule.access.value})"
         if self.unmet is None:
             return f"{name}: matches"
+        asked = _asked(self.rule, self.unmet)
         if self.fit is Fit.MAYBE:
             matches = "matches" if self.rule.applies(Fit.MAYBE) else "does not match"
-            return f"{name}: {matches}, as its {self.unmet} cannot be told"
-        return f"{name}: does not match by its {self.unmet}"
+            return f"{name}: {matches}, as its {self.unmet} cannot be told: {asked}"
+        return f"{name}: does not match by its {self.unmet}: {asked}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +90,32 @@ def _trace(
         found += [rule.unmet_by_person(subject), rule.unmet_by_proof(subject)]
     unmet, fit = min(found, key=lambda condition: condition[1])
     return RuleTrace(rule, None if fit is Fit.YES else unmet, fit)
+
+
+def _asked(rule: Rule, condition: str) -> str:
+    """What a rule asks by a condition, the first few of many."""
+    values: Iterable[object]
+    match condition:
+        case "paths":
+            values = [each.pattern for each in rule.paths]
+        case "methods":
+            values = sorted(rule.methods)
+        case "networks":
+            values = () if rule.networks is None else rule.networks.networks
+        case "realms":
+            values = () if rule.realms is None else sorted(rule.realms.names)
+        case "users":
+            values = () if rule.users is None else rule.users.texts
+        case "groups":
+            values = () if rule.groups is None else sorted(rule.groups.names)
+        case "mechanisms":
+            values = sorted(rule.mechanisms)
+        case "attributes":
+            values = [each.name for each in rule.attributes]
+        case "max_age_seconds":
+            values = [rule.max_age_seconds]
+        case _:
+            values = ["true"]
+    texts = [str(each) for each in values]
+    more = f" and {len(texts) - _MAX_SHOWN} more" if len(texts) > _MAX_SHOWN else ""
+    return ", ".join(texts[:_MAX_SHOWN]) + more

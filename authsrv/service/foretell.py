@@ -15,11 +15,12 @@ from authsrv.service.explain import explain
 from authsrv.service.header_map import Facts
 from authsrv.service.people import Subject
 from authsrv.service.rule import RuledRequest
+from authsrv.service.rules import Verdict
 from authsrv.service.settings import Settings
 from authsrv.service.sites import Site
 from authsrv.service.spn import realms_of_keytab
 
-__all__ = ["ForetoldRequest", "foretell"]
+__all__ = ["ForetoldRequest", "foretell", "read_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +55,43 @@ def foretell(settings: Settings, request: ForetoldRequest) -> str:
     site = settings.sites.find(asked)
     subject = _subject(settings, site, request)
     explanation = explain(site.rules, RuledRequest.of(asked, ()), subject)
-    lines = [f"site {site.name}, by {request.user or 'nobody known'}:", str(explanation)]
+    lines = [f"site {site.name}, by {_who(request, subject)}:", str(explanation)]
     if explanation.ruling.is_yes:
-        lines += _headers(site, subject)
+        lines += ["the application is told:", *_headers(site, subject)]
+    elif explanation.ruling.verdict is Verdict.IDENTITY_NEEDED:
+        lines.append("the client has to say who it is; --user tells what comes then")
     return "\n".join(lines)
 
 
-def _asked(request: ForetoldRequest) -> AskedRequest:
-    scheme, separator, rest = request.url.partition("://")
+def _who(request: ForetoldRequest, subject: Subject | None) -> str:
+    if subject is None:
+        return "nobody known"
+    groups = ", ".join(sorted(subject.groups.names)) or "none"
+    return f"{request.user}, proved by {request.mechanism}, known groups: {groups}"
+
+
+def read_url(url: str) -> tuple[Scheme, Host, Target]:
+    """Read an address that an operator gives.
+
+    Raises:
+        MetadataError: It has no scheme, its host is none, or its path is not percent-encoded.
+    """
+    scheme, separator, rest = url.partition("://")
     if not separator:
         raise MetadataError("the URL has no scheme: write it as https://wiki.example.org/")
-    authority, slash, target = rest.partition("/")
+    authority, _, target = rest.partition("/")
+    if not target.isascii() or not target.isprintable() or " " in target:
+        raise MetadataError("the URL's path has characters that must be percent-encoded")
+    return Scheme.parse(scheme), Host.parse(authority), Target.parse(f"/{target}")
+
+
+def _asked(request: ForetoldRequest) -> AskedRequest:
+    scheme, host, target = read_url(request.url)
     return AskedRequest(
         method=read_method(request.method),
-        scheme=Scheme.parse(scheme),
-        host=Host.parse(authority),
-        target=Target.parse(f"/{target}" if slash else "/"),
+        scheme=scheme,
+        host=host,
+        target=target,
         address=None if request.address is None else read_address(request.address),
         site=None,
         is_websocket=False,

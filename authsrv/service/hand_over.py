@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ _CODE_SECONDS = 60.0
 # Longer than a code counts, so that a late one can be told from one that never was.
 _REMEMBERED_SECONDS = 180.0
 _RANDOM_BYTES = 32
+_NONCE = re.compile(r"[A-Za-z0-9_-]{43}")
 _MAX_CODE = 64
 # Of one user in a minute.
 _MAX_CODES = 60
@@ -71,9 +73,14 @@ def place_order(
     now: float,
     *,
     is_fresh: bool = False,
+    nonce: str | None = None,
 ) -> tuple[str, str]:
-    """Make the nonce for the browser's cookie, and the sealed order for the login host."""
-    nonce = secrets.token_urlsafe(_RANDOM_BYTES)
+    """Make the nonce for the browser's cookie, and the sealed order for the login host.
+
+    A nonce that the browser has, from its other tabs, stays: so each of them finds its way back.
+    """
+    if nonce is None or _NONCE.fullmatch(nonce) is None:
+        nonce = secrets.token_urlsafe(_RANDOM_BYTES)
     kind = "fresh" if is_fresh else "any"
     parts = (kind, audience.host, audience.site, _digest(nonce), return_to)
     sealed = seal_note(
@@ -114,7 +121,7 @@ async def issue_code(
         StoreError: The store cannot remember it.
     """
     user = hashlib.sha256(b"codes\0" + session.principal.encode()).digest()
-    if await store.count(Purpose.TRIES, user, _CODE_SECONDS) > _MAX_CODES:
+    if await store.count(Purpose.HAND_OVER, user, _CODE_SECONDS) > _MAX_CODES:
         raise HandOverError(f"the user was given more than {_MAX_CODES} codes within a minute")
     code = secrets.token_urlsafe(_RANDOM_BYTES)
     audience = order.audience

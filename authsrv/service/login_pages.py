@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -67,6 +68,7 @@ __all__ = ["LoginPages", "LoginVisit"]
 _SAME_ORIGIN = OriginPolicy()
 _LENGTHS = SessionLengths(idle_seconds=36_000)
 _CSRF_SECONDS = 3_600
+_CSRF = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEVICE_SECONDS = 90 * 86_400
 _MAX_FORM_BYTES = 16_384
 _MAX_FORM_FIELDS = 16
@@ -306,7 +308,10 @@ class LoginPages:
         return f"{served.site.scheme.value}://{order.audience.host}"
 
     def _make_csrf(self, visit: LoginVisit) -> tuple[str, str]:
-        secret = secrets.token_urlsafe(32)
+        # One that the browser has stays: it is that of the forms in its other tabs.
+        secret = visit.cookie(CSRF)
+        if secret is None or _CSRF.fullmatch(secret) is None:
+            secret = secrets.token_urlsafe(32)
         token = seal_note(
             visit.snapshot.sealer,
             SealPurpose.CSRF,

@@ -30,6 +30,7 @@ _FIXED = (
     "keytab",
     "asks",
     "pages",
+    "convention",
     "tls",
     "store_kind",
     "store_path",

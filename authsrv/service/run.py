@@ -112,3 +112,6 @@ async def _keep_keys(service: Service) -> None:
                 _LOG.info("the keys were replaced")
         except ConfigError as error:
             _LOG.error("the keys stay as they were: %s", error.detail)
+        except Exception:
+            # A mistake of ours must not end the looking.
+            _LOG.exception("the keys could not be read, and stay as they were")

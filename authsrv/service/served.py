@@ -58,8 +58,7 @@ class ServedSite:
     def check_realm(self, identity: Identity) -> None:
         """Refuse whom a session names, if the site names realms and not this one.
 
-        A ticket is held against the realms by its acceptor; a session may have begun by a password,
-        at the login host, or before the site named its realms.
+        A session may have begun before the site named its realms.
 
         Raises:
             ForbiddenRealmError: The realm is not let in.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -104,6 +105,7 @@ class Service:
     ) -> None:
         _demand_fast_parser()
         self._clock = clock
+        # Settings and keys are renewed on threads; neither may bring back what the other replaced.
         self._store = make_store(settings)
         self._acceptors = Acceptors(self._store, settings.limits)
         self._keys = _open_keys(settings)
@@ -119,6 +121,8 @@ class Service:
         tls = None if settings.tls is None else make_tls(settings.tls)
         self.asks = Listener(self._ask_app(), settings.asks, settings.limits, tls)
         self.pages = Listener(self._page_app(), settings.pages, settings.limits, tls)
+        # Settings and keys are replaced on threads.
+        self._replacing = threading.Lock()
         self._loading = asyncio.Lock()
         self._has_templates = False
 
@@ -137,7 +141,8 @@ class Service:
         Raises:
             ConfigError: Something can never work with them; those before stay in force.
         """
-        self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
+        with self._replacing:
+            self._snapshot = make_snapshot(settings, self._acceptors, self._keys, _load(settings))
 
     def refresh_keys(self) -> bool:
         """Take over keys whose files changed; says whether there are others now. It blocks.
@@ -145,13 +150,19 @@ class Service:
         Raises:
             ConfigError: What a file is now cannot be used; those before stay in force.
         """
-        changed = [self._keys.sealing.refresh(), self._keys.signing.refresh()]
-        if any(changed):
-            snapshot = self._snapshot
-            self._snapshot = make_snapshot(
-                snapshot.settings, self._acceptors, self._keys, snapshot.look
-            )
-        return any(changed)
+        keys = self._keys
+        with self._replacing:
+            before = keys.sealing.ring, keys.signing.ring
+            try:
+                keys.sealing.refresh()
+                keys.signing.refresh()
+            finally:
+                # Of two files, one may be good.
+                has_changed = (keys.sealing.ring, keys.signing.ring) != before
+                if has_changed:
+                    now = self._snapshot
+                    self._snapshot = make_snapshot(now.settings, self._acceptors, keys, now.look)
+        return has_changed
 
     async def start(self) -> None:
         """Open the store and listen.
@@ -338,6 +349,7 @@ def _make_passwords(settings: Settings, store: Store) -> PasswordLogin:
     login = settings.login
     checker = PasswordChecker(
         GssapiProvider(settings.keytab, replay=store),
+        realm=login.realm,
         netbios_names=login.netbios_names,
         upn_suffixes=login.upn_suffixes,
     )

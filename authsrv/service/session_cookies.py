@@ -70,11 +70,9 @@ class SessionCookies:
 
         Raises:
             SessionError: It is over, or would be over here.
-            ForbiddenRealmError: It is of a realm that the site does not let in.
         """
         served = ask.served
         identity = Identity(session.principal, session.mechanism)
-        served.check_realm(identity)
         groups = served.groups_of(identity)
         begun = continue_session(
             session,

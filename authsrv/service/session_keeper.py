@@ -118,7 +118,7 @@ class SessionKeeper:
         So nobody fills the store by signing in and out.
         """
         key = _key(b"revocations", fold_text(session.principal))
-        count = await self._store.count(Purpose.TRIES, key, _HOUR)
+        count = await self._store.count(Purpose.REVOKED, key, _HOUR)
         if count <= _MAX_REVOCATIONS:
             return True
         await self.revoke_user(session.principal, now)

@@ -6,6 +6,7 @@ the application's, whose scripts own all that is on it; so nothing here shows a 
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from authsrv.audit.records import SignInWay
+from authsrv.core.identity import Identity
 from authsrv.errors import (
     AuthsrvError,
     ClockSkewError,
@@ -59,12 +61,14 @@ from authsrv.service.pages import (
     UnavailablePage,
     WhoamiPage,
 )
+from authsrv.service.rule import RuledRequest
 from authsrv.service.served import Ask, host_text
 from authsrv.service.session_cookies import SessionCookies
 from authsrv.service.session_keeper import SessionKeeper
 from authsrv.service.sites import NegotiateAt
 from authsrv.service.snapshot import Snapshot
 from authsrv.service.trail import Trail
+from authsrv.sessions.session import Session
 from authsrv.stores.base import Store
 
 __all__ = ["SitePages"]
@@ -237,6 +241,7 @@ class SitePages:
             visiting.return_to,
             ask.now,
             is_fresh=visiting.is_step_up,
+            nonce=_nonce_of(ask),
         )
         set_nonce = build_set_cookie(NONCE, nonce, max_age=_NONCE_SECONDS)
         where = f"{snapshot.login_origin}{SIGN_IN}?order={order}&trouble={trouble.value}"
@@ -249,6 +254,7 @@ class SitePages:
             nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
             granted = await redeem(self._store, snapshot.sealer, code, nonce, ask.audience, ask.now)
             await self._keeper.check(granted.session)
+            await self._check_realm(ask, granted.session)
             begun = self._cookies.take_over(ask, granted.session)
         except (HandOverError, SessionError) as error:
             denied = Denied.because(error)
@@ -256,8 +262,20 @@ class SitePages:
             page = ErrorPage(ErrorKind.HAND_OVER, denied.reference, back="/")
             return page_answer(page, ask.fields, snapshot.look)
         await self._claimants.end_session_beside(ask)
-        cookies = [begun, *self._cookies.forget(NONCE, TRIED, OUT)]
+        # The nonce stays a while: other tabs may still be on their way.
+        cookies = [begun, *self._cookies.forget(TRIED, OUT)]
         return redirect(return_path(CHECK, granted.return_to), cookies=cookies)
+
+    async def _check_realm(self, ask: Ask, session: Session) -> None:
+        """Hold a password's session against the realms of the site, as its acceptor does tickets.
+
+        Raises:
+            ForbiddenRealmError: Its realm is not let in.
+            KeytabError: The site names no realms, and the keytab cannot tell them.
+        """
+        identity = Identity(session.principal, session.mechanism)
+        # On a thread: they may stand in the keytab, whose file is looked at.
+        await asyncio.to_thread(ask.served.acceptor.realms.check, identity)
 
     async def _check(self, visiting: _Visiting) -> web.Response:
         """Look whether the browser brings its new cookie; without it, it would go in circles."""
@@ -332,6 +350,11 @@ class SitePages:
         claimant = await self._session_of(ask)
         if claimant is None:
             return json_answer({"token": None}, HTTPStatus.UNAUTHORIZED)
+        # A token opens the application as the proxy does, so the rules have a say here, too.
+        candidates = ask.served.site.rules.candidates(RuledRequest.of(ask.asked, ask.fields.raw))
+        ruling = candidates.rule_on(claimant.subject)
+        if not ruling.is_yes:
+            raise ruling.refusal()
         return json_answer({"token": sign_token(ask, claimant)})
 
     async def _key_set(self, visiting: _Visiting) -> web.Response:
@@ -402,6 +425,13 @@ class SitePages:
         )
         if refusal is not None:
             raise refusal
+
+
+def _nonce_of(ask: Ask) -> str | None:
+    try:
+        return OWN.read(ask.fields.all(b"cookie"), NONCE)
+    except SessionError:
+        return None
 
 
 def _trouble_of(error: AuthsrvError) -> SignOnTrouble:

@@ -5,9 +5,11 @@ account is capped, below the KDC's own threshold; above the cap the KDC is not a
 is told the same as for a wrong password. Nobody is locked out here: a browser in which the account
 has logged in before has a counter of its own, and single sign-on needs no password at all.
 
-What is counted, in this order, so that whoever is stopped by one counter does not fill the next,
-which others share: the tries of an address, those of an address and an account, those of an
-account, and all together.
+What is counted, in this order, so that whoever is stopped by one counter does not fill the next:
+the tries of an address, all together, those of an address and an account, and those of an account.
+Strangers choose addresses and accounts, but not how much of the store that takes: addresses have a
+fixed number of counters, which they share, and of the others there are no more than all tries
+together may be.
 
 A log-in that succeeds begins the counts of its account anew, as it does at the KDC.
 """
@@ -31,6 +33,8 @@ __all__ = ["Address", "KnownDevice", "Tries", "Try", "TryLimits"]
 
 # RFC 6177: what one customer has at least; within it, addresses are free to choose.
 _IPV6_PREFIX: Final = 64
+
+_ADDRESS_COUNTERS: Final = 8_192
 
 Address = IPv4Address | IPv6Address
 """Where a client comes from."""
@@ -151,10 +155,10 @@ class Tries:
             )
             return Try(account)
         where = _block_of(address)
-        await self._count(limits.max_tries_per_address, "address", where)
+        await self._count(limits.max_tries_per_address, "address", _shared_counter(where))
+        await self._count(limits.max_tries_in_all, "all")
         await self._count(limits.max_tries_per_pair, "pair", account, where, era.hex())
         await self._count(limits.max_tries_per_window, "account", account, era.hex())
-        await self._count(limits.max_tries_in_all, "all")
         return Try(account)
 
     async def succeeded(self, attempt: Try) -> None:
@@ -184,6 +188,12 @@ def _key(*parts: str) -> bytes:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(4, "big") + encoded)
     return digest.digest()
+
+
+def _shared_counter(where: str) -> str:
+    """Which counter an address has; some addresses have the same, and each other's tries count."""
+    digest = hashlib.sha256(where.encode()).digest()
+    return str(int.from_bytes(digest[:4]) % _ADDRESS_COUNTERS)
 
 
 def _block_of(address: Address | None) -> str:

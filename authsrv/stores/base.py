@@ -12,9 +12,10 @@ more, and is removed when it suits the store. While the clock says a time before
 something that was removed, the clock was set back, and every call is a StoreError: a token that is
 good again may be one that is forgotten.
 
-Rules of tasks: the coroutines are awaited on an event loop, and do not block it for longer than a
-page of memory takes. What they ask may have been done although they end by StoreError or are
-cancelled; whoever repeats a claim may then find it claimed, so it is not to be repeated.
+Rules of tasks: the coroutines are awaited on an event loop, and block it for microseconds at most;
+one store may be used on several loops and threads. What they ask may have been done although they
+end by StoreError or are cancelled; whoever repeats a claim may then find it claimed, so it is not
+to be repeated. Whoever awaits a store sets the deadline.
 
 Rules of use: of one purpose and key, either claims, or values, or counts.
 """
@@ -48,7 +49,10 @@ class Store(Protocol):
         ...
 
     def check_at_once(self, claim: Claim) -> bool | None:
-        """As check_and_store, where that needs no waiting; None where it does: nothing is done."""
+        """As check_and_store, where that needs no waiting; None where it does: nothing is done.
+
+        It is called on any thread.
+        """
         ...
 
     async def check_and_store(self, claim: Claim) -> bool:

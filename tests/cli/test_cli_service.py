@@ -216,13 +216,20 @@ URL = f"https://{HOST}/secret"
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "is good: 1 sites, 1 rules"),
+        ([], "is good: 1 site, 1 rule\n"),
         (["--url", URL], "identity-needed: the rule 'everybody with an identity' needs"),
         (
             ["--url", URL, "--user", "alice@R.TEST"],
             "1. everybody with an identity (allow): matches",
         ),
+        (["--url", URL], "\nthe client has to say who it is; --user tells what comes then\n"),
+        (["--url", URL], "\nsite wiki, by nobody known:\n"),
+        (
+            ["--url", URL, "--user", "alice@R.TEST", "--mechanism", "password"],
+            "\nsite wiki, by alice@R.TEST, proved by password, known groups: none:\n",
+        ),
         (["--url", URL, "--user", "alice@R.TEST"], "\nallowed: "),
+        (["--url", URL, "--user", "alice@R.TEST"], "\nthe application is told:\n  Remote-User"),
         (["--url", URL, "--user", "alice@R.TEST"], "\n  Remote-User: alice\n"),
         (["--url", URL, "--user", "alice@OTHER.TEST"], "denied: forbidden-realm: "),
         (["--url", f"https://{HOST}//a", "--user", "a@R.TEST"], "denied: ambiguous-path: "),

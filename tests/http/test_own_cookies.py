@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 import unicodedata
 from typing import Any
 
@@ -14,7 +15,9 @@ from package_sources import SOURCES
 from authsrv.errors import ConfigError, SessionError
 from authsrv.http.cookies import (
     MAX_COOKIE_BYTES,
+    MAX_COOKIES,
     MAX_FIELD_BYTES,
+    MAX_FOREIGN_BYTES,
     OwnCookies,
     build_cookie_deletion,
     build_set_cookie,
@@ -65,7 +68,12 @@ REFUSED: dict[str, tuple[list[bytes], str]] = {
     "a backslash in the value": ([b"__Host-authsrv=a\\b"], "characters"),
     "a byte beyond ASCII in the value": ([b"__Host-authsrv=a\xe9"], "characters"),
     "a value too long": ([b"__Host-authsrv=" + b"a" * MAX_COOKIE_BYTES], "4096 bytes"),
-    "fields too long": ([b"a" * MAX_FIELD_BYTES, b"b"], "65536 bytes"),
+    "fields too long": ([b"a" * MAX_FIELD_BYTES, b"b"], "more cookies"),
+    "too many": ([b"__Host-authsrv=a" + b";" * MAX_COOKIES], "more cookies"),
+    "names that take too long": (
+        [b"__Host-authsrv=a", b"\xef\xb7\xba" * (MAX_FOREIGN_BYTES // 3 + 1)],
+        "more cookies",
+    ),
 }
 
 
@@ -129,14 +137,42 @@ def test_reading_ends_in_a_value_in_none_or_in_no_session(fields: list[bytes]) -
     assert exact == ([] if value is None else [value.encode()])
 
 
+def is_too_much(fields: list[bytes]) -> bool:
+    """Whether the cookies are more than are looked at, and not merely doubled or odd."""
+    try:
+        OWN.read(fields, NAME)
+    except SessionError as error:
+        return "more cookies" in error.detail
+    return False
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [b"a;" * (MAX_FIELD_BYTES // 2)],
+        [b"\xef\xb7\xba=;" * (MAX_FIELD_BYTES // 5)],
+        [b"\xef\xb7\xba" * (MAX_FIELD_BYTES // 3)],
+        ["\u0390\u0301=;".encode() * (MAX_FIELD_BYTES // 6)],
+    ],
+)
+def test_no_cookies_take_long_to_look_at(fields: list[bytes]) -> None:
+    begun_at = time.process_time()
+    for _ in range(10):
+        assert OWN.without(fields) == b""
+        assert is_too_much(fields)
+    assert time.process_time() - begun_at < 0.1
+
+
 @given(FIELDS)
 @example([b"__Host-authsrv=a;__Host-authsrv=b"])
 def test_nothing_of_ours_is_left_and_nothing_of_others_is_lost(fields: list[bytes]) -> None:
     left = OWN.without(fields)
     assert OWN.without([left]) == left
-    if sum(map(len, fields)) <= MAX_FIELD_BYTES:
-        assert OWN.read([left], NAME) is None
-        assert OWN.read([left], "__Host-authsrv-tried") is None
+    assert OWN.read([left], NAME) is None
+    assert OWN.read([left], "__Host-authsrv-tried") is None
+    if is_too_much(fields):
+        assert left == b""
+        return
     before = [piece.strip(b" \t") for piece in b";".join(fields).split(b";")]
     after = [piece.strip(b" \t") for piece in left.split(b";")]
     lost = list(before)

@@ -13,6 +13,7 @@ from typing import Any
 import krb5
 import pytest
 from initiators import newcomer
+from keytabs import VERSION_2, record
 
 from authsrv.core.flags import AscRet
 from authsrv.core.identity import Identity
@@ -233,6 +234,21 @@ def test_a_keytab_that_is_not_there_or_has_no_such_service(
         other.check("alice", "x")
 
 
+def test_of_a_keytab_of_several_realms_the_one_that_is_named_counts(
+    kerberos_environment: dict[str, str], kerberos_realm: Realm, tmp_path: Path
+) -> None:
+    keytab = tmp_path / "several.keytab"
+    own = kerberos_realm.keytab.read_bytes().removeprefix(VERSION_2)
+    keytab.write_bytes(VERSION_2 + record("a.test", realm="A.TEST") + own)
+    provider, password = GssapiProvider(keytab), kerberos_realm.password("alice")
+    checker = PasswordChecker(provider, realm=kerberos_realm.name)
+    assert isinstance(checker.check("alice", password), Identity)
+    of_another = PasswordChecker(provider).check("alice@AUTHSRV.TEST", password)
+    assert cause(of_another) == "the typed name is of a domain that is not let in"
+    with pytest.raises(KeytabError, match=r"in the realm B\.TEST"):
+        PasswordChecker(provider, realm="B.TEST").check("alice", password)
+
+
 def test_a_service_that_the_kdc_does_not_know(tmp_path: Path) -> None:
     with (
         Realm(services=["HTTP/gone.test"]) as before,
@@ -273,6 +289,7 @@ def test_a_kdc_that_is_gone_is_told_at_once(
     "given",
     [
         {"service": 7},
+        {"realm": 7},
         {"upn_suffixes": "corp.example"},
         {"netbios_names": [7]},
         {"netbios_names": ["A\\B"]},

@@ -5,7 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import http.client
 import re
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +23,7 @@ from attacked_sites import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_browser import PAGE, Browser
-from service_rig import WIKI_HOST, Answer, Rig, ask_headers, run_service
+from service_rig import WIKI_HOST, Answer, Rig, ask_headers, run_rig, run_service
 
 from authsrv.core.identity import Identity
 from authsrv.devrealm import Realm
@@ -579,6 +581,53 @@ def a_cookie_of(rig: Rig) -> str:
         group_digest=asked,
     )
     return seal_session(Sealer(ring), session, Audience(WIKI_HOST, "wiki"), time.time())
+
+
+STORM = """
+[[site]]
+name = "wiki"
+hosts = ["wiki.example.org"]
+headers = {{ preset = "{preset}" }}
+
+[[site.rule]]
+name = "{name}"
+paths = ["/{name}/**"]
+access = "open"
+"""
+
+
+def test_a_storm_of_reloads_drops_no_ask_and_mixes_no_rules(
+    site_realm: Realm, tmp_path: Path
+) -> None:
+    one = STORM.format(preset="authelia", name="one")
+    two = STORM.format(preset="oauth2-proxy", name="two")
+    with run_rig(tmp_path, site_realm, more=one) as rig:
+        path = tmp_path / "authsrv.toml"
+        first = path.read_text()
+        texts = (first, first.replace(one, "[[site"), first.replace(one, two), "", first[:-20])
+        found = set()
+
+        def ask_on() -> None:
+            while not is_over.is_set():
+                answer = rig.ask("/one/x")
+                names = {name for name in answer.fields if name.endswith("-user")}
+                found.add((answer.status, *names))
+
+        is_over = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            asking = [pool.submit(ask_on) for _ in range(2)]
+            for number in range(40):
+                fresh = tmp_path / "fresh"
+                fresh.write_text(texts[number % len(texts)])
+                fresh.chmod(0o600)
+                fresh.rename(path)
+                rig.served.process.send_signal(signal.SIGHUP)
+                time.sleep(0.04)
+            is_over.set()
+            for each in asking:
+                each.result()
+        assert found == {(200, "remote-user"), (403,)}
+        assert "the new configuration is refused" in rig.served.logged()
 
 
 # Whatever comes.

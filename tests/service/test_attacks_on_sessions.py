@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from attacked_sites import (
+    ABROAD_HOST,
     API_HOST,
     OTHER_HOST,
     PLAIN_HOST,
@@ -40,6 +41,7 @@ from authsrv.sessions.session import SessionLengths, begin_session, digest_of_gr
 Browsers = Callable[..., Browser]
 Tickets = Callable[..., tuple[str, str]]
 
+AT_WIKI = Audience(WIKI_HOST, "wiki")
 SESSION = "__Host-authsrv"
 LOGIN_SESSION = "__Host-authsrv-login"
 OWN = (("Origin", f"https://{WIKI_HOST}"), ("Sec-Fetch-Site", "same-origin"))
@@ -174,9 +176,13 @@ def test_the_login_hosts_session_is_worth_nothing_at_an_ask(attacked: Rig, alice
 
 
 def sealed(
-    rig: Rig, now: float, user: str = "alice@AUTHSRV.TEST", groups: str = "\0"
+    rig: Rig,
+    now: float,
+    user: str = "alice@AUTHSRV.TEST",
+    groups: str = "\0",
+    audience: Audience = AT_WIKI,
 ) -> tuple[str, str]:
-    """The Cookie field of a user's session at the wiki that began at a time."""
+    """The Cookie field of a user's session that began at a time."""
     ring = KeyFile(rig.folder / "keys" / FILE_NAMES[KeyKind.SEALING], KeyKind.SEALING).ring
     session = begin_session(
         Identity(user, "kerberos"),
@@ -184,7 +190,7 @@ def sealed(
         now,
         group_digest=digest_of_groups({groups}),
     )
-    value = seal_session(Sealer(ring), session, Audience(WIKI_HOST, "wiki"), now)
+    value = seal_session(Sealer(ring), session, audience, now)
     return ("Cookie", f"{SESSION}={value}")
 
 
@@ -329,12 +335,22 @@ def test_what_time_does_to_sessions_and_codes(site_realm: Realm, tmp_path: Path)
 # Proofs that are not enough.
 
 
-def test_a_password_of_a_realm_that_the_site_does_not_let_in(browser_of: Browsers) -> None:
+@pytest.mark.parametrize("host", [OTHER_HOST, ABROAD_HOST])
+def test_a_password_of_a_realm_that_the_site_does_not_let_in(
+    browser_of: Browsers, host: str
+) -> None:
     browser = browser_of()
     assert browser.log_in("alice").status == 200
-    answer = browser.visit("/x", OTHER_HOST)
-    assert (answer.status, browser.steps[-1]) == (403, f"{OTHER_HOST}/.authsrv/hand-over 403")
-    assert "__Host-authsrv" not in browser.jar[OTHER_HOST]
+    answer = browser.visit("/x", host)
+    assert (answer.status, browser.steps[-1]) == (403, f"{host}/.authsrv/hand-over 403")
+    assert "__Host-authsrv" not in browser.jar[host]
+
+
+def test_a_session_of_a_realm_that_the_site_does_not_let_in_any_more(attacked: Rig) -> None:
+    cookie = sealed(attacked, time.time(), audience=Audience(OTHER_HOST, "other"))
+    before = len(attacked.served.logged())
+    assert attacked.ask("/x", cookie, host=OTHER_HOST, site="other").status == 403
+    assert "cause=forbidden-realm" in reasons_since(attacked, before)
 
 
 def test_a_password_on_a_path_for_tickets_steps_up_once_and_then_is_refused(
@@ -420,7 +436,7 @@ def test_a_code_with_two_nonces(attacked: Rig, granted: tuple[Browser, str]) -> 
 def test_a_code_counts_at_its_host_only(attacked: Rig, granted: tuple[Browser, str]) -> None:
     browser, code = granted
     refused_hand_over(
-        attacked, code, "another purpose", *browser.cookie_header(), host=STEPS_HOST, site="steps"
+        attacked, code, "another host", *browser.cookie_header(), host=STEPS_HOST, site="steps"
     )
 
 
@@ -765,6 +781,13 @@ def test_a_token_is_given_to_the_own_page_of_who_is_signed_in(
     assert ask(*cookies, ("Sec-Fetch-Site", "same-site")).status == 403
     assert ask(*cookies, ("Origin", "https://evil.example")).status == 403
     assert ask(*cookies, host=WIKI_HOST).status == 404
+
+
+def test_no_token_is_given_to_whom_no_rule_lets_in(attacked: Rig) -> None:
+    for user, status in (("alice@AUTHSRV.TEST", 200), ("bob@AUTHSRV.TEST", 403)):
+        cookie = sealed(attacked, time.time(), user, audience=Audience(API_HOST, "api"))
+        answer = attacked.page("/.authsrv/token", cookie, host=API_HOST, site="api", method="POST")
+        assert (answer.status, '"token": "' in answer.text) == (status, status == 200)
 
 
 def test_an_image_of_a_sibling_keeps_no_session_alive(attacked: Rig) -> None:

@@ -471,12 +471,32 @@ def test_an_explanation_gives_the_same_answer_and_the_rule_that_decided(
 def test_an_explanation_in_words() -> None:
     told = explain(ADMINS_ONLY, get("/admin/x"), ALICE)
     assert str(told).splitlines() == [
-        "  1. admins (allow): does not match by its groups",
+        "  1. admins (allow): does not match by its groups: admins",
         "  2. others (deny): matches",
         "denied: the rule 'others' denies it",
     ]
     unknown = RuleList((Rule("in", networks=networks("10.0.0.0/8")),))
-    assert "does not match, as its networks cannot be told" in str(
+    assert "does not match, as its networks cannot be told: 10.0.0.0/8" in str(
         explain(unknown, get("/", address=None), ALICE)
     )
     assert "ambiguous-path" in str(explain(ADMINS_ONLY, get("/a//b"), ALICE))
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (Rule("r", paths=paths("/a", "/b/**")), "paths: /a, /b/**"),
+        (Rule("r", methods=frozenset({"PUT", "POST"})), "methods: POST, PUT"),
+        (Rule("r", networks=networks("10.0.0.0/8")), "networks: 10.0.0.0/8"),
+        (Rule("r", realms=NameList(["OTHER.TEST"])), "realms: OTHER.TEST"),
+        (Rule("r", users=UserList(["svc-*", "bob@R.TEST"])), "users: svc-*, bob@R.TEST"),
+        (Rule("r", groups=NameList("fedcba")), "groups: a, b, c, d and 2 more"),
+        (Rule("r", mechanisms=frozenset({"ntlm"})), "mechanisms: ntlm"),
+        (Rule("r", channel_bound=True), "channel_bound: true"),
+        (Rule("r", attributes=AscRet.DELEGATE), "attributes: DELEGATE"),
+        (Rule("r", max_age_seconds=-1), "max_age_seconds: -1"),
+    ],
+)
+def test_an_explanation_says_what_a_rule_asks(rule: Rule, expected: str) -> None:
+    told = explain(RuleList((rule,)), get("/x"), ALICE)
+    assert f"r (allow): does not match by its {expected}\n" in str(told)

@@ -92,6 +92,15 @@ async def test_many_accounts_from_many_addresses_are_stopped(tries: Tries) -> No
     assert sum(let_through) == LIMITS.max_tries_in_all
 
 
+async def test_strangers_of_many_addresses_do_not_fill_the_store(clock: Clock) -> None:
+    store = MemoryStore(max_claims=120_000, clock=clock)
+    tries = Tries(store, LIMITS, clock=clock)
+    sprayed = zip(range(16_000), addresses(16_000, "10.0.0.1"), strict=True)
+    let_through = [await admitted(tries, f"user{number}", where) for number, where in sprayed]
+    assert sum(let_through) == LIMITS.max_tries_in_all
+    assert await admitted(tries, "alice", HERE, device=KnownDevice.of("alice")) == 1
+
+
 @pytest.mark.parametrize(
     ("many", "blocks"),
     [

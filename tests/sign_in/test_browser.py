@@ -144,7 +144,7 @@ def test_without_a_ticket_the_browser_comes_to_the_form_by_itself_and_back(
     page = signed_in(browser, wiki, path="/secret?x=%41&y=a%20b")
     assert told(page)["Remote-User"] == "alice"
     kept = {name for domain, name in browser.cookies() if domain == "wiki.example.org"}
-    assert kept == {"__Host-authsrv"}
+    assert kept == {"__Host-authsrv", "__Host-authsrv-nonce"}
     # The page of the form is behind us: no address has anything in it that still counts.
     page.go(f"{WIKI}/.authsrv/whoami")
     assert "password" in page.text

@@ -15,6 +15,7 @@ from service_rig import cookies_of
 from visiting import NAVIGATION, Visitor, location_of
 
 from authsrv.devrealm import Realm
+from authsrv.errors import ConfigError
 
 HOUR = 3_600.0
 FORMS = "https://forms.example.org"
@@ -204,9 +205,9 @@ def test_rotated_keys_are_taken_over_while_it_runs(clocked: Clocked, ticket_of: 
     where = {"host": "git.example.org", "site": "git"}
     before = rig.ask("/secret", ticket_of(), *NAVIGATION, **where)
     cookie = ("Cookie", cookies_of(before))
-    assert clocked.on_loop(clocked.service.refresh_keys) is False
+    assert clocked.service.refresh_keys() is False
     rotate(clocked)
-    assert clocked.on_loop(clocked.service.refresh_keys) is True
+    assert clocked.service.refresh_keys() is True
     published = rig.page("/.authsrv/keys/git.json", host="login.example.org", site="login")
     known = {each["kid"] for each in json.loads(published.text)["keys"]}
     assert len(known) == 2
@@ -231,6 +232,21 @@ def test_a_broken_key_file_leaves_the_keys_of_before_in_force(
     folder = rig.folder / "keys"
     for file in folder.iterdir():
         file.write_text("{")
-    with pytest.raises(Exception, match=str(folder)):
-        clocked.on_loop(clocked.service.refresh_keys)
+    with pytest.raises(ConfigError, match=str(folder)):
+        clocked.service.refresh_keys()
     assert rig.ask("/secret", ("Cookie", cookies_of(before))).is_yes
+
+
+def test_of_two_key_files_the_good_one_is_taken_over(clocked: Clocked, ticket_of: Any) -> None:
+    rig = clocked.rig
+    before = cookies_of(rig.ask("/secret", ticket_of(), *NAVIGATION))
+    rotate(clocked)
+    (rig.folder / "keys" / "signing.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"signing\.json"):
+        clocked.service.refresh_keys()
+    clocked.ahead_s = 2 * HOUR
+    after = cookies_of(rig.ask("/secret", ticket_of(), *NAVIGATION))
+    # A cookie begins with the number of its key.
+    begin = len("__Host-authsrv=") + 12
+    assert before[:begin] != after[:begin]
+    assert cookies_of(rig.ask("/secret", ticket_of(), *NAVIGATION))[:begin] == after[:begin]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import jwt
 import pytest
 from service_rig import Answer, Rig, cookies_of
+from sign_in_sites import own_rig
 from visiting import NAVIGATION
+from waiting import wait_until
+
+from authsrv.devrealm import Realm
 
 # By preset: what stands in each field for alice, whom nobody has told a name and an address of.
 GROUPS = "editors,night shift"
@@ -170,3 +176,12 @@ def test_a_site_without_tokens_has_none(rig: Rig, ticket_of: Any) -> None:
     cookie = ("Cookie", cookies_of(begun))
     assert rig.page("/.authsrv/token", cookie, method="POST").status == 404
     assert json.loads(rig.page("/.authsrv/keys.json").text) == {"keys": []}
+
+
+def test_rotated_keys_are_published_without_anybody_saying_so(people_realm: Realm) -> None:
+    with own_rig(people_realm) as rig:
+        before = {key.key_id for key in key_set(rig).keys}
+        command = [sys.executable, "-m", "authsrv", "keys", "rotate", str(rig.folder / "keys")]
+        subprocess.run(command, check=True, timeout=30)
+        wait_until(lambda: {key.key_id for key in key_set(rig).keys} > before, seconds=20)
+        assert "the keys were replaced" in rig.served.logged()

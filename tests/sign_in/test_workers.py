@@ -23,6 +23,7 @@ from service_rig import (
     write_configuration,
 )
 from visiting import Visitor, location_of
+from waiting import wait_until
 
 from authsrv.devrealm import Realm
 from authsrv.stores.machine import MachineStore
@@ -134,17 +135,6 @@ def test_of_one_ticket_at_two_workers_one_counts(pair: tuple[Rig, Rig], ticket_o
         assert sum(answer.is_yes for answer in in_turns(*calls)) == 1
 
 
-def test_a_sign_out_at_one_worker_is_one_at_the_other(pair: tuple[Rig, Rig]) -> None:
-    one, other = pair
-    visitor = Visitor(one)
-    sign_in(visitor)
-    there = Visitor(other, cookies=visitor.cookies)
-    assert there.open(f"{FORMS}/secret").is_yes
-    kept = dict(visitor.cookies["forms.example.org"])
-    visitor.send("POST", f"{FORMS}/.authsrv/sign-out", (("Sec-Fetch-Site", "same-origin"),))
-    assert not Visitor(other, cookies={"forms.example.org": kept}).open(f"{FORMS}/secret").is_yes
-
-
 def test_a_log_in_that_begins_at_one_worker_may_end_at_the_other(pair: tuple[Rig, Rig]) -> None:
     one, other = pair
     visitor = Visitor(one)
@@ -198,7 +188,7 @@ def test_killed_processes_leave_nothing_that_stops_the_others(
 # The store.
 
 
-def test_without_its_store_no_session_counts(workers: Workers) -> None:
+def test_without_its_store_the_service_lets_nobody_in(workers: Workers, ticket_of: Any) -> None:
     rig = workers.start("one")
     visitor = Visitor(rig)
     sign_in(visitor)
@@ -206,6 +196,7 @@ def test_without_its_store_no_session_counts(workers: Workers) -> None:
     assert not visitor.open(f"{FORMS}/secret").is_yes
     page = visitor.open(f"{FORMS}/.authsrv/whoami")
     assert (page.status, "alice" in page.text) == (503, False)
+    assert not rig.ask("/x", ticket_of()).is_yes
     assert f"the store {workers.store} is out of use" in rig.served.logged()
     # It does not help that somebody puts an empty one there; a new process does, and then
     # sessions of before do not count.
@@ -250,3 +241,35 @@ def test_a_store_that_is_not_ours_alone_stops_the_start(
     with pytest.raises(AssertionError, match=str(workers.store.parent)) as failed:
         workers.start("one")
     assert "Traceback" not in str(failed.value)
+
+
+# Its configuration.
+
+
+def test_a_configuration_that_was_broken_changes_nothing_and_is_told(workers: Workers) -> None:
+    rig = workers.start("one")
+    path = rig.folder / "authsrv.toml"
+    good = path.read_text()
+
+    def reload(text: str, log: str) -> None:
+        before = len(rig.served.logged())
+        path.write_text(text)
+        rig.served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: log in rig.served.logged()[before:])
+
+    assert rig.ask("/x").status == 401
+    reload(f"{good}\nno_such_key = 1\n", "no_such_key")
+    assert rig.ask("/x").status == 401
+    reload(
+        good.replace('paths = ["/**"]', 'paths = ["/**"], access = "open"'),
+        "configuration was replaced",
+    )
+    assert rig.ask("/x").status == 200
+    # The keytab is gone: the rules of before stay, and so does what it was read for.
+    keytab = rig.folder / "http.keytab"
+    keytab.rename(keytab.with_suffix(".away"))
+    reload(good, str(keytab))
+    assert rig.ask("/x").status == 200
+    keytab.with_suffix(".away").rename(keytab)
+    reload(good, "configuration was replaced")
+    assert rig.ask("/x").status == 401

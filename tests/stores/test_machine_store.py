@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -178,6 +179,27 @@ class TestSeveralProcesses:
             assert in_fork(lambda: refusal(store)) == 0
         assert in_fork(lambda: not claim(store) and claim(store, "of the child")) == 0
         assert not claim(store, "of the child")
+
+    def test_a_forked_child_does_not_pass_through_the_lock_of_its_parent(self, path: Path) -> None:
+        store = open_store(path)
+        claim(store)
+        file = store._file
+        assert file is not None
+        reading, writing = os.pipe()
+
+        def when_the_parent_holds_it() -> bool:
+            os.read(reading, 1)
+            return "another process has held" in refusal(store, "y")
+
+        with ThreadPoolExecutor(1) as thread:
+            forked = thread.submit(in_fork, when_the_parent_holds_it)
+            time.sleep(0.1)
+            assert file.lock.try_acquire()
+            os.write(writing, b"x")
+            assert forked.result() == 0
+            file.lock.release()
+        os.close(reading)
+        os.close(writing)
 
     def test_a_child_that_is_forked_while_the_lock_is_held(self, path: Path) -> None:
         store = open_store(path)
@@ -365,6 +387,28 @@ class TestNoRoom:
         os.truncate(path, 64 << 20)
         path.chmod(0o600)
         assert "no room for the store" in refusal(open_store(path))
+
+
+def test_room_that_cannot_be_had_leaves_no_half_of_a_new_store(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert "no room for the store" in refusal(open_store(path))
+    assert not path.exists()
+    monkeypatch.undo()
+    assert claim(open_store(path))
+
+
+def test_another_process_number_means_that_the_file_is_opened_anew(path: Path) -> None:
+    """As in a forked child, whose steps no coverage sees."""
+    store = open_store(path)
+    claim(store)
+    before, store._pid = store._file, -1
+    assert not claim(store)
+    assert store._file is not before
 
 
 class TestLock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +36,26 @@ def test_a_store_conforms(
     check: Callable[[StoreCase], None], store: Callable[[Path, Clock], Store], folder: Path
 ) -> None:
     check(StoreCase(lambda clock: store(folder, clock), MOST))
+
+
+@pytest.mark.parametrize("store", STORES.values(), ids=STORES)
+def test_a_full_store_finds_the_few_that_have_expired(
+    store: Callable[[Path, Clock], Store], folder: Path
+) -> None:
+    clock = Clock()
+    full = store(folder, clock)
+
+    async def fill() -> None:
+        for number in range(MOST):
+            key = hashlib.sha256(str(number).encode()).digest()
+            life = 10.0 if number % 50 == 0 else 10_000.0
+            assert await full.check_and_store(Claim(Purpose.REPLAY, key, clock.now + life))
+        clock.now += 100
+        for number in range(MOST, MOST + 40):
+            key = hashlib.sha256(str(number).encode()).digest()
+            assert await full.check_and_store(Claim(Purpose.REPLAY, key, clock.now + 10)), number
+
+    asyncio.run(fill())
 
 
 class Forgetful(MemoryStore):

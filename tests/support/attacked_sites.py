@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from keytabs import record
 from service_rig import LOGIN_HOST, SITES, WIKI, WIKI_HOST, Rig, run_rig
 
 from authsrv.devrealm import Realm
 
 __all__ = [
+    "ABROAD_HOST",
     "ADMIN_HOST",
     "API_HOST",
     "HOSTS",
@@ -23,8 +25,8 @@ __all__ = [
     "run_attacked",
 ]
 
-ADMIN_HOST, STEPS_HOST, OTHER_HOST, PLAIN_HOST, API_HOST = (
-    f"{name}.example.org" for name in ("admin", "steps", "other", "plain", "api")
+ADMIN_HOST, STEPS_HOST, OTHER_HOST, PLAIN_HOST, API_HOST, ABROAD_HOST = (
+    f"{name}.example.org" for name in ("admin", "steps", "other", "plain", "api", "abroad")
 )
 SITE_OF = {
     WIKI_HOST: WIKI,
@@ -35,6 +37,7 @@ SITE_OF = {
     API_HOST: "api",
 }
 HOSTS = (*SITE_OF, LOGIN_HOST)
+SITE_OF[ABROAD_HOST] = "abroad"
 
 GROUPS = """
 [groups]
@@ -120,6 +123,14 @@ realms = ["OTHER.TEST"]
 paths = ["/**"]
 
 [[site]]
+name = "abroad"
+hosts = ["abroad.example.org"]
+spn = "HTTP/abroad.example.org"
+
+[[site.rule]]
+paths = ["/**"]
+
+[[site]]
 name = "plain"
 hosts = ["plain.example.org"]
 scheme = "http"
@@ -136,6 +147,11 @@ token_header = true
 token_path = true
 
 [[site.rule]]
+name = "no-bob"
+users = ["bob@AUTHSRV.TEST"]
+access = "deny"
+
+[[site.rule]]
 paths = ["/**"]
 """
 
@@ -149,8 +165,11 @@ def run_attacked(realm: Realm, *, convention: str = "nginx") -> Iterator[Rig]:
         groups.write_text(GROUPS)
         groups.chmod(0o600)
         # What the tests type wrongly is not to be counted against what they type rightly.
+        keys = record(ABROAD_HOST, realm="ABROAD.TEST")
         tries = "[tries]\nmax_tries_per_window = 1000\nmax_tries_per_pair = 1000\n"
         tries += "max_tries_per_device = 1000\nmax_tries_per_address = 10000\n"
         more = tries + MORE_SITES.replace('"groups.toml"', f'"{groups}"') + SITES
-        with run_rig(folder, realm, convention=convention, more=more, hosts=HOSTS) as rig:
+        with run_rig(
+            folder, realm, convention=convention, more=more, hosts=HOSTS, more_keys=keys
+        ) as rig:
             yield rig

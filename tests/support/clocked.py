@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from service_rig import LOGIN_HOST, WIKI_HOST, Rig, write_configuration
@@ -34,27 +33,17 @@ class Clocked:
         rig: How it is asked; it has no process of its own.
         service: Itself.
         events: What it has told its audit.
-        loop: Its event loop, on another thread.
         ahead_s: How far its clock is ahead of the system's.
     """
 
     rig: Rig
     service: Service
     events: list[AuditEvent]
-    loop: asyncio.AbstractEventLoop
     ahead_s: float = field(default=0.0)
 
     def causes(self) -> list[str]:
         """Why requests were refused, in their order."""
         return [each.error.detail for each in self.events if isinstance(each, RefusedEvent)]
-
-    def on_loop(self, work: Any) -> Any:
-        """Call something where the service lives."""
-
-        async def call() -> Any:
-            return work()
-
-        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(_START_S)
 
 
 @contextmanager
@@ -79,20 +68,20 @@ def run_clocked(
             audit=events.append,
             clock=lambda: time.time() + (state[0].ahead_s if state else 0.0),
         )
-        with _running(service) as loop:
-            state.append(Clocked(Rig(folder, None, realm), service, events, loop))  # type: ignore[arg-type]
+        with _running(service):
+            state.append(Clocked(Rig(folder, None, realm), service, events))  # type: ignore[arg-type]
             yield state[0]
 
 
 @contextmanager
-def _running(service: Service) -> Iterator[asyncio.AbstractEventLoop]:
+def _running(service: Service) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(service.start(), loop).result(_START_S)
         try:
-            yield loop
+            yield
         finally:
             asyncio.run_coroutine_threadsafe(service.stop(), loop).result(_START_S)
     finally:

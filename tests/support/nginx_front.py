@@ -96,7 +96,7 @@ def _configuration(folder: Path, sockets: Path, port: int, application: int) -> 
         ("/etc/nginx/", f"{folder}/"),
         ("/run/authsrv/", f"{sockets}/"),
         ("127.0.0.1:3000", f"127.0.0.1:{application}"),
-        ("include authsrv-page.conf", f"include {_EXAMPLE}/authsrv-page.conf"),
+        ("include authsrv-", f"include {_EXAMPLE}/authsrv-"),
     ):
         assert before in text, f"the example has no {before!r} any more"
         text = text.replace(before, after)

@@ -260,14 +260,17 @@ def run_rig(
     convention: str = "nginx",
     more: str = SITES,
     hosts: Sequence[str] = (WIKI_HOST, LOGIN_HOST),
+    more_keys: bytes = b"",
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Rig]:
     """Run a service for the sites, until the end of the block.
 
-    The realm must have a service HTTP/... for each of the hosts. The environment is what the
-    service has beside that of the realm.
+    The realm must have a service HTTP/... for each of the hosts. More keys are records of a keytab,
+    as they stand behind its version. The environment is what the service has beside that of the
+    realm.
     """
     keytab = realm.write_keytab(folder / "http.keytab", [f"HTTP/{host}" for host in hosts])
+    keytab.write_bytes(keytab.read_bytes() + more_keys)
     keytab.chmod(0o600)
     path = write_configuration(folder, keytab, convention=convention, more=more)
     with run_service(path, realm, environment=environment) as served:

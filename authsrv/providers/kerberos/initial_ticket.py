@@ -18,6 +18,7 @@ from typing import Any, Final
 import krb5
 
 from authsrv.core.account_names import AccountName
+from authsrv.core.identity import split_principal
 from authsrv.core.status import from_kerberos
 from authsrv.errors import (
     AuthorityError,
@@ -171,8 +172,12 @@ class Armour:
         """Drop the ticket: the KDC does not take it."""
         self._held, self._look_at = None, 0.0
 
-    def get(self, context: Any) -> MemoryCache | None:
+    def get(self, context: Any, realm: str) -> MemoryCache | None:
         """A cache with the ticket; None where the KDC offers us no FAST. It may block.
+
+        Args:
+            context: A krb5.Context that no other thread uses.
+            realm: That of the KDC that is to be asked, always the same.
 
         Raises:
             krb5.Krb5Error: No KDC answers.
@@ -181,13 +186,14 @@ class Armour:
         """
         if time.time() >= self._look_at:
             # Several threads may get here at once: each gets a ticket of its own, and one stays.
-            self._held, self._look_at = self._fetch(context)
+            self._held, self._look_at = self._fetch(context, realm)
         return self._held
 
-    def _fetch(self, context: Any) -> tuple[MemoryCache | None, float]:
+    def _fetch(self, context: Any, realm: str) -> tuple[MemoryCache | None, float]:
         snapshot = self._keytab.snapshot()
         keytab = krb5.kt_resolve(context, snapshot.name.encode())
-        accounts_first = sorted(snapshot.principals, key=lambda each: "/" in each)
+        own = (each for each in snapshot.principals if split_principal(each)[1] == realm)
+        accounts_first = sorted(own, key=lambda each: "/" in each)
         for principal in accounts_first[:_MAX_ARMOURERS]:
             try:
                 found = _log_in(context, krb5.parse_name_flags(context, principal.encode()), keytab)
@@ -241,14 +247,14 @@ def fetch_ticket(exchange: PasswordExchange, context: Any, armour: Armour) -> An
     """
     held = None
     try:
-        held = armour.get(context)
+        held = armour.get(context, exchange.realm)
         try:
             return exchange.fetch(context, held)
         except krb5.Krb5Error as failed:
             if held is None or _code(failed) not in _STALE_ARMOUR:
                 raise
         armour.forget()
-        held = armour.get(context)
+        held = armour.get(context, exchange.realm)
         return exchange.fetch(context, held)
     except krb5.Krb5Error as failed:
         if _code(failed) == _KEY_EXPIRED and _can_change_password(exchange, context, held):

@@ -83,6 +83,7 @@ class PasswordChecker:
         provider: The acceptor whose keytab has the key of our own service.
         service: The service to ask a ticket for, such as "HTTP/web.example.org", without a realm;
             None for the first one in the keytab that begins with "HTTP/".
+        realm: The realm of the service, and so of the accounts; None for that of the first one.
         netbios_names: See HomeDomain, whose realm is that of the service.
         upn_suffixes: See HomeDomain.
 
@@ -95,11 +96,13 @@ class PasswordChecker:
         provider: GssapiProvider,
         *,
         service: str | None = None,
+        realm: str | None = None,
         netbios_names: Iterable[str] = (),
         upn_suffixes: Iterable[str] = (),
     ) -> None:
         self._provider = as_instance(GssapiProvider, provider, "provider")
         self._service = as_optional(str, service, "service")
+        self._realm = as_optional(str, realm, "realm")
         self._domain = HomeDomain(
             "EXAMPLE.ORG",
             as_texts(netbios_names, "netbios_names"),
@@ -147,12 +150,16 @@ class PasswordChecker:
     def _our_principal(self) -> str:
         """The principal of the service that tickets are asked for, with its realm."""
         for principal in self._provider.credential()[0].principals:
-            service = split_principal(principal)[0]
+            service, realm = split_principal(principal)
+            if self._realm not in (None, realm):
+                continue
             if self._service is None and service.startswith("HTTP/"):
                 return principal
             if self._service is not None and service.casefold() == self._service.casefold():
                 return principal
-        raise KeytabError(f"the keytab has no key for {self._service or 'a service HTTP/...'}")
+        of_realm = "" if self._realm is None else f" in the realm {self._realm}"
+        wanted = self._service or "a service HTTP/..."
+        raise KeytabError(f"the keytab has no key for {wanted}{of_realm}")
 
     def _accept(self, ticket: Any, principal: str) -> Identity:
         """Let our own acceptor open the ticket: only whoever knows our key can have made it."""
