@@ -7,6 +7,7 @@ which is the browser's own; so two are none. The grammar is that of RFC 6265 sec
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 import unicodedata
@@ -24,6 +25,7 @@ __all__ = [
     "MAX_FIELD_BYTES",
     "MAX_FOREIGN_BYTES",
     "OwnCookies",
+    "SortedCookies",
     "build_cookie_deletion",
     "build_set_cookie",
 ]
@@ -43,9 +45,12 @@ MAX_FOREIGN_BYTES: Final = 1_024
 _PREFIX: Final = "__Host-"
 # RFC 9110 section 5.6.2, and the cookie-octet of RFC 6265 section 4.1.1.
 _NAME: Final = re.compile(r"__Host-[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
-_VALUE: Final = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*+")
+_VALUE_SIGNS: Final = bytes({*range(0x21, 0x7F)} - {*b'",;\\'})
 _ALPHANUMERIC: Final = frozenset(string.ascii_lowercase + string.digits)
 _BLANKS: Final = b" \t"
+# The names of cookies that came lately; browsers send the same ones each time.
+_MOST_KEPT: Final = 1_024
+_LARGEST_KEPT: Final = 64
 _ATTRIBUTES: Final = "Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
@@ -70,12 +75,56 @@ class OwnCookies:
             raise ConfigError("two names of cookies differ in signs or case only")
         object.__setattr__(self, "_folded", frozenset(folded))
 
-    def read(self, fields: Sequence[bytes], name: str) -> str | None:
-        """Read one of our cookies out of a request.
+    def sort(self, fields: Sequence[bytes]) -> SortedCookies:
+        """Sort the cookies of a request into ours and others.
 
         Args:
             fields: The values of all its Cookie fields, from the client, untrusted.
-            name: One of names.
+        """
+        # RFC 9113 section 8.2.3 joins fields so.
+        joined = b"; ".join(fields)
+        pieces = _pieces(joined)
+        if pieces is None:
+            return SortedCookies((), b"", is_too_much=True)
+        ours, others = [], []
+        for piece in pieces:
+            folds = _folds_of(piece)
+            if self._folded.isdisjoint(folds):
+                others.append(piece)
+            else:
+                ours.append((folds, piece))
+        return SortedCookies(tuple(ours), b";".join(others).strip(_BLANKS) if ours else joined)
+
+    def read(self, fields: Sequence[bytes], name: str) -> str | None:
+        """Read one of our cookies out of a request; as `SortedCookies.read`."""
+        return self.sort(fields).read(name)
+
+    def without(self, fields: Sequence[bytes]) -> bytes:
+        """Give the Cookie header back without ours; as `SortedCookies.rest`."""
+        return self.sort(fields).rest
+
+
+@dataclass(frozen=True, slots=True)
+class SortedCookies:
+    """The cookies of a request; `OwnCookies.sort` makes it.
+
+    Args:
+        ours: What is ours or could be taken for it, with the names that it could be taken for.
+        rest: The others, for the application, in one value; empty where nothing is left, and where
+            there are more cookies than are looked at. They are in it byte for byte, whether they
+            are well-formed or not.
+        is_too_much: Whether there are more cookies than are looked at.
+    """
+
+    ours: tuple[tuple[tuple[str, ...], bytes], ...] = field(repr=False)
+    rest: bytes = field(repr=False)
+    is_too_much: bool = False
+
+    def read(self, name: str) -> str | None:
+        """Read one of our cookies.
+
+        Args:
+            name: One of the names of `OwnCookies`.
 
         Returns:
             Its value, in the characters of a cookie, at most MAX_COOKIE_BYTES; None where there is
@@ -85,13 +134,15 @@ class OwnCookies:
             SessionError: It is doubled, has an alias, is malformed, or is too large. The request
                 has no session then.
         """
-        pieces = _pieces(fields)
-        if pieces is None:
+        if self.is_too_much:
             raise SessionError("the request has more cookies than are looked at")
-        wanted, folded = name.encode(), fold_name(name.encode()).decode()
+        if not self.ours:
+            return None
+        wanted = name.encode()
+        folded = fold_name(wanted).decode()
         values = []
-        for piece in pieces:
-            if folded not in _folds_of(piece):
+        for folds, piece in self.ours:
+            if folded not in folds:
                 continue
             found, equals, value = piece.partition(b"=")
             if not equals or found.strip(_BLANKS) != wanted:
@@ -100,25 +151,6 @@ class OwnCookies:
         if len(values) > 1:
             raise SessionError(f"the request has {len(values)} cookies {name}")
         return _as_value(name, values[0]) if values else None
-
-    def without(self, fields: Sequence[bytes]) -> bytes:
-        """Give the Cookie header back without ours and what could be taken for ours.
-
-        Args:
-            fields: The values of all Cookie fields of the request, from the client, untrusted.
-
-        Returns:
-            One value, for the application; empty where nothing is left, and where there are more
-            cookies than are looked at. The other cookies are in it byte for byte, whether they are
-            well-formed or not.
-        """
-        pieces = _pieces(fields)
-        if pieces is None:
-            return b""
-        kept = [piece for piece in pieces if self._folded.isdisjoint(_folds_of(piece))]
-        if len(kept) == len(pieces):
-            return b"; ".join(fields)
-        return b";".join(kept).strip(_BLANKS)
 
 
 def build_set_cookie(name: str, value: str, *, max_age: int | None = None) -> str:
@@ -134,7 +166,7 @@ def build_set_cookie(name: str, value: str, *, max_age: int | None = None) -> st
             such number. The error does not show the value.
     """
     as_instance(str, value, "the value of a cookie")
-    if not value or not value.isascii() or _VALUE.fullmatch(value.encode()) is None:
+    if not value or not value.isascii() or value.encode().translate(None, _VALUE_SIGNS):
         raise ConfigError("the value of a cookie is empty, or has characters that it may not have")
     if len(_as_name(name)) + len(value) > MAX_COOKIE_BYTES:
         raise ConfigError(f"the cookie {name} has more than {MAX_COOKIE_BYTES} bytes")
@@ -154,17 +186,17 @@ def build_cookie_deletion(name: str) -> str:
     return f"{_as_name(name)}=; Max-Age=0; {_ATTRIBUTES}"
 
 
-def _pieces(fields: Sequence[bytes]) -> list[bytes] | None:
-    """What stands between the semicolons, blanks included; None where it is too much to look at.
-
-    RFC 9113 section 8.2.3 joins fields.
-    """
-    if sum(map(len, fields)) > MAX_FIELD_BYTES:
+def _pieces(joined: bytes) -> list[bytes] | None:
+    """What stands between the semicolons, blanks included; None where it is too much to look at."""
+    if len(joined) > MAX_FIELD_BYTES:
         return None
-    pieces = b"; ".join(fields).split(b";", MAX_COOKIES)
-    foreign = (name for name in map(_name_in, pieces) if not name.isascii())
-    is_too_much = len(pieces) > MAX_COOKIES or sum(map(len, foreign)) > MAX_FOREIGN_BYTES
-    return None if is_too_much else pieces
+    pieces = joined.split(b";", MAX_COOKIES)
+    if len(pieces) > MAX_COOKIES:
+        return None
+    if joined.isascii():
+        return pieces
+    foreign = sum(len(name) for name in map(_name_in, pieces) if not name.isascii())
+    return None if foreign > MAX_FOREIGN_BYTES else pieces
 
 
 def _name_in(piece: bytes) -> bytes:
@@ -175,9 +207,16 @@ def _name_in(piece: bytes) -> bytes:
 def _folds_of(piece: bytes) -> tuple[str, ...]:
     """The names that a cookie could be taken for, by those who read it otherwise than we do."""
     name = _name_in(piece)
+    return _folds_of_name(name) if len(name) <= _LARGEST_KEPT else _fold_cookie(name)
+
+
+def _fold_cookie(name: bytes) -> tuple[str, ...]:
     if name.isascii():
         return (fold_name(name).decode(),)
     return _fold_text(name.decode("utf-8", "ignore")), _fold_text(name.decode("latin-1"))
+
+
+_folds_of_name = functools.lru_cache(_MOST_KEPT)(_fold_cookie)
 
 
 def _fold_text(name: str) -> str:
@@ -195,6 +234,6 @@ def _as_name(name: object) -> str:
 def _as_value(name: str, value: bytes) -> str:
     if len(name) + len(value) > MAX_COOKIE_BYTES:
         raise SessionError(f"the cookie {name} has more than {MAX_COOKIE_BYTES} bytes")
-    if _VALUE.fullmatch(value) is None:
+    if value.translate(None, _VALUE_SIGNS):
         raise SessionError(f"the cookie {name} has characters that it may not have")
     return value.decode("ascii")

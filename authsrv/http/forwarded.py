@@ -7,6 +7,7 @@ work of a client that it let through; both are refused. Texts are one character 
 from __future__ import annotations
 
 import enum
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from authsrv.errors import MetadataError
-from authsrv.http.folding import fold_name
+from authsrv.http.folding import HeaderNames, fold_name
 from authsrv.http.paths import Target
 
 __all__ = [
@@ -58,6 +59,11 @@ _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
 _MAX_NAME: Final = 253
 _AUTHORITY: Final = re.compile(r"(\[[0-9a-f:]{2,45}\]|[a-z0-9._-]+)(?::([1-9][0-9]{0,4}))?")
 _MAX_PORT: Final = 65_535
+_MAX_AUTHORITY: Final = _MAX_NAME + len(":65535")
+# RFC 4291 section 2.2: eight groups, the last two as IPv4.
+_MAX_ADDRESS: Final = 45
+# Texts that were read lately: a proxy tells the same hosts and addresses again and again.
+_MOST_KEPT: Final = 1_024
 _UPPER_TO_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -106,13 +112,20 @@ class Host:
             MetadataError: It is empty, a list, ends in a dot, has user information or a letter
                 beyond ASCII, or its port is no port.
         """
-        found = _AUTHORITY.fullmatch(text.translate(_UPPER_TO_LOWER))
-        if found is None or not _is_name(found[1]):
-            raise MetadataError(f"the host {_shown(text)} is not a name and perhaps a port")
-        port = int(found[2]) if found[2] else None
-        if port is not None and port > _MAX_PORT:
-            raise MetadataError(f"the host {_shown(text)} has no port that there is")
-        return cls(found[1], port)
+        if len(text) > _MAX_AUTHORITY:
+            raise MetadataError(f"the host {_shown(text)} is too long")
+        return _read_host(text)
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _read_host(text: str) -> Host:
+    found = _AUTHORITY.fullmatch(text.translate(_UPPER_TO_LOWER))
+    if found is None or not _is_name(found[1]):
+        raise MetadataError(f"the host {_shown(text)} is not a name and perhaps a port")
+    port = int(found[2]) if found[2] else None
+    if port is not None and port > _MAX_PORT:
+        raise MetadataError(f"the host {_shown(text)} has no port that there is")
+    return Host(found[1], port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,17 +219,23 @@ def bucket_of(address: Address | None) -> str:
     return str(ipaddress.ip_network((address, length), strict=False))
 
 
-def method_overrides(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
+def method_overrides(names: HeaderNames) -> tuple[str, ...]:
     """Tell which headers of a request would make some applications take another method for it.
 
     Returns:
         Their usual names, sorted: an alias such as X_HTTP_Method counts as what it stands for.
     """
-    found = {_OVERRIDES.get(fold_name(name)) for name, _ in headers}
-    return tuple(sorted(name for name in found if name is not None))
+    if names.folds.isdisjoint(_OVERRIDES):
+        return ()
+    return tuple(sorted(_OVERRIDES[fold] for fold in names.folds & _OVERRIDES.keys()))
 
 
 def _address_or_none(text: str) -> Address | None:
+    return None if len(text) > _MAX_ADDRESS else _read_address(text)
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _read_address(text: str) -> Address | None:
     try:
         # A zone means something on the proxy's machine only: RFC 4007 section 6.
         address = None if "%" in text else ipaddress.ip_address(text)

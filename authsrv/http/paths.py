@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from authsrv.core.settings import as_instance
 from authsrv.errors import ConfigError, MetadataError
 
-__all__ = ["MAX_TARGET_CHARACTERS", "PathPattern", "Target", "ambiguity_of"]
+__all__ = ["MAX_TARGET_CHARACTERS", "NormalPath", "PathPattern", "Target", "ambiguity_of"]
 
 MAX_TARGET_CHARACTERS: Final = 16_384
 """Characters of path and query together; what proxies take by default is less."""
@@ -77,6 +77,29 @@ def ambiguity_of(path: str) -> str | None:
     return _ambiguity_in_signs(path) or _ambiguity_in_encoding(path) or _ambiguity_in_dots(path)
 
 
+class NormalPath:
+    """A path in normal form, taken apart once for many patterns.
+
+    Args:
+        path: As the client sent it; `ambiguity_of` says nothing of it.
+    """
+
+    __slots__ = ("segments",)
+
+    def __init__(self, path: str) -> None:
+        parts = path.split("/")
+        self.segments = [unquote(part) for part in parts] if "%" in path else parts
+        """What stands between the slashes, decoded; the first is empty."""
+
+    def __repr__(self) -> str:
+        return f"<NormalPath {self.segments}>"
+
+    @property
+    def folded(self) -> list[str]:
+        """The segments for applications to which case is nothing."""
+        return [segment.casefold() for segment in self.segments]
+
+
 @dataclass(frozen=True, slots=True)
 class PathPattern:
     """Which paths a rule is about.
@@ -117,16 +140,18 @@ class PathPattern:
         Args:
             path: As the client sent it, without its query.
         """
-        if ambiguity_of(path) is not None:
-            return False
-        found = path.split("/")
+        return ambiguity_of(path) is None and self.means(NormalPath(path))
+
+    def means(self, path: NormalPath) -> bool:
+        """As `matches`, of a path that is known not to be ambiguous."""
+        found = path.folded if self.case_insensitive else path.segments
         wanted = self._segments
         if len(found) < len(wanted) or (len(found) > len(wanted) and not self._has_tail):
             return False
-        return all(map(self._is_meant, wanted, found))
-
-    def _is_meant(self, wanted: str | None, found: str) -> bool:
-        return bool(found) if wanted is None else wanted == self._comparable(found)
+        for want, segment in zip(wanted, found, strict=False):
+            if want != segment and (want is not None or not segment):
+                return False
+        return True
 
     def _comparable(self, segment: str) -> str:
         text = unquote(segment)

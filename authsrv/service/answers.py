@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 
 from authsrv.errors import AuthsrvError
 from authsrv.http.reply import answer_for, build_error_response
+from authsrv.service.acceptance import Acceptance
 from authsrv.service.conventions import Convention
 
 __all__ = ["ADMITTED", "VERDICT_HEADER", "Admitted", "Answer", "Denied", "SignIn", "render"]
@@ -37,6 +38,8 @@ _SHOWN = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
 )
+_FIXED_FIELDS = tuple((name.encode(), value.encode()) for name, value in _FIXED)
+_VERDICT_FIELD = (VERDICT_HEADER.encode(), ADMITTED.encode())
 _REQUIRED = "Authentication is required.\n"
 _GOING_ON = """\
 <!DOCTYPE html>
@@ -52,13 +55,13 @@ class Admitted:
 
     Args:
         headers: What the application is told, each of the site's identity headers once.
-        cookie: The Cookie field that the application is to see.
+        cookie: The Cookie field that the application is to see, byte for byte.
         challenge: The WWW-Authenticate field by which the server proves itself, if it does.
         set_cookie: A cookie for the client, if there is one.
     """
 
-    headers: tuple[tuple[str, str], ...]
-    cookie: str = field(repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    cookie: bytes = field(repr=False)
     challenge: str | None = field(default=None, repr=False)
     set_cookie: str | None = field(default=None, repr=False)
 
@@ -124,16 +127,17 @@ def render(answer: Answer, convention: Convention) -> web.Response:
 
 def _acceptance(answer: Admitted, convention: Convention) -> web.Response:
     passes = convention.on_acceptance
-    headers = [
+    fields = [
+        *_FIXED_FIELDS,
         *answer.headers,
-        (convention.cookie, answer.cookie),
-        (VERDICT_HEADER, ADMITTED),
+        (convention.cookie.encode(), answer.cookie),
+        _VERDICT_FIELD,
     ]
     if answer.challenge is not None and passes.challenges:
-        headers.append(("WWW-Authenticate", answer.challenge))
+        fields.append((b"WWW-Authenticate", answer.challenge.encode()))
     if answer.set_cookie is not None and passes.cookies:
-        headers.append(("Set-Cookie", answer.set_cookie))
-    return _answer(HTTPStatus.OK, headers)
+        fields.append((b"Set-Cookie", answer.set_cookie.encode()))
+    return Acceptance(fields)
 
 
 def _challenge(answer: SignIn, convention: Convention) -> web.Response:
@@ -167,6 +171,5 @@ def _answer(
     *,
     content_type: str = "text/plain",
 ) -> web.Response:
-    shown = () if status == HTTPStatus.OK else _SHOWN
-    fields: CIMultiDict[str] = CIMultiDict((*_FIXED, *shown, *headers))
+    fields = CIMultiDict((*_FIXED, *_SHOWN, *headers))
     return web.Response(status=int(status), headers=fields, text=text, content_type=content_type)

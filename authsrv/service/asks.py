@@ -21,12 +21,11 @@ from authsrv.core.identity import Identity
 from authsrv.errors import AuthsrvError, CrossSiteError, ProviderFaultError, SessionError
 from authsrv.http.exchange import Negotiate, Requirement, decide
 from authsrv.http.headers import build_challenge
-from authsrv.http.origins import OriginPolicy, Provenance
+from authsrv.http.origins import OriginPolicy, Provenance, is_harmless
 from authsrv.service.answers import Admitted, Answer, Denied, SignIn, render
 from authsrv.service.claimants import Claimant, Claimants, TicketRefused
 from authsrv.service.client_tokens import sign_token
 from authsrv.service.conventions import Convention, read
-from authsrv.service.cookie_names import OWN
 from authsrv.service.fields import Fields
 from authsrv.service.header_map import Facts
 from authsrv.service.leading import Visit, visit_of
@@ -98,25 +97,26 @@ class Asks:
 
     def _read(self, convention: Convention, request: web.BaseRequest) -> Ask:
         """Read what the proxy tells, and find the site that it is about."""
-        snapshot, headers = self._current(), request.raw_headers
+        snapshot = self._current()
         snapshot.check_peer(request)
+        fields = Fields(request.raw_headers)
         reading = read(
             convention,
             request.method,
             request.raw_path,
-            headers,
+            fields.raw,
+            names=fields.names,
             trusted_proxies=snapshot.settings.trusted_proxies,
         )
         served = snapshot.find(reading.asked)
-        snapshot.identity_names.check(headers)
+        snapshot.identity_names.check(fields.raw, fields.names)
         self._trail.count_foreign(reading.foreign)
-        fields = Fields(headers)
         visit = visit_of(reading.asked, fields)
         return Ask(served, reading.asked, fields, visit, self._clock())
 
     async def _decide(self, convention: Convention, ask: Ask) -> Answer:
         site = ask.served.site
-        candidates = site.rules.candidates(RuledRequest.of(ask.asked, ask.fields.raw))
+        candidates = site.rules.candidates(RuledRequest.of(ask.asked, ask.fields.names))
         if not candidates.needs_identity:
             ruling = candidates.rule_on(None)
             return self._admit(ask, ruling, None, None)
@@ -133,9 +133,10 @@ class Asks:
             return self._step_up(ask, ruling, claimant)
         if not ruling.is_yes:
             raise ruling.refusal()
-        refusal = _OWN_PAGES_ONLY.refusal(_provenance(ask))
-        if refusal is not None:
-            raise refusal
+        if not is_harmless(ask.asked.method, "websocket" if ask.asked.is_websocket else None):
+            refusal = _OWN_PAGES_ONLY.refusal(_provenance(ask))
+            if refusal is not None:
+                raise refusal
         if claimant.identity is not None:
             before = await self._claimants.end_session_beside(ask)
             cookie = self._begin(convention, ask, claimant.identity, before)
@@ -157,31 +158,28 @@ class Asks:
         self._trail.admitted(ask, ruling, claimant)
         return Admitted(
             headers,
-            # As UTF-8 it goes out again; what is none cannot be told.
-            OWN.without(ask.fields.all(b"cookie")).decode("utf-8", "replace"),
+            ask.cookies.rest,
             challenge=None if claimant is None else claimant.challenge,
             set_cookie=set_cookie,
         )
 
-    def _tell(self, ask: Ask, claimant: Claimant | None) -> tuple[tuple[str, str], ...]:
+    def _tell(self, ask: Ask, claimant: Claimant | None) -> tuple[tuple[bytes, bytes], ...]:
         """What the application is told of the client; every field, empty where nothing is known."""
         site = ask.served.site
         if claimant is None:
-            fields = [*site.headers.render_nobody().fields]
-            token = ""
+            rendered, token = site.headers.render_nobody(), ""
         else:
             facts = Facts(claimant.subject, claimant.authenticated_at(ask.now))
             rendered = site.headers.render(facts)
             self._trail.left_out(ask, rendered.events)
-            fields = [*rendered.fields]
             token = sign_token(ask, claimant) if site.sends_token else ""
-        told = [(name, value.decode("utf-8")) for name, value in fields]
-        return (*told, (TOKEN_HEADER, token)) if site.sends_token else tuple(told)
+        if not site.sends_token:
+            return rendered.encoded
+        return (*rendered.encoded, (TOKEN_HEADER.encode(), token.encode()))
 
     async def _find_claimant(self, convention: Convention, ask: Ask) -> Claimant | Answer:
         """Find out who sends the request, or how its client is to be led to saying so."""
-        fields = ask.fields.texts(b"authorization")
-        asked = decide(fields, Requirement.REQUIRED, limits=ask.served.acceptor.limits)
+        asked = self._read_token(ask)
         if isinstance(asked, Negotiate) and not self._is_signed_out(ask):
             if ask.visit is Visit.FOREIGN:
                 raise CrossSiteError("a page of another site made the request, and it has a token")
@@ -193,6 +191,12 @@ class Asks:
             self._trail.session_ignored(ask, error)
             claimant = None
         return self._lead(convention, ask) if claimant is None else claimant
+
+    def _read_token(self, ask: Ask) -> object:
+        if not ask.fields.has(b"authorization"):
+            return None
+        fields = ask.fields.texts(b"authorization")
+        return decide(fields, Requirement.REQUIRED, limits=ask.served.acceptor.limits)
 
     def _lead(self, convention: Convention, ask: Ask) -> Answer:
         """Lead a client that nobody knows to where it says who it is."""

@@ -13,8 +13,8 @@ from authsrv.core.results import Established, Refused
 from authsrv.errors import AuthsrvError, ForbiddenRealmError, MechanismError, SessionError
 from authsrv.handshake.driver import Leg
 from authsrv.http.headers import build_challenge
-from authsrv.service.cookie_names import OWN, SESSION
-from authsrv.service.groups import GroupSet
+from authsrv.service.cookie_names import SESSION
+from authsrv.service.groups import NO_GROUPS, GroupSet
 from authsrv.service.people import Subject
 from authsrv.service.served import Ask
 from authsrv.service.session_keeper import SessionKeeper
@@ -101,13 +101,14 @@ class Claimants:
         """
         if not ask.served.has_sessions:
             return None
-        text = OWN.read(ask.fields.all(b"cookie"), SESSION)
+        text = ask.cookies.read(SESSION)
         if text is None:
             return None
         session = await self._keeper.open(
             ask.served.sealer, text, ask.audience, ask.now, group_digest=ask.served.group_digest
         )
-        ask.served.check_realm(Identity(session.principal, session.mechanism))
+        if ask.served.names_realms:
+            ask.served.check_realm(Identity(session.principal, session.mechanism))
         return Claimant(subject_of(session, ask.now), AdmissionBasis.SESSION, session=session)
 
     async def end_family(self, ask: Ask) -> Session | None:
@@ -123,7 +124,7 @@ class Claimants:
             StoreError: It cannot be revoked.
         """
         try:
-            text = OWN.read(ask.fields.all(b"cookie"), SESSION)
+            text = ask.cookies.read(SESSION)
             if text is None:
                 return None
             session = self._keeper.read(ask.served.sealer, text, ask.audience)
@@ -154,6 +155,12 @@ def subject_of(session: Session, now: float) -> Subject:
         session.principal,
         session.mechanism,
         session.channel_bound,
-        groups=GroupSet(frozenset(session.groups), session.groups_truncated),
+        groups=_groups_of(session),
         age_seconds=now - session.authenticated_at,
     )
+
+
+def _groups_of(session: Session) -> GroupSet:
+    if not session.groups and not session.groups_truncated:
+        return NO_GROUPS
+    return GroupSet(frozenset(session.groups), session.groups_truncated)

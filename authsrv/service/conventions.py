@@ -9,13 +9,13 @@ ignored.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple, NoReturn
 from urllib.parse import unquote
 
 from authsrv.errors import BlockedRequestError, MetadataError
-from authsrv.http.folding import fold_name, nominated_by_connection
+from authsrv.http.folding import HeaderNames, fold_name, nominated_by_connection
 from authsrv.http.forwarded import (
     Address,
     AskedRequest,
@@ -117,17 +117,24 @@ class Convention:
     on_acceptance: Passes
     site: str = _SITE
     cookie: str = _COOKIE
-    _own: dict[bytes, str] = field(init=False, repr=False, compare=False)
+    metadata: tuple[str, ...] = field(init=False)
+    """The names of the headers that are believed; the examples overwrite each of them."""
+    _own: dict[bytes, tuple[str, bytes]] = field(init=False, repr=False, compare=False)
+    """What is believed, by its folded name: its name, and the same in lower case."""
 
     def __post_init__(self) -> None:
-        own = {fold_name(name.encode()): name for name in self.metadata}
+        names = (self.method, self.scheme, self.host, self.target, self.address, self.site)
+        object.__setattr__(self, "metadata", tuple(name for name in names if name is not None))
+        own = {fold_name(name.encode()): (name, name.lower().encode()) for name in self.metadata}
         object.__setattr__(self, "_own", own)
 
-    @property
-    def metadata(self) -> tuple[str, ...]:
-        """The names of the headers that are believed; the examples overwrite each of them."""
-        names = (self.method, self.scheme, self.host, self.target, self.address, self.site)
-        return tuple(name for name in names if name is not None)
+    def is_ask(self, target: str) -> bool:
+        """Whether a request with this target is an ask, or at least none with another path."""
+        if not target.startswith("/"):
+            return True
+        if self.target is None:
+            return target.startswith(f"{self.path}/")
+        return target == self.path or target.startswith(f"{self.path}?")
 
     def status_of(self, status: int) -> int:
         """The status that tells the proxy what a denial of a status means: itself, or 403."""
@@ -263,6 +270,7 @@ def read(
     target: str,
     headers: Sequence[tuple[bytes, bytes]],
     *,
+    names: HeaderNames | None = None,
     trusted_proxies: Collection[Network] = (),
 ) -> Reading:
     """Read the client's request out of an ask.
@@ -273,6 +281,7 @@ def read(
         target: The ask's own, as in its request line.
         headers: All header fields of the ask in their order, names and values as they came; the
             proxy's own and the client's.
+        names: Their names, where somebody has looked at them already.
         trusted_proxies: Those in front of the proxy that asks. None of them is ever the client.
 
     Raises:
@@ -280,23 +289,28 @@ def read(
             an alias, or nominated by Connection; or what it tells of is not let through.
         BlockedRequestError: The ask, or what it is about, is below the service's own prefix.
     """
-    names = {name.lower() for name, _ in headers}
+    names = names or HeaderNames.of(headers)
     _refuse_bodies(names, headers)
-    found, foreign = _collect(convention, headers, convention.metadata)
-    own = Target.parse(target)
-    asked = _target_behind(convention, own) if convention.target is None else own
-    if convention.target is not None:
+    found, foreign = _collect(convention, headers, names)
+    _demand(found, convention.metadata)
+    if convention.target is None:
+        own = Target.parse(target)
+        asked = _target_behind(convention, own)
+        _refuse_own_pages(own)
+    else:
+        if target != convention.path:
+            _refuse_own_pages(Target.parse(target))
         asked = Target.parse(found[convention.target])
-    _refuse_own_pages(own, asked)
+    _refuse_own_pages(asked)
     scheme = found[convention.scheme]
     request = AskedRequest(
-        method=read_method(method if convention.method is None else found[convention.method]),
-        scheme=Scheme.parse(scheme),
-        host=Host.parse(found[convention.host]),
-        target=asked,
-        address=_client_of(convention, found[convention.address], trusted_proxies),
-        site=_read_site(found[convention.site]),
-        is_websocket=scheme in ("ws", "wss") or not names.isdisjoint(_UPGRADES),
+        read_method(method if convention.method is None else found[convention.method]),
+        Scheme.parse(scheme),
+        Host.parse(found[convention.host]),
+        asked,
+        _client_of(convention, found[convention.address], trusted_proxies),
+        _read_site(found[convention.site]),
+        is_websocket=scheme in ("ws", "wss") or not _UPGRADES.isdisjoint(names.by_name),
     )
     return Reading(request, foreign)
 
@@ -316,8 +330,9 @@ def read_page(
     Raises:
         MetadataError: As `read`, where it is not about the body.
     """
-    names = (convention.scheme, convention.host, convention.address, convention.site)
-    found, foreign = _collect(convention, headers, names)
+    needed = (convention.scheme, convention.host, convention.address, convention.site)
+    found, foreign = _collect(convention, headers, HeaderNames.of(headers))
+    _demand(found, needed)
     request = AskedRequest(
         method=read_method(method),
         scheme=Scheme.parse(found[convention.scheme]),
@@ -330,40 +345,67 @@ def read_page(
     return Reading(request, foreign)
 
 
-def _refuse_bodies(names: Set[bytes], headers: Sequence[tuple[bytes, bytes]]) -> None:
+def _refuse_bodies(names: HeaderNames, headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Refuse what announces a body: where it is not read, it becomes the next user's request."""
-    if b"transfer-encoding" in names:
+    if b"transfer-encoding" in names.by_name:
         raise MetadataError("the ask has a Transfer-Encoding")
-    if b"content-length" not in names:
-        return
-    if [value for name, value in headers if name.lower() == b"content-length"] != [b"0"]:
+    places = names.by_name.get(b"content-length")
+    if places is not None and [headers[place][1] for place in places] != [b"0"]:
         raise MetadataError("the ask has a Content-Length other than 0")
 
 
 def _collect(
-    convention: Convention, headers: Sequence[tuple[bytes, bytes]], needed: Collection[str]
+    convention: Convention,
+    headers: Sequence[tuple[bytes, bytes]],
+    names: HeaderNames,
 ) -> tuple[dict[str, str], int]:
     """Take each metadata header of a convention once, and count those of others."""
-    own = convention._own
-    if not own.keys().isdisjoint(nominated_by_connection(headers)):
+    if not convention._own.keys().isdisjoint(nominated_by_connection(headers, names)):
         raise MetadataError("the Connection header nominates metadata of the proxy")
-    found: dict[str, str] = {}
-    foreign = 0
-    for name, value in headers:
-        folded = fold_name(name)
-        if folded not in own:
-            foreign += folded in _METADATA
-            continue
-        meant = own[folded]
-        if name.lower() != meant.lower().encode():
-            raise MetadataError(f"a header may be taken for {meant}")
-        if meant in found:
-            raise MetadataError(f"the header {meant} is doubled")
-        found[meant] = value.decode("latin-1").strip(" \t")
-    missing = [name for name in needed if not found.get(name)]
-    if missing:
-        raise MetadataError(f"the header {missing[0]} is missing or empty")
-    return found, foreign
+    layout = names.notes.get(convention.name)
+    if layout is None:
+        layout = names.notes[convention.name] = _lay_out(convention, names)
+    found = {
+        meant: headers[place][1].decode("latin-1").strip(" \t") for meant, place in layout.places
+    }
+    return found, layout.foreign
+
+
+class _Layout(NamedTuple):
+    """Where the metadata of a convention stand in a request.
+
+    Args:
+        places: The names of headers, and their places.
+        foreign: How many headers are metadata in another convention.
+    """
+
+    places: tuple[tuple[str, int], ...]
+    foreign: int
+
+
+def _lay_out(convention: Convention, names: HeaderNames) -> _Layout:
+    found = []
+    for folded, (meant, exact) in convention._own.items():
+        places = names.by_fold.get(folded, ())
+        if len(places) > 1 or (places and exact not in names.by_name):
+            _refuse_metadata(meant, exact, [names.names[place] for place in places])
+        found += [(meant, place) for place in places]
+    foreign = _METADATA - convention._own.keys()
+    return _Layout(tuple(found), sum(len(names.by_fold[each]) for each in foreign & names.folds))
+
+
+def _demand(found: Mapping[str, str], needed: Collection[str]) -> None:
+    if len(found) == len(needed) and all(found.values()):
+        return
+    for name in needed:
+        if not found.get(name):
+            raise MetadataError(f"the header {name} is missing or empty")
+
+
+def _refuse_metadata(meant: str, exact: bytes, names: Sequence[bytes]) -> NoReturn:
+    if any(name.lower() != exact for name in names):
+        raise MetadataError(f"a header may be taken for {meant}")
+    raise MetadataError(f"the header {meant} is doubled")
 
 
 def _target_behind(convention: Convention, own: Target) -> Target:
@@ -372,10 +414,10 @@ def _target_behind(convention: Convention, own: Target) -> Target:
     return Target(own.path.removeprefix(convention.path), own.query)
 
 
-def _refuse_own_pages(*targets: Target) -> None:
-    for target in targets:
-        if SERVICE_PREFIX in unquote(target.path).lower():
-            raise BlockedRequestError("the ask is about a page of the service itself")
+def _refuse_own_pages(target: Target) -> None:
+    path = unquote(target.path) if "%" in target.path else target.path
+    if SERVICE_PREFIX in path.lower():
+        raise BlockedRequestError("the ask is about a page of the service itself")
 
 
 def _client_of(convention: Convention, text: str, trusted: Collection[Network]) -> Address | None:
@@ -384,7 +426,7 @@ def _client_of(convention: Convention, text: str, trusted: Collection[Network]) 
     if convention.is_address_chain:
         return find_client(text, trusted)
     address = read_address(text)
-    return None if lies_within(address, trusted) else address
+    return None if trusted and lies_within(address, trusted) else address
 
 
 def _read_site(text: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from authsrv.core.identity import Identity
 from authsrv.core.realms import RealmPolicy
 from authsrv.errors import MetadataError
+from authsrv.http.folding import NO_NAMES
 from authsrv.http.forwarded import AskedRequest, Host, Scheme, read_address, read_method
 from authsrv.http.paths import Target
 from authsrv.service.explain import explain
@@ -54,7 +55,7 @@ def foretell(settings: Settings, request: ForetoldRequest) -> str:
     asked = _asked(request)
     site = settings.sites.find(asked)
     subject = _subject(settings, site, request)
-    explanation = explain(site.rules, RuledRequest.of(asked, ()), subject)
+    explanation = explain(site.rules, RuledRequest.of(asked, NO_NAMES), subject)
     lines = [f"site {site.name}, by {_who(request, subject)}:", str(explanation)]
     if explanation.ruling.is_yes:
         lines += ["the application is told:", *_headers(site, subject)]

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import datetime
 import enum
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from authsrv.core.settings import as_instance, as_member, as_number
 from authsrv.errors import ConfigError, ForbiddenError, IdentityTooLargeError
 from authsrv.http.folding import fold_name
+from authsrv.service.groups import GroupSet
 from authsrv.service.header_text import Encoding, encode_list, encode_text, is_plain
 from authsrv.service.networks import Fit
 from authsrv.service.people import NameList, Subject
@@ -33,6 +35,8 @@ __all__ = [
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _JOINER: Final = re.compile(r"[,;|:] ?")
 _MAX_SHOWN: Final = 64
+# Clients that were told of lately; they are told of in the same words.
+_MOST_KEPT: Final = 1_024
 _NO_NAMES: Final = NameList(())
 
 # Fields that mean something to proxies and browsers, or by which a proxy tells of the request; by
@@ -145,6 +149,23 @@ class RenderedHeaders:
 
     fields: tuple[tuple[str, bytes], ...] = field(repr=False)
     events: tuple[tuple[HeaderEvent, str, int], ...] = ()
+    encoded: tuple[tuple[bytes, bytes], ...] = field(init=False, repr=False, compare=False)
+    """The fields with their names as bytes, too."""
+
+    def __post_init__(self) -> None:
+        encoded = tuple((name.encode(), value) for name, value in self.fields)
+        object.__setattr__(self, "encoded", encoded)
+
+
+class _Told(NamedTuple):
+    """All that fields are filled from."""
+
+    principal: str
+    mechanism: str
+    groups: GroupSet
+    authenticated_at: float
+    name: str | None
+    mail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +188,16 @@ class HeaderMap:
     group_bytes: int = 2_048
     total_bytes: int = 4_096
     known_names: NameList = _NO_NAMES
+    _filled: Callable[[_Told], RenderedHeaders] = field(init=False, repr=False, compare=False)
+    _tells_time: bool = field(init=False, repr=False, compare=False)
+    _nobody: RenderedHeaders = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        tells_time = any(each.attribute is Attribute.TIME for each in self.fields)
+        object.__setattr__(self, "_tells_time", tells_time)
+        nobody = RenderedHeaders(tuple((name, b"") for name in self.names))
+        object.__setattr__(self, "_nobody", nobody)
+        object.__setattr__(self, "_filled", functools.lru_cache(_MOST_KEPT)(self._fill))
         for limit in ("group_bytes", "total_bytes"):
             as_number(as_instance(int, getattr(self, limit), limit), limit)
         folded = [fold_name(each.name.encode()) for each in self.fields]
@@ -193,7 +222,23 @@ class HeaderMap:
             ForbiddenError: Its name cannot be told, or could be taken for a known one.
             IdentityTooLargeError: Together the fields are longer than they may be.
         """
-        self._check_names(facts.subject)
+        subject = facts.subject
+        authenticated_at = facts.authenticated_at if self._tells_time else 0
+        return self._filled(
+            _Told(
+                subject.principal,
+                subject.mechanism,
+                subject.groups,
+                authenticated_at,
+                facts.name,
+                facts.mail,
+            )
+        )
+
+    def _fill(self, told: _Told) -> RenderedHeaders:
+        subject = Subject(told.principal, told.mechanism, groups=told.groups)
+        facts = Facts(subject, told.authenticated_at, told.name, told.mail)
+        self._check_names(subject)
         events: list[tuple[HeaderEvent, str, int]] = []
         values: dict[str, bytes] = {}
         is_truncated = facts.subject.groups.is_truncated
@@ -214,7 +259,7 @@ class HeaderMap:
 
     def render_nobody(self) -> RenderedHeaders:
         """The same fields, all empty: for a request that is let in without an identity."""
-        return RenderedHeaders(tuple((name, b"") for name in self.names))
+        return self._nobody
 
     def _check_names(self, subject: Subject) -> None:
         for text in (subject.principal, subject.account):

@@ -9,7 +9,7 @@ what the browser says of it (W3C Fetch Metadata); programs say nothing.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from authsrv.http.forwarded import AskedRequest
 from authsrv.http.origins import OriginPolicy, Provenance
@@ -33,8 +33,7 @@ class Visit(enum.Enum):
     """A page of another site makes it in the user's name: it is led nowhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetch:
+class _Fetch(NamedTuple):
     """What the browser says of a request; empty where it says nothing."""
 
     site: bytes

@@ -13,17 +13,22 @@ import os
 import socket
 import ssl
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
-from authsrv.aiohttp.runner import AppRunner
+from authsrv.aiohttp.runner import AppRunner, handler_runner
 from authsrv.core.limits import Limits
 from authsrv.errors import ConfigError
 from authsrv.service.connections import Gate
 from authsrv.service.settings import Endpoint, TlsFiles
 
-__all__ = ["Listener", "make_tls"]
+__all__ = ["Handler", "Listener", "make_tls"]
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers every request."""
 
 _SOCKET_MODE = 0o660
 _SHUTDOWN_S = 10.0
@@ -31,10 +36,10 @@ _PROBE_S = 2.0
 
 
 class Listener:
-    """An application and where it listens.
+    """What answers requests, and where it listens.
 
     Args:
-        app: The application.
+        answers: An application, or one handler for all requests.
         endpoint: Where.
         limits: The bounds of header fields.
         tls: What TLS is ended with; None for none.
@@ -42,21 +47,16 @@ class Listener:
 
     def __init__(
         self,
-        app: web.Application,
+        answers: web.Application | Handler,
         endpoint: Endpoint,
         limits: Limits,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self._answers = answers
+        self._limits = limits
         self._tls = tls
-        self._runner = AppRunner(
-            app,
-            limits=limits,
-            access_log=None,
-            shutdown_timeout=_SHUTDOWN_S,
-            # A form is a few bytes; compressed, it could be many.
-            auto_decompress=False,
-        )
+        self._runner: web.BaseRunner | None = None
         self._server: asyncio.Server | None = None
         self._inode: int | None = None
 
@@ -66,18 +66,31 @@ class Listener:
         Raises:
             ConfigError: It cannot listen there, or somebody else does.
         """
-        await self._runner.setup()
+        runner = self._runner = await self._set_up()
+        assert runner.server is not None
         try:
-            self._server = await self._listen()
+            self._server = await self._listen(Gate(runner.server))
         except OSError as error:
-            await self._runner.cleanup()
+            await runner.cleanup()
             reason = os.strerror(error.errno or 0)
             raise ConfigError(f"cannot listen at {self.endpoint}: {reason}") from None
 
-    async def _listen(self) -> asyncio.Server:
+    async def _set_up(self) -> web.BaseRunner:
+        settings: dict[str, Any] = {
+            "limits": self._limits,
+            "access_log": None,
+            "shutdown_timeout": _SHUTDOWN_S,
+            # A form is a few bytes; compressed, it could be many.
+            "auto_decompress": False,
+        }
+        if not isinstance(self._answers, web.Application):
+            return await handler_runner(self._answers, **settings)
+        runner = AppRunner(self._answers, **settings)
+        await runner.setup()
+        return runner
+
+    async def _listen(self, gate: Gate) -> asyncio.Server:
         loop, endpoint = asyncio.get_running_loop(), self.endpoint
-        assert self._runner.server is not None
-        gate = Gate(self._runner.server)
         if endpoint.path is None:
             return await loop.create_server(gate, endpoint.address, endpoint.port, ssl=self._tls)
         path = Path(endpoint.path)
@@ -106,7 +119,8 @@ class Listener:
             self._server.close()
         if self.endpoint.path is not None and self._inode is not None:
             await asyncio.to_thread(_remove, Path(self.endpoint.path), self._inode)
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
 
 
 def _demand_nobody(path: Path) -> None:

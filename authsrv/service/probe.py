@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Final
 
 from authsrv.errors import AuthsrvError, MetadataError, UnknownSiteError
+from authsrv.http.folding import NO_NAMES
 from authsrv.http.forwarded import AskedRequest, Host, Scheme, read_method
 from authsrv.http.paths import Target
 from authsrv.service.conventions import SERVICE_PREFIX
@@ -280,7 +281,7 @@ def _is_open_to_all(settings: Settings, scheme: Scheme, host: Host, method: str,
     """Whether the rules let everybody in, from wherever."""
     try:
         asked = AskedRequest(read_method(method), scheme, host, Target(path), None, None, False)
-        candidates = settings.sites.find(asked).rules.candidates(RuledRequest.of(asked, ()))
+        candidates = settings.sites.find(asked).rules.candidates(RuledRequest.of(asked, NO_NAMES))
     except AuthsrvError:
         return False
     return candidates.rule_on(None).is_yes

@@ -8,14 +8,15 @@ denies, and not for one that lets in.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from authsrv.core.flags import AscRet
 from authsrv.core.settings import as_flags, as_instance, as_member
 from authsrv.errors import ConfigError
+from authsrv.http.folding import HeaderNames
 from authsrv.http.forwarded import Address, AskedRequest, method_overrides
-from authsrv.http.paths import PathPattern
+from authsrv.http.paths import NormalPath, PathPattern
 from authsrv.service.networks import ClientNetworks, Fit
 from authsrv.service.people import NameList, Subject, UserList
 
@@ -55,20 +56,17 @@ class RuledRequest:
     is_preflight: bool = False
 
     @classmethod
-    def of(cls, asked: AskedRequest, headers: Iterable[tuple[bytes, bytes]]) -> RuledRequest:
-        """Take it from what the proxy told, and all header fields of the client, untrusted."""
-        fields = tuple(headers)
+    def of(cls, asked: AskedRequest, names: HeaderNames) -> RuledRequest:
+        """Take it from what the proxy told, and the names of all header fields of the client."""
         # Fetch standard, CORS-preflight fetch: its method and the fields that it has.
-        is_preflight = asked.method == "OPTIONS" and _PREFLIGHT <= {
-            name.lower() for name, _ in fields
-        }
-        has_override = bool(method_overrides(fields))
+        is_preflight = asked.method == "OPTIONS" and _PREFLIGHT <= names.by_name.keys()
+        has_override = bool(method_overrides(names))
         return cls(asked.method, asked.target.path, asked.address, has_override, is_preflight)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """A rule; a condition that is not set is always met.
+    """A rule; a condition that is not set is always met. It is equal to itself alone.
 
     Args:
         name: For logs and explanations.
@@ -127,7 +125,16 @@ class Rule:
 
     def means_path(self, path: str) -> bool:
         """Whether it is about a path, which is in normal form."""
-        return not self.paths or any(pattern.matches(path) for pattern in self.paths)
+        return self.means(NormalPath(path))
+
+    def means(self, path: NormalPath) -> bool:
+        """As `means_path`."""
+        if not self.paths:
+            return True
+        for pattern in self.paths:
+            if pattern.means(path):
+                return True
+        return False
 
     def unmet_by_request(self, request: RuledRequest) -> tuple[str, Fit]:
         """The condition on the request, its path aside, that fits worst, and how it fits."""

@@ -16,17 +16,21 @@ A path that is not in normal form matches no rule.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authsrv.core.settings import as_member
 from authsrv.errors import AmbiguousPathError, NoRuleError
-from authsrv.http.paths import ambiguity_of
+from authsrv.http.paths import NormalPath, ambiguity_of
 from authsrv.service.networks import Fit
 from authsrv.service.people import Subject
 from authsrv.service.rule import Access, Rule, RuledRequest
 
 __all__ = ["Ambiguous", "Candidates", "RuleList", "Ruling", "Verdict"]
+
+# What rules said lately; it has words for the log, which take longer than to decide.
+_MOST_KEPT = 1_024
 
 
 class Ambiguous(enum.Enum):
@@ -64,11 +68,12 @@ class Ruling:
     rule: Rule | None
     cause: str
     step_up: Rule | None = None
+    is_yes: bool = field(init=False)
+    """Whether the request is let in."""
 
-    @property
-    def is_yes(self) -> bool:
-        """Whether the request is let in."""
-        return self.verdict in (Verdict.OPEN, Verdict.ALLOWED)
+    def __post_init__(self) -> None:
+        is_yes = self.verdict in (Verdict.OPEN, Verdict.ALLOWED)
+        object.__setattr__(self, "is_yes", is_yes)
 
     def refusal(self) -> NoRuleError:
         """The error that a denial is; of a step-up, too, where no further one is possible."""
@@ -165,13 +170,13 @@ class RuleList:
         """
         ambiguity = ambiguity_of(request.path)
         if ambiguity is None:
-            fitting = tuple(
+            path = NormalPath(request.path)
+            fitting = [
                 (rule, fit)
                 for rule in self.rules
-                if rule.means_path(request.path)
-                and rule.applies(fit := rule.unmet_by_request(request)[1])
-            )
-            return Candidates(request, fitting)
+                if rule.means(path) and rule.applies(fit := rule.unmet_by_request(request)[1])
+            ]
+            return Candidates(request, tuple(fitting))
         if self.ambiguous is not Ambiguous.STRICTEST:
             raise AmbiguousPathError(ambiguity)
         every = tuple((rule, rule.unmet_by_request(request)[1]) for rule in self.rules)
@@ -193,10 +198,12 @@ class RuleList:
 _ALL_SATISFIED = "the path is ambiguous, and every rule of the site is satisfied"
 
 
+@functools.lru_cache(_MOST_KEPT)
 def _needing(rule: Rule) -> Ruling:
     return Ruling(Verdict.IDENTITY_NEEDED, rule, f"the rule {rule.name!r} needs an identity")
 
 
+@functools.lru_cache(_MOST_KEPT)
 def _decided(rule: Rule) -> Ruling:
     match rule.access:
         case Access.OPEN:

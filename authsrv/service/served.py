@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
+from typing import Final
 
 from authsrv.core.identity import Identity
 from authsrv.handshake.acceptor import Acceptor
+from authsrv.http.cookies import SortedCookies
 from authsrv.http.forwarded import AskedRequest, Host
+from authsrv.service.cookie_names import OWN
 from authsrv.service.fields import Fields
 from authsrv.service.groups import GroupSet, GroupSource
 from authsrv.service.leading import Visit
@@ -16,6 +20,9 @@ from authsrv.sessions.session import SessionLengths, digest_of_groups
 from authsrv.sessions.tokens import TokenSigner
 
 __all__ = ["Ask", "ServedSite", "host_text"]
+
+# Hosts that were asked about lately; each is one of a site's.
+_MOST_KEPT: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,11 @@ class ServedSite:
         """Whether a log-in is remembered; over plain http it never is, but on this machine."""
         return self.site.has_sessions and self.site.is_secure
 
+    @property
+    def names_realms(self) -> bool:
+        """Whether the site names the realms that are let in."""
+        return self.acceptor.realms.names is not None
+
     def check_realm(self, identity: Identity) -> None:
         """Refuse whom a session names, if the site names realms and not this one.
 
@@ -63,9 +75,8 @@ class ServedSite:
         Raises:
             ForbiddenRealmError: The realm is not let in.
         """
-        realms = self.acceptor.realms
-        if realms.names is not None:
-            realms.check(identity)
+        if self.names_realms:
+            self.acceptor.realms.check(identity)
 
     def groups_of(self, identity: Identity) -> GroupSet:
         """Those of a client's groups that the site asks about."""
@@ -89,11 +100,21 @@ class Ask:
     fields: Fields
     visit: Visit
     now: float
+    cookies: SortedCookies = field(init=False)
+    """The client's cookies."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cookies", OWN.sort(self.fields.all(b"cookie")))
 
     @property
     def audience(self) -> Audience:
         """What cookies of this host are sealed for."""
-        return Audience(host_text(self.asked.host), self.served.site.name)
+        return _audience(self.asked.host, self.served.site.name)
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _audience(host: Host, site: str) -> Audience:
+    return Audience(host_text(host), site)
 
 
 def host_text(host: Host) -> str:

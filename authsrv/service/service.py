@@ -105,6 +105,7 @@ class Service:
     ) -> None:
         _demand_fast_parser()
         self._clock = clock
+        self._convention = settings.convention
         # Settings and keys are renewed on threads; neither may bring back what the other replaced.
         self._store = make_store(settings)
         self._acceptors = Acceptors(self._store, settings.limits)
@@ -119,7 +120,7 @@ class Service:
         self._passwords = _make_passwords(settings, self._store)
         self._login_pages = LoginPages(self._passwords, keeper, self._store, trail)
         tls = None if settings.tls is None else make_tls(settings.tls)
-        self.asks = Listener(self._ask_app(), settings.asks, settings.limits, tls)
+        self.asks = Listener(self._answer_ask, settings.asks, settings.limits, tls)
         self.pages = Listener(self._page_app(), settings.pages, settings.limits, tls)
         self._loading = asyncio.Lock()
         self._has_templates = False
@@ -185,21 +186,11 @@ class Service:
         self._acceptors.close()
         await self._store.close()
 
-    def _ask_app(self) -> web.Application:
-        app = web.Application()
-        convention = self._snapshot.settings.convention
-
-        async def answer(request: web.Request) -> web.Response:
-            return _closing(request, await self._asks.handle(convention, request))
-
-        async def answer_others(request: web.Request) -> web.Response:
+    async def _answer_ask(self, request: web.BaseRequest) -> web.Response:
+        convention = self._convention
+        if not convention.is_ask(request.raw_path):
             return _closing(request, web.Response(status=HTTPStatus.NOT_FOUND, headers=_NOT_KEPT))
-
-        behind = "" if convention.target is not None else "/{target:.*}"
-        route = f"{convention.path}{behind}"
-        app.router.add_route("*", route, answer, expect_handler=_ignore_expectation)
-        app.router.add_route("*", "/{path:.*}", answer_others, expect_handler=_ignore_expectation)
-        return app
+        return _closing(request, await self._asks.handle(convention, request))
 
     def _page_app(self) -> web.Application:
         app = web.Application()
@@ -292,15 +283,11 @@ class Service:
         return response
 
 
-def _closing(request: web.Request, response: web.Response) -> web.Response:
+def _closing(request: web.BaseRequest, response: web.Response) -> web.Response:
     """See to it that what a request announces to follow does not become somebody else's ask."""
     if request.body_exists or hdrs.UPGRADE in request.headers:
         response.force_close()
     return response
-
-
-async def _ignore_expectation(request: web.Request) -> None:
-    """Do not ask for a body: an ask has none."""
 
 
 def _asset_of(path: str, look: Look) -> web.Response | None:

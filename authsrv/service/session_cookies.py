@@ -10,7 +10,7 @@ from authsrv.core.identity import Identity
 from authsrv.errors import SessionError
 from authsrv.http.cookies import build_cookie_deletion, build_set_cookie
 from authsrv.service.claimants import Claimant
-from authsrv.service.cookie_names import OUT, OWN, SESSION, STEP, TRIED
+from authsrv.service.cookie_names import OUT, SESSION, STEP, TRIED
 from authsrv.service.groups import GroupSet
 from authsrv.service.served import Ask
 from authsrv.service.trail import Trail
@@ -157,7 +157,7 @@ class SessionCookies:
 
     def _read(self, ask: Ask, purpose: SealPurpose, name: str) -> bytes | None:
         try:
-            text = OWN.read(ask.fields.all(b"cookie"), name)
+            text = ask.cookies.read(name)
             if text is None:
                 return None
             return open_note(ask.served.sealer, purpose, ask.audience, text, now=ask.now)

@@ -7,13 +7,15 @@ bring them all back; so whatever was issued before the store began counts as rev
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
+from collections.abc import Hashable
+from typing import Final
 
 from authsrv.errors import SessionError
 from authsrv.service.people import fold_text
-from authsrv.sessions.codec import decode_session
-from authsrv.sessions.sealed import open_session
+from authsrv.sessions.sealed import check_session, read_session
 from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
 from authsrv.sessions.session import MAX_SESSION_SECONDS, Session
 from authsrv.stores.base import Purpose, Store
@@ -22,6 +24,9 @@ __all__ = ["SessionKeeper"]
 
 _TIME = struct.Struct(">d")
 _REVOKED = b"revoked"
+# Sessions that were read lately: to decrypt and to check one again says the same, and takes longer
+# than the rest of an ask. What is no session is not kept.
+_MOST_KEPT: Final = 1_024
 _HOUR = 3_600.0
 # Of one user in an hour; far more than a person signs in and out.
 _MAX_REVOCATIONS = 60
@@ -36,6 +41,7 @@ class SessionKeeper:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._read = functools.lru_cache(_MOST_KEPT)(_read_known)
 
     async def open(
         self,
@@ -55,11 +61,15 @@ class SessionKeeper:
             SessionError: As `open_session`; or it was revoked, or is older than the store.
             StoreError: The store cannot tell.
         """
-        session = open_session(
-            sealer, text, audience, now, group_digest=group_digest, purpose=purpose
-        )
-        await self.check(session)
-        return session
+        known = self._read(sealer, text, audience, purpose)
+        check_session(known.session, now, group_digest=group_digest)
+        self._check_age(known.session)
+        state = self._store.state_at_once()
+        if not known.is_free_at(now, state):
+            await self._ask_store(known)
+            # What changed since the state was asked for changes it, too.
+            known.free_at, known.state = now, state
+        return known.session
 
     def read(
         self,
@@ -74,7 +84,7 @@ class SessionKeeper:
         Raises:
             SessionError: It is none of ours.
         """
-        return decode_session(sealer.open(purpose, audience, text))
+        return read_session(sealer, text, audience, purpose)
 
     async def revoke(self, session: Session, now: float) -> None:
         """Revoke one session.
@@ -134,16 +144,46 @@ class SessionKeeper:
             SessionError: It was revoked, or is older than the store.
             StoreError: The store cannot tell.
         """
-        store = self._store
+        self._check_age(session)
+        await self._ask_store(_Known(session))
+
+    def _check_age(self, session: Session) -> None:
         # A session knows whole seconds only.
-        if session.issued_at < int(store.born_at):
+        if session.issued_at < int(self._store.born_at):
             raise SessionError("the session is older than the memory of what was revoked")
-        for kind, name in ((b"sid", session.sid), (b"family", session.family)):
-            if await store.get(Purpose.REVOKED, _key(kind, name)) is not None:
-                raise SessionError("the session was signed out")
-        until = await store.get(Purpose.REVOKED, _key(b"user", fold_text(session.principal)))
-        if until is not None and session.authenticated_at <= _TIME.unpack(until)[0]:
+
+    async def _ask_store(self, known: _Known) -> None:
+        is_out, is_family_out, until = await self._store.get_many(Purpose.REVOKED, known.keys)
+        if is_out is not None or is_family_out is not None:
+            raise SessionError("the session was signed out")
+        if until is not None and known.session.authenticated_at <= _TIME.unpack(until)[0]:
             raise SessionError("all sessions of the user were revoked")
+
+
+class _Known:
+    """A session that was read, and when it was not revoked."""
+
+    __slots__ = ("free_at", "keys", "session", "state")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.keys = (
+            _key(b"sid", session.sid),
+            _key(b"family", session.family),
+            _key(b"user", fold_text(session.principal)),
+        )
+        self.free_at: float | None = None
+        self.state: Hashable | None = None
+
+    def is_free_at(self, now: float, state: Hashable | None) -> bool:
+        """Whether the store would say so again: nothing changed in it, and the clock goes on."""
+        if state is None or state != self.state:
+            return False
+        return self.free_at is not None and self.free_at <= now
+
+
+def _read_known(sealer: Sealer, text: str, audience: Audience, purpose: SealPurpose) -> _Known:
+    return _Known(read_session(sealer, text, audience, purpose))
 
 
 def _key(kind: bytes, name: str) -> bytes:

@@ -33,7 +33,7 @@ from authsrv.http.origins import OriginPolicy, Provenance
 from authsrv.service.answers import Denied
 from authsrv.service.claimants import Claimant, Claimants
 from authsrv.service.client_tokens import sign_token
-from authsrv.service.cookie_names import NONCE, OUT, OWN, SESSION, TRIED
+from authsrv.service.cookie_names import NONCE, OUT, SESSION, TRIED
 from authsrv.service.hand_over import place_order, redeem
 from authsrv.service.leading import Visit
 from authsrv.service.own_paths import (
@@ -251,7 +251,7 @@ class SitePages:
         ask, snapshot = visiting.ask, visiting.snapshot
         code = visiting.query.get("code", "")
         try:
-            nonce = OWN.read(ask.fields.all(b"cookie"), NONCE)
+            nonce = ask.cookies.read(NONCE)
             granted = await redeem(self._store, snapshot.sealer, code, nonce, ask.audience, ask.now)
             await self._keeper.check(granted.session)
             await self._check_realm(ask, granted.session)
@@ -351,7 +351,7 @@ class SitePages:
         if claimant is None:
             return json_answer({"token": None}, HTTPStatus.UNAUTHORIZED)
         # A token opens the application as the proxy does, so the rules have a say here, too.
-        candidates = ask.served.site.rules.candidates(RuledRequest.of(ask.asked, ask.fields.raw))
+        candidates = ask.served.site.rules.candidates(RuledRequest.of(ask.asked, ask.fields.names))
         ruling = candidates.rule_on(claimant.subject)
         if not ruling.is_yes:
             raise ruling.refusal()
@@ -429,7 +429,7 @@ class SitePages:
 
 def _nonce_of(ask: Ask) -> str | None:
     try:
-        return OWN.read(ask.fields.all(b"cookie"), NONCE)
+        return ask.cookies.read(NONCE)
     except SessionError:
         return None
 

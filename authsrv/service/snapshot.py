@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -22,6 +23,9 @@ from authsrv.sessions.sealing import Sealer
 from authsrv.sessions.tokens import TokenSigner
 
 __all__ = ["Keys", "Snapshot", "make_snapshot"]
+
+# Peers that asked lately; there are a few proxies.
+_MOST_PEERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,11 @@ class Snapshot:
     """The login host as it stands in a URL; None where there is none."""
     login_origin: str | None = field(init=False)
     """The same with its scheme."""
+    _trusts: Callable[[str | None], bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        trusts = functools.lru_cache(_MOST_PEERS)(functools.partial(_trusts, self.settings.peers))
+        object.__setattr__(self, "_trusts", trusts)
         login = self.settings.login
         host = None if login.host is None else host_text(login.host)
         object.__setattr__(self, "login_host", host)
@@ -76,21 +83,21 @@ class Snapshot:
         Raises:
             MetadataError: It may not.
         """
-        _check_peer(self.settings.peers, request.remote)
+        if not self._trusts(request.remote):
+            raise MetadataError(f"{request.remote} asks, and is not a trusted peer")
 
 
-def _check_peer(peers: TrustedPeers, remote: str | None) -> None:
+def _trusts(peers: TrustedPeers, remote: str | None) -> bool:
     # Of a Unix socket it is empty, and of a connection that is gone None.
     if remote == "":
-        return
+        return True
     try:
         address = None if remote is None else ipaddress.ip_address(remote)
     except ValueError:
         address = None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    if address is None or not peers.trusts(address):
-        raise MetadataError(f"{remote} asks, and is not a trusted peer")
+    return address is not None and peers.trusts(address)
 
 
 def make_snapshot(settings: Settings, acceptors: Acceptors, keys: Keys, look: Look) -> Snapshot:

@@ -10,7 +10,14 @@ from authsrv.sessions.codec import decode_session, encode_session
 from authsrv.sessions.sealing import Audience, Sealer, SealPurpose
 from authsrv.sessions.session import MAX_CLOCK_AHEAD_SECONDS, Session
 
-__all__ = ["open_note", "open_session", "seal_note", "seal_session"]
+__all__ = [
+    "check_session",
+    "open_note",
+    "open_session",
+    "read_session",
+    "seal_note",
+    "seal_session",
+]
 
 _SESSIONS = frozenset({SealPurpose.SESSION, SealPurpose.LOGIN_SESSION})
 _SPAN = struct.Struct(">II")
@@ -67,11 +74,32 @@ def open_session(
             the future; or the site names other groups than at the log-in.
         ConfigError: The purpose is not one of both.
     """
-    session = decode_session(sealer.open(_of_session(purpose), audience, text))
+    session = read_session(sealer, text, audience, purpose)
+    check_session(session, now, group_digest=group_digest)
+    return session
+
+
+def read_session(
+    sealer: Sealer, text: str, audience: Audience, purpose: SealPurpose = SealPurpose.SESSION
+) -> Session:
+    """The first half of `open_session`: what says the same each time. It may be over.
+
+    Raises:
+        SessionError: As of `open_session`, where it is not about times and groups.
+        ConfigError: The purpose is not one of both.
+    """
+    return decode_session(sealer.open(_of_session(purpose), audience, text))
+
+
+def check_session(session: Session, now: float, *, group_digest: str | None = None) -> None:
+    """The other half of `open_session`: whether it counts now.
+
+    Raises:
+        SessionError: As of `open_session`, where it is about times and groups.
+    """
     session.check_times(now)
     if group_digest is not None and session.group_digest != group_digest:
         raise SessionError("the site names other groups than when the session began")
-    return session
 
 
 def seal_note(

@@ -22,6 +22,7 @@ Rules of use: of one purpose and key, either claims, or values, or counts.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from authsrv.core.claims import Claim, Purpose
@@ -69,6 +70,18 @@ class Store(Protocol):
 
     async def get(self, purpose: Purpose, key: bytes) -> bytes | None:
         """Tell the value, or None where there is none or it has expired."""
+        ...
+
+    async def get_many(self, purpose: Purpose, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """As get, for several keys of one moment."""
+        ...
+
+    def state_at_once(self) -> Hashable | None:
+        """What changes whenever anything is put, claimed, counted or taken, by whatever process.
+
+        As long as it is the same, and the clock has not been set back since, `get` tells again what
+        it told. It does not wait, and None says that this cannot be told without waiting.
+        """
         ...
 
     async def take(self, purpose: Purpose, key: bytes) -> bytes | None:

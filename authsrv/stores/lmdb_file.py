@@ -97,6 +97,21 @@ class LMDBFile:
             raise BrokenFileError("what is in it is not what was written") from None
         return answer
 
+    @property
+    def state(self) -> int | None:
+        """The number of the last change by any process; None where the file is of no use.
+
+        It is read without the lock: LMDB writes it into the file, which is memory that all
+        processes share, as the last step of a change.
+        """
+        if _identity(self._path) != self._identity:
+            return None
+        try:
+            number: int = self._environment.info()["last_txnid"]
+        except lmdb.Error:
+            return None
+        return number
+
     def close(self) -> None:
         """Close it, and the lock with it."""
         self._environment.close()

@@ -22,7 +22,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -127,6 +127,15 @@ class MachineStore:
     async def get(self, purpose: Purpose, key: bytes) -> bytes | None:
         """See Store.get."""
         return await self._in_turn(purpose, Table.get, key)
+
+    async def get_many(self, purpose: Purpose, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See Store.get_many."""
+        return await self._in_turn(purpose, lambda table, now: table.get_many(keys, now))
+
+    def state_at_once(self) -> Hashable | None:
+        """See Store.state_at_once."""
+        file = self._opened()
+        return None if file is None else file.state
 
     async def take(self, purpose: Purpose, key: bytes) -> bytes | None:
         """See Store.take."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from authsrv.core.settings import as_instance, as_number
 from authsrv.errors import StoreError
@@ -13,6 +14,8 @@ from authsrv.stores.base import Claim, Purpose
 from authsrv.stores.table import Table, most_rows
 
 __all__ = ["MemoryStore"]
+
+_CLOSED: Final = "the store is closed"
 
 
 class MemoryStore:
@@ -42,6 +45,7 @@ class MemoryStore:
             purpose: _MemoryTable(most_rows(purpose, most), past) for purpose in Purpose
         }
         self._is_open = True
+        self._changes = 0
 
     def __repr__(self) -> str:
         return f"<MemoryStore {len(self._tables[Purpose.REPLAY])} claims>"
@@ -54,7 +58,7 @@ class MemoryStore:
     def check_at_once(self, claim: Claim) -> bool:
         """See Store.check_at_once; it never has to wait."""
         with self._guard:
-            return self._table(claim.purpose).claim(claim, self._clock())
+            return self._changing(claim.purpose).claim(claim, self._clock())
 
     async def check_and_store(self, claim: Claim) -> bool:
         """See Store.check_and_store."""
@@ -63,22 +67,34 @@ class MemoryStore:
     async def put(self, purpose: Purpose, key: bytes, value: bytes, expires_at: float) -> None:
         """See Store.put."""
         with self._guard:
-            self._table(purpose).put(key, value, expires_at, self._clock())
+            self._changing(purpose).put(key, value, expires_at, self._clock())
 
     async def get(self, purpose: Purpose, key: bytes) -> bytes | None:
         """See Store.get."""
         with self._guard:
             return self._table(purpose).get(key, self._clock())
 
+    async def get_many(self, purpose: Purpose, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See Store.get_many."""
+        with self._guard:
+            return self._table(purpose).get_many(keys, self._clock())
+
+    def state_at_once(self) -> int:
+        """See Store.state_at_once; it never has to wait."""
+        with self._guard:
+            if not self._is_open:
+                raise StoreError(_CLOSED)
+            return self._changes
+
     async def take(self, purpose: Purpose, key: bytes) -> bytes | None:
         """See Store.take."""
         with self._guard:
-            return self._table(purpose).take(key, self._clock())
+            return self._changing(purpose).take(key, self._clock())
 
     async def count(self, purpose: Purpose, key: bytes, window_seconds: float) -> int:
         """See Store.count."""
         with self._guard:
-            return self._table(purpose).count(key, window_seconds, self._clock())
+            return self._changing(purpose).count(key, window_seconds, self._clock())
 
     async def close(self) -> None:
         """See Store.close; all is forgotten."""
@@ -88,8 +104,13 @@ class MemoryStore:
 
     def _table(self, purpose: Purpose) -> Table:
         if not self._is_open:
-            raise StoreError("the store is closed")
+            raise StoreError(_CLOSED)
         return self._tables[purpose]
+
+    def _changing(self, purpose: Purpose) -> Table:
+        """A table in which something may change."""
+        self._changes += 1
+        return self._table(purpose)
 
 
 class _Past:

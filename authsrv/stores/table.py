@@ -13,6 +13,7 @@ from __future__ import annotations
 import abc
 import math
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from authsrv.core.claims import KEY_BYTES, Claim, Purpose
@@ -86,6 +87,10 @@ class Table(abc.ABC):
     def get(self, key: bytes, now: float) -> bytes | None:
         """See Store.get."""
         return self._live(key, now)
+
+    def get_many(self, keys: Iterable[bytes], now: float) -> list[bytes | None]:
+        """See Store.get_many."""
+        return [self._live(key, now) for key in keys]
 
     def take(self, key: bytes, now: float) -> bytes | None:
         """See Store.take."""

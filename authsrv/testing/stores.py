@@ -127,6 +127,38 @@ async def _keeps_values(case: StoreCase, store: Store, clock: Clock) -> None:
     assert await store.take(Purpose.HAND_OVER, key) == b"anew"
 
 
+async def _tells_several_values(case: StoreCase, store: Store, clock: Clock) -> None:
+    """Several keys are told in their order, as each of them would be told alone."""
+    keys = [_key(), _key(), _key()]
+    await store.put(Purpose.REVOKED, keys[0], b"first", clock.now + _LIFE)
+    await store.put(Purpose.REVOKED, keys[2], b"third", clock.now + 1)
+    assert [*await store.get_many(Purpose.REVOKED, keys)] == [b"first", None, b"third"]
+    assert [*await store.get_many(Purpose.HAND_OVER, keys)] == [None, None, None]
+    clock.now += 2
+    assert [*await store.get_many(Purpose.REVOKED, keys)] == [b"first", None, None]
+    assert [*await store.get_many(Purpose.REVOKED, [])] == []
+
+
+async def _tells_when_something_changed(case: StoreCase, store: Store, clock: Clock) -> None:
+    """Its state is another one after whatever may change an answer; where it tells none, None."""
+    key, ends = _key(), clock.now + _LIFE
+    await store.get(Purpose.REVOKED, key)
+    changes: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: store.put(Purpose.REVOKED, key, b"value", ends),
+        lambda: store.put(Purpose.REVOKED, key, b"other", ends),
+        lambda: store.take(Purpose.REVOKED, key),
+        lambda: store.count(Purpose.TRIES, key, 60.0),
+        lambda: store.check_and_store(_claim(key, clock)),
+    )
+    for change in changes:
+        before = store.state_at_once()
+        await store.get_many(Purpose.REVOKED, [key])
+        assert store.state_at_once() == before, "it is another one after a question"
+        await change()
+        after = store.state_at_once()
+        assert after is None or after != before, "it is the same after a change"
+
+
 async def _counts_what_is_in_the_window(case: StoreCase, store: Store, clock: Clock) -> None:
     """A count is never less than what was counted in the window, and forgets what lies before."""
     key, window = _key(), 80.0
@@ -199,6 +231,7 @@ async def _refuses_once_closed(case: StoreCase, store: Store, clock: Clock) -> N
         lambda: store.check_and_store(claim),
         lambda: store.put(Purpose.REVOKED, key, b"", clock.now + _LIFE),
         lambda: store.get(Purpose.REVOKED, key),
+        lambda: store.get_many(Purpose.REVOKED, [key]),
         lambda: store.take(Purpose.REVOKED, key),
         lambda: store.count(Purpose.TRIES, key, 1.0),
     ):
@@ -212,6 +245,11 @@ async def _refuses_once_closed(case: StoreCase, store: Store, clock: Clock) -> N
     except StoreError:
         answer = None
     assert answer is None, f"a closed store answers {answer!r} at once"
+    try:
+        state = store.state_at_once()
+    except StoreError:
+        state = None
+    assert state is None, f"a closed store has a state: {state!r}"
 
 
 async def _takes_only_digests_for_keys(case: StoreCase, store: Store, clock: Clock) -> None:
@@ -280,6 +318,8 @@ CHECKS: Mapping[str, Callable[[StoreCase], None]] = MappingProxyType(
             _knows_a_claim_by_its_key_alone,
             _remembers_until_it_expires,
             _keeps_values,
+            _tells_several_values,
+            _tells_when_something_changed,
             _counts_what_is_in_the_window,
             _refuses_when_full_and_forgets_nothing,
             _refuses_when_the_clock_is_set_back,

@@ -28,7 +28,7 @@ from waiting import until
 
 from authsrv.aiohttp import AppRunner, run_app, server_settings, setup
 from authsrv.aiohttp.header_limits import is_fitting
-from authsrv.aiohttp.runner import _shown
+from authsrv.aiohttp.runner import _shown, handler_runner
 from authsrv.audit.records import RefusedEvent
 from authsrv.core.limits import Limits
 from authsrv.core.results import Established
@@ -116,6 +116,29 @@ async def test_a_token_of_a_mebibyte_is_refused_and_quoted_neither_to_client_nor
         "refused peer=127.0.0.1 http=431 cause=bad-request reason="
     )
     assert site.provider.created == 0
+
+
+async def test_a_runner_of_one_handler_has_the_same_bounds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(text=str(len(request.headers["Authorization"])))
+
+    runner = await handler_runner(answer, shutdown_timeout=0.1)
+    try:
+        server = web.TCPSite(runner, "127.0.0.1", 0)
+        await server.start()
+        port = runner.addresses[0][1]
+        async with connected(port) as wire:
+            assert (await wire.ask(token=large_token(LARGEST))).status == 200
+        async with connected(port) as wire:
+            await wire.send(token=large_token(MEBIBYTE))
+            refused = await wire.answer()
+            assert (refused.status, refused.text) == (431, TOO_LARGE)
+            assert await wire.is_closed()
+    finally:
+        await runner.cleanup()
+    assert base64.b64encode(b"SECRET" * 2).decode() not in caplog.text
 
 
 async def test_a_client_that_never_stops_sending_is_cut_off(

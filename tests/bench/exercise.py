@@ -12,14 +12,17 @@ from pathlib import Path
 
 from faults import BenchError
 from peers import Server
+from services import ASK
 from workbench import Load, Workbench
 
 __all__ = [
     "Cost",
     "Lag",
+    "ask_beside",
     "ask_without_pause",
     "demand_replay_refused",
     "demand_stream_replay_refused",
+    "measure_asks",
     "measure_handshake_cost",
     "measure_request_cost",
     "measure_stream_cost",
@@ -138,15 +141,58 @@ def measure_request_cost(bench: Workbench, server: Server, count: int) -> Cost:
     return _measure(bench, server, _PUBLIC, count, None)
 
 
-def _measure(bench: Workbench, server: Server, path: str, count: int, tokens: Path | None) -> Cost:
+def measure_asks(
+    bench: Workbench,
+    server: Server,
+    count: int,
+    fields: Path,
+    tokens: Path | None = None,
+    *,
+    path: str = ASK,
+    token_field: str | None = None,
+) -> Cost:
+    """Ask, and ask the kernel what it took.
+
+    Args:
+        bench: The tools.
+        server: Who is asked.
+        count: How often.
+        fields: All fields of an ask.
+        tokens: What is sent with each ask, once.
+        path: Of the ask.
+        token_field: As of `Workbench.run_load`; without it, tokens are tickets, and every answer
+            has to prove the server to the client.
+
+    Raises:
+        BenchError: An answer was not 200.
+    """
+    return _measure(bench, server, path, count, tokens, fields=fields, token_field=token_field)
+
+
+def _measure(
+    bench: Workbench,
+    server: Server,
+    path: str,
+    count: int,
+    tokens: Path | None,
+    *,
+    fields: Path | None = None,
+    token_field: str | None = None,
+) -> Cost:
     before = server.cpu_seconds()
     load = bench.run_load(
-        server.port, path, connections=_CONNECTIONS, requests=count, tokens=tokens
+        server.port,
+        path,
+        connections=_CONNECTIONS,
+        requests=count,
+        tokens=tokens,
+        fields=fields,
+        token_field=token_field,
     )
     time.sleep(_SETTLE_S)
     used = server.cpu_seconds() - before
     load.demand_all()
-    if tokens is not None:
+    if tokens is not None and token_field is None:
         load.demand_mutual()
     return Cost(used / load.requests * 1e6, load.requests / load.seconds)
 
@@ -195,6 +241,29 @@ def ask_without_pause(bench: Workbench, server: Server, seconds: float) -> Load:
         seconds=seconds,
     )
     load.demand_all()
+    return load
+
+
+def ask_beside(
+    bench: Workbench, server: Server, seconds: float, fields: Path, tokens: Path | None = None
+) -> Load:
+    """Keep connections busy with asks for a time: 64 of them, or 16 that send a ticket each time.
+
+    Raises:
+        BenchError: An answer was not 200, or the tickets ran out.
+    """
+    load = bench.run_load(
+        server.port,
+        ASK,
+        connections=_BUSY_CONNECTIONS if tokens is None else _CONNECTIONS,
+        requests=_ENDLESS,
+        seconds=seconds,
+        tokens=tokens,
+        fields=fields,
+    )
+    load.demand_all()
+    if load.exhausted:
+        raise BenchError(f"the tokens ran out after {load.seconds:.1f} of {seconds:g} s")
     return load
 
 

@@ -23,9 +23,11 @@ from workbench import Workbench
 
 __all__ = [
     "Server",
+    "free_port",
     "serve_apache",
     "serve_authsrv",
     "serve_offloading",
+    "serve_process",
     "serve_streams",
     "serve_to_thread",
 ]
@@ -82,42 +84,44 @@ def serve_authsrv(bench: Workbench, name: str, *options: str) -> Iterator[Server
         name: Of this server, unique in a run.
         options: Further options of servers/authsrv_server.py.
     """
-    port = _free_port()
+    port = free_port()
     script = [sys.executable, str(_SERVERS / "authsrv_server.py")]
     command = [*script, "--port", str(port), "--keytab", str(bench.keytab), *options]
-    with _serve(name, port, command, bench.server_environment(name), bench.scratch) as server:
+    with serve_process(
+        name, port, command, bench.server_environment(name), bench.scratch
+    ) as server:
         yield server
 
 
 @contextmanager
 def serve_streams(bench: Workbench) -> Iterator[Server]:
     """Run a server of authsrv.streams."""
-    port = _free_port()
+    port = free_port()
     script = [sys.executable, str(_SERVERS / "stream_server.py")]
     environment = bench.server_environment("streams")
     command = [*script, str(port), str(bench.keytab)]
-    with _serve("streams", port, command, environment, bench.scratch) as server:
+    with serve_process("streams", port, command, environment, bench.scratch) as server:
         yield server
 
 
 @contextmanager
 def serve_to_thread(bench: Workbench) -> Iterator[Server]:
     """Run aiohttp with asyncio.to_thread around pyspnego, the obvious code."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, str(_SERVERS / "to_thread_server.py"), str(port)]
     environment = bench.server_environment("to_thread")
-    with _serve("to_thread", port, command, environment, bench.scratch) as server:
+    with serve_process("to_thread", port, command, environment, bench.scratch) as server:
         yield server
 
 
 @contextmanager
 def serve_offloading(bench: Workbench, way: str) -> Iterator[Server]:
     """Run plain aiohttp with one of the ways of servers/offload_server.py."""
-    port = _free_port()
+    port = free_port()
     script = [sys.executable, str(_SERVERS / "offload_server.py")]
     command = [*script, str(port), str(bench.keytab), way]
     environment = bench.server_environment(f"offload-{way}")
-    with _serve(way, port, command, environment, bench.scratch) as server:
+    with serve_process(way, port, command, environment, bench.scratch) as server:
         yield server
 
 
@@ -133,7 +137,7 @@ def serve_apache(bench: Workbench) -> Iterator[Server]:
         raise MissingPeerError("apache2 is missing (Debian package apache2-bin)")
     if not (_APACHE_MODULES / "mod_auth_gssapi.so").exists():
         raise MissingPeerError("mod_auth_gssapi is missing (Debian: libapache2-mod-auth-gssapi)")
-    root, port = Path(tempfile.mkdtemp(prefix="apache-", dir=bench.scratch)), _free_port()
+    root, port = Path(tempfile.mkdtemp(prefix="apache-", dir=bench.scratch)), free_port()
     environment = bench.server_environment("apache")
     user = "www-data" if os.geteuid() == 0 else None
     environment["KRB5_CONFIG"] = _fill_apache_root(root, bench.keytab, environment, user)
@@ -143,7 +147,7 @@ def serve_apache(bench: Workbench) -> Iterator[Server]:
         command += ["-C", f"Define {key} {value}"]
     if user is not None:
         command += ["-C", f"User {user}", "-C", f"Group {user}"]
-    with _serve("apache", port, command, environment, bench.scratch) as server:
+    with serve_process("apache", port, command, environment, bench.scratch) as server:
         yield server
 
 
@@ -154,7 +158,7 @@ def _fill_apache_root(
     for folder in (root, root / "htdocs", root / "run"):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
-    for page in ("public", "private"):
+    for page in ("public", "private", "session"):
         (root / "htdocs" / page).write_text("hello\n")
     shutil.copyfile(environment["KRB5_CONFIG"], root / "krb5.conf")
     shutil.copyfile(keytab, root / "keytab")
@@ -168,9 +172,21 @@ def _fill_apache_root(
 
 
 @contextmanager
-def _serve(
+def serve_process(
     name: str, port: int, command: Sequence[str], environment: Mapping[str, str], scratch: Path
 ) -> Iterator[Server]:
+    """Run a server.
+
+    Args:
+        name: What it is called.
+        port: Where it will listen, on 127.0.0.1.
+        command: What is run.
+        environment: All of its environment.
+        scratch: Where its log goes.
+
+    Raises:
+        BenchError: It did not come to listen.
+    """
     # The kernel ends the server if the bench dies without doing so.
     guarded = ["setpriv", "--pdeathsig", "TERM", *command]
     log = scratch / f"{name}.log"
@@ -211,7 +227,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody listens at now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

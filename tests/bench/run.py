@@ -1,6 +1,6 @@
 """Measures what authsrv promises about speed, beside its peers, in one run on one machine.
 
-usage: python tests/bench/run.py [--quick]
+usage: python tests/bench/run.py [--quick] [--only NAME]...
 
 Prints a table, writes build/bench.json, and ends with 0 if every figure that must reach a bound
 reaches it, else with 1. Compare ratios: absolute times belong to the machine and the minute.
@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ask_times import measure_ask_times
+from asks import measure_session_asks, measure_ticket_asks
 from contract import measure_calls, measure_streams
 from faults import BenchError
 from floors import measure_floors
@@ -28,6 +30,8 @@ from imports import measure_imports
 from lags import measure_lags
 from memory import measure_memory
 from programs import compile_programs
+from session_memory import measure_session_memory
+from starts import measure_starts
 from table import Figure, all_reached, print_table, write_json
 from ways import measure_offloading, measure_replay_choices
 from workbench import FULL, QUICK, Plan, Workbench
@@ -46,13 +50,15 @@ def main() -> int:
     """Run every measurement and answer the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a smoke run: little of everything")
-    plan = QUICK if parser.parse_args().quick else FULL
+    parser.add_argument("--only", metavar="NAME", action="append", help="these measurements alone")
+    options = parser.parse_args()
+    plan = QUICK if options.quick else FULL
     # A plain exit, so that servers are ended and folders removed on the way out.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     begun, busy = time.monotonic(), os.getloadavg()[0]
     try:
         with _open_workbench() as bench:
-            figures = list(_measure_all(bench, plan))
+            figures = list(_measure_all(bench, plan, options.only))
     except (BenchError, RealmError) as error:
         print(f"the bench cannot run: {error}", file=sys.stderr)
         return 1
@@ -87,7 +93,7 @@ def _make_old_store() -> None:
         print(f"the store {store.path} is {age:.0f} s old: figures are too high", file=sys.stderr)
 
 
-def _measure_all(bench: Workbench, plan: Plan) -> Iterator[Figure]:
+def _measure_all(bench: Workbench, plan: Plan, only: Sequence[str] | None) -> Iterator[Figure]:
     rate = _GUESSED_RATE
 
     def handshakes() -> list[Figure]:
@@ -106,8 +112,15 @@ def _measure_all(bench: Workbench, plan: Plan) -> Iterator[Figure]:
         "pending_memory": lambda: measure_memory(bench, plan),
         "offload_cpu": lambda: measure_offloading(bench, plan),
         "replay_cpu": lambda: measure_replay_choices(bench, plan),
+        "session_ask_cpu": lambda: measure_session_asks(bench, plan),
+        "kerberos_ask_cpu": lambda: measure_ticket_asks(bench, plan),
+        "session_ask_p99": lambda: measure_ask_times(bench, plan),
+        "service_start": lambda: measure_starts(bench, plan),
+        "session_memory": lambda: measure_session_memory(bench, plan),
     }
     for name, measure in parts.items():
+        if only is not None and name not in only:
+            continue
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         try:
             yield from measure()

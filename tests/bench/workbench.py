@@ -38,6 +38,7 @@ class Plan:
         pending: Handshakes held at once while memory is taken.
         accepts: Calls for each way of getting off the loop, and for each replay cache, a round.
         offload_seconds: How long the loop's lag is taken with each way.
+        sessions: With how many sessions the auth service is asked while its memory is looked at.
     """
 
     rounds: int
@@ -53,6 +54,7 @@ class Plan:
     pending: int
     accepts: int
     offload_seconds: float
+    sessions: int
 
 
 FULL = Plan(
@@ -69,6 +71,7 @@ FULL = Plan(
     pending=10_000,
     accepts=600,
     offload_seconds=3.0,
+    sessions=100_000,
 )
 QUICK = Plan(
     rounds=4,
@@ -84,6 +87,7 @@ QUICK = Plan(
     pending=10_000,
     accepts=300,
     offload_seconds=1.0,
+    sessions=20_000,
 )
 
 
@@ -177,6 +181,8 @@ class Workbench:
         seconds: float = _NO_LIMIT_S,
         tokens: Path | None = None,
         reuse: bool = False,
+        fields: Path | None = None,
+        token_field: str | None = None,
     ) -> Load:
         """Send requests to a server on loopback over keep-alive connections.
 
@@ -188,12 +194,18 @@ class Workbench:
             seconds: After so long nothing new is sent.
             tokens: One for each request; without it the requests carry none.
             reuse: Begin again at the first token when they run out.
+            fields: A file with the header fields of every request, each line ended by CR and LF;
+                a Host without it.
+            token_field: The beginning of the field that carries a token, where that is not
+                "Authorization: Negotiate ".
 
         Raises:
             BenchError: The load generator gave up.
         """
-        command = [str(self.programs.load), str(port), path, str(connections), str(requests)]
-        command.append(str(seconds))
+        command = [str(self.programs.load)]
+        command += [] if fields is None else ["-f", str(fields)]
+        command += [] if token_field is None else ["-n", token_field]
+        command += [str(port), path, str(connections), str(requests), str(seconds)]
         if tokens is not None:
             command += [str(tokens), "cycle" if reuse else "once"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)

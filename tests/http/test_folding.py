@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authsrv.errors import AliasedHeaderError, ConfigError
-from authsrv.http.folding import IdentityNames, fold_name, nominated_by_connection
+from authsrv.http.folding import HeaderNames, IdentityNames, fold_name, nominated_by_connection
 
 NAMES = IdentityNames(("Remote-User", "X-WEBAUTH-USER", "X-Token"), stripped=("Remote-User",))
 
@@ -86,3 +86,19 @@ def test_any_headers_are_checked_without_another_exception(
 def test_names_that_could_not_be_meant(given_: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         IdentityNames(**given_)
+
+
+def test_the_names_of_a_request_are_looked_at_once() -> None:
+    headers = [(b"Cookie", b"a"), (b"X_User", b"b"), (b"x-user", b"c"), (b"COOKIE", b"d")]
+    names = HeaderNames.of(headers)
+    assert names.by_name == {b"cookie": (0, 3), b"x_user": (1,), b"x-user": (2,)}
+    assert names.by_fold == {b"cookie": (0, 3), b"xuser": (1, 2)}
+    assert names.folds == {b"cookie", b"xuser"}
+    assert HeaderNames.of([(name, b"other") for name, _ in headers]) is names
+    assert b"Cookie" in repr(names).encode()
+
+
+def test_names_that_are_long_together_are_not_kept() -> None:
+    headers = [(b"a" * 1_025, b"")]
+    assert HeaderNames.of(headers) is not HeaderNames.of(headers)
+    assert HeaderNames.of(headers).by_fold == {b"a" * 1_025: (0,)}

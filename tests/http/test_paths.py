@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authsrv.errors import ConfigError, MetadataError
-from authsrv.http.paths import MAX_TARGET_CHARACTERS, PathPattern, Target, ambiguity_of
+from authsrv.http.paths import MAX_TARGET_CHARACTERS, NormalPath, PathPattern, Target, ambiguity_of
 
 NORMAL = [
     "/",
@@ -292,3 +292,10 @@ def test_any_text_is_a_pattern_or_an_error_of_configuration(text: str, path: str
     assert pattern.matches(path) in (True, False)
     if "*" not in text:
         assert pattern.matches(text)
+
+
+def test_a_path_is_taken_apart_and_decoded() -> None:
+    path = NormalPath("/A%20b/c")
+    assert path.segments == ["", "A b", "c"]
+    assert path.folded == ["", "a b", "c"]
+    assert "A b" in repr(path)

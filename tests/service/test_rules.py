@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from authsrv.core.flags import AscRet
 from authsrv.errors import AmbiguousPathError, ConfigError, NoRuleError
+from authsrv.http.folding import HeaderNames
 from authsrv.http.forwarded import AskedRequest, Host, Scheme
 from authsrv.http.paths import PathPattern, Target
 from authsrv.service.explain import explain
@@ -298,7 +299,7 @@ def test_what_rules_see_of_a_request(
 ) -> None:
     host, target = Host("wiki.test"), Target("/a", "b=/public")
     asked = AskedRequest(method, Scheme.HTTPS, host, target, ANYWHERE, "wiki", False)
-    seen = RuledRequest.of(asked, iter(headers))
+    seen = RuledRequest.of(asked, HeaderNames.of(headers))
     assert (seen.method, seen.path, seen.address) == (method, "/a", ANYWHERE)
     assert seen.is_preflight is (expected == "preflight")
     assert seen.has_override is (expected == "override")

@@ -25,6 +25,7 @@ from store_child import claim_of
 from authsrv.errors import ConfigError, StoreError
 from authsrv.stores import file_lock
 from authsrv.stores.base import Purpose
+from authsrv.stores.lmdb_file import open_lmdb_file
 from authsrv.stores.machine import MachineStore, default_path, machine_store
 from authsrv.stores.table import Table
 
@@ -495,3 +496,38 @@ class TestSettings:
         assert machine_store() is machine_store()
         assert machine_store().path == default_path()
         assert default_path() == Path(f"/dev/shm/authsrv-{os.geteuid()}/store-v1")
+
+
+async def test_a_change_by_another_process_is_seen_without_the_lock(path: Path) -> None:
+    store = open_store(path)
+    await store.get(Purpose.REVOKED, claim_of("x").key)
+    before = store.state_at_once()
+    assert before is not None
+    assert said(path, "claim", "x") == "fresh"
+    assert store.state_at_once() not in (before, None)
+    assert said(path, "claim", "x") == "seen"
+    after = store.state_at_once()
+    with child(path, "hold") as holder:
+        assert line_of(holder) == "held"
+        assert store.state_at_once() == after
+    await store.close()
+
+
+async def test_there_is_no_state_of_a_file_that_is_not_open_or_was_replaced(path: Path) -> None:
+    store = open_store(path)
+    assert store.state_at_once() is None
+    await store.get(Purpose.REVOKED, claim_of("x").key)
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").rename(path)
+    assert store.state_at_once() is None
+    with pytest.raises(StoreError, match="replaced"):
+        await store.get_many(Purpose.REVOKED, [claim_of("x").key])
+    with pytest.raises(StoreError, match="replaced"):
+        store.state_at_once()
+
+
+def test_there_is_no_state_of_a_file_that_was_closed(path: Path) -> None:
+    file = open_lmdb_file(path, 10_000, PATIENCE, time.time())
+    assert file.state is not None
+    file.close()
+    assert file.state is None

@@ -1,7 +1,11 @@
 /*
  * A load generator for HTTP/1.1 over loopback that takes little processor time itself.
  *
- *     load PORT PATH CONNECTIONS REQUESTS SECONDS [TOKENS once|cycle]
+ *     load [-f FIELDS] [-n NAME] PORT PATH CONNECTIONS REQUESTS SECONDS [TOKENS once|cycle]
+ *
+ * FIELDS is a file with the header fields of every request, each line ended by CR and LF; without
+ * it, there is a Host. NAME is the beginning of the field that carries a token, instead of
+ * `Authorization: Negotiate `.
  *
  * With "nns" for a path it speaks the framing of MS-NNS instead: one handshake after the other on
  * each connection, each token in a HandshakeInProgress, answered by a HandshakeDone. That counts as
@@ -9,9 +13,9 @@
  *
  * Keeps CONNECTIONS keep-alive connections to 127.0.0.1:PORT busy, one request at a time on each,
  * until REQUESTS were sent, SECONDS passed, or (with `once`) TOKENS ran out. TOKENS has one token a
- * line; each request carries the next one as `Authorization: Negotiate`. `once` never sends a token
- * twice; `cycle` starts again at the top, for packages that do not mind. A connection that the
- * server closes is opened again and its unanswered request is counted as dropped.
+ * line; each request carries the next one. `once` never sends a token twice; `cycle` starts again at
+ * the top, for packages that do not mind. A connection that the server closes is opened again and
+ * its unanswered request is counted as dropped.
  *
  * One JSON object goes to standard output: requests (answered), seconds, statuses (counts by code),
  * mutual (200s that carried `WWW-Authenticate: Negotiate <token>`), dropped, reconnects, exhausted
@@ -51,7 +55,8 @@ struct connection {
 
 static struct {
     int port, epoll;
-    const char *path;
+    const char *path, *name;
+    char fields[MAX_HEAD / 2];
     long wanted;
     bool cycle, framed;
     const char *tokens, *next_token, *tokens_end;
@@ -108,6 +113,18 @@ static bool take_token(const char **token, int *length)
     return true;
 }
 
+/* Reads the header fields that every request has. */
+static void read_fields(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        fail(path);
+    plan.fields[fread(plan.fields, 1, sizeof plan.fields - 1, file)] = '\0';
+    if (!feof(file))
+        fail("too many header fields");
+    fclose(file);
+}
+
 static void open_connection(struct connection *c)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)plan.port)};
@@ -155,9 +172,8 @@ static int write_request(char *out, size_t room, const char *token, int length)
 {
     if (plan.framed)
         return write_frame(out, token, length);
-    return snprintf(out, room, "GET %s HTTP/1.1\r\nHost: localhost:%d\r\n%s%.*s%s\r\n",
-                    plan.path, plan.port, length ? "Authorization: Negotiate " : "", length, token,
-                    length ? "\r\n" : "");
+    return snprintf(out, room, "GET %s HTTP/1.1\r\n%s%s%.*s%s\r\n", plan.path, plan.fields,
+                    length ? plan.name : "", length, token, length ? "\r\n" : "");
 }
 
 /* Sends the next request, unless the plan has no more; a request fits the socket's buffer. */
@@ -319,8 +335,20 @@ static void run(struct connection *connections, int count, double stop_at)
 
 int main(int argc, char **argv)
 {
+    const char *fields = NULL;
+    int option;
+    plan.name = "Authorization: Negotiate ";
+    while ((option = getopt(argc, argv, "f:n:")) != -1) {
+        if (option == 'f')
+            fields = optarg;
+        else
+            plan.name = optarg;
+    }
+    argc -= optind - 1;
+    argv += optind - 1;
     if (argc != 6 && argc != 8) {
-        fprintf(stderr, "usage: load PORT PATH CONNECTIONS REQUESTS SECONDS [TOKENS once|cycle]\n");
+        fprintf(stderr, "usage: load [-f FIELDS] [-n NAME] PORT PATH CONNECTIONS REQUESTS SECONDS "
+                        "[TOKENS once|cycle]\n");
         return 2;
     }
     int count = atoi(argv[3]);
@@ -328,6 +356,9 @@ int main(int argc, char **argv)
         fail("number of connections");
     plan.port = atoi(argv[1]);
     plan.path = argv[2];
+    snprintf(plan.fields, sizeof plan.fields, "Host: localhost:%d\r\n", plan.port);
+    if (fields != NULL)
+        read_fields(fields);
     plan.framed = strcmp(plan.path, "nns") == 0;
     plan.wanted = atol(argv[4]);
     plan.epoll = epoll_create1(0);
