@@ -107,6 +107,7 @@ class Service:
         self._clock = clock
         self._convention = settings.convention
         # Settings and keys are renewed on threads; neither may bring back what the other replaced.
+        self._renewing = threading.Lock()
         self._store = make_store(settings)
         self._acceptors = Acceptors(self._store, settings.limits)
         self._keys = _open_keys(settings)
