@@ -123,15 +123,16 @@ NO_SETTINGS = set(
     acquire_credentials_handle_async AdmittedEvent adopt Ask AskedRequest Attempt attribute_of
     attributes_of BoundedParser build_error_response build_neg_token_resp CallResult
     Candidates ChallengedEvent Claim Claimant conclude ContextGuard Convention deadline decide
-    Decision encode_list encode_text ErrorPage ErrorResponse Finding Handshake HandshakeMachine
+    Decision encode_list encode_text ErrorPage ErrorResponse Finding handler_runner Handshake
+    HandshakeMachine
     HandshakeRegistry Identity initialize_security_context_async InsecurePage isc_ret_from_asc
     json_answer largest_field Leg Listener LoginPage LoopPage MessageChannel most_rows
     NativeContext NegotiatePolicy NegTokenResp NoSignOnPage open_note open_session outcome_of
     pack_channel_bindings page_headers PasswordLogin PasswordRefusal Problem query_context
     query_context_attributes query_native QueryResult queue read_channel_bindings refusal_of
-    ReloadEvent render RenderedHeaders ResponseRule RuleTrace Ruling run_app ScriptedContext
-    seal_note seal_session SecBuffer set_up_logs SignedInEvent SignedOutPage StatusReport Step
-    Subject TokenPeek UnavailablePage unpack_channel_bindings UserPattern WhoamiPage
+    read_session ReloadEvent render RenderedHeaders ResponseRule RuleTrace Ruling run_app
+    ScriptedContext seal_note seal_session SecBuffer set_up_logs SignedInEvent SignedOutPage
+    StatusReport Step Subject TokenPeek UnavailablePage unpack_channel_bindings UserPattern WhoamiPage
     WorkerPool
     """.split()
 )

@@ -53,8 +53,9 @@ class HeaderNames:
         self.by_fold = _positions(names, fold_name)
         """Where each name stands, folded."""
         self.folds = frozenset(self.by_fold)
-        self.notes: dict[str, Any] = {}
-        """What others have found out from these names alone, each under a fixed name of its own."""
+        self.notes: dict[object, Any] = {}
+        """What others have found out from these names alone, each under a key of its own: something
+        of which there are few."""
 
     def __repr__(self) -> str:
         return f"<HeaderNames {b' '.join(self.names).decode('latin-1')[:_MAX_SHOWN]}>"

@@ -79,7 +79,7 @@ class Passes:
     cookies: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Convention:
     """How one kind of reverse proxy asks, by the example configuration that comes for it.
 
@@ -362,9 +362,9 @@ def _collect(
     """Take each metadata header of a convention once, and count those of others."""
     if not convention._own.keys().isdisjoint(nominated_by_connection(headers, names)):
         raise MetadataError("the Connection header nominates metadata of the proxy")
-    layout = names.notes.get(convention.name)
+    layout = names.notes.get(convention)
     if layout is None:
-        layout = names.notes[convention.name] = _lay_out(convention, names)
+        layout = names.notes[convention] = _lay_out(convention, names)
     found = {
         meant: headers[place][1].decode("latin-1").strip(" \t") for meant, place in layout.places
     }
