@@ -57,7 +57,7 @@ def test_an_import_loads_no_heavy_library(module: str) -> None:
 
 
 def test_the_pages_load_their_templates_when_one_is_shown() -> None:
-    assert "jinja2" not in loaded_by("authsrv.service.pages, authsrv.service.look")
+    assert "jinja2" not in loaded_by("authsrv.service.pages.page, authsrv.service.pages.look")
 
 
 def test_the_core_does_not_load_aiohttp() -> None:

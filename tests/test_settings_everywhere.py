@@ -38,15 +38,15 @@ from authsrv.providers.pyspnego import PyspnegoProvider
 from authsrv.providers.registry import Keytab
 from authsrv.providers.scripted import ScriptedProvider
 from authsrv.providers.sspi.provider import SspiProvider
-from authsrv.service.conventions import NGINX
-from authsrv.service.header_map import Attribute, HeaderField, HeaderMap
+from authsrv.service.asks.conventions import NGINX
+from authsrv.service.config.settings import Endpoint, Login, Settings
 from authsrv.service.key_files import KeyFile
-from authsrv.service.passwords import PasswordLogin
-from authsrv.service.rule import Rule
-from authsrv.service.rules import RuleList
-from authsrv.service.settings import Endpoint, Login, Settings
-from authsrv.service.sites import NegotiatePolicy, Site, SiteHost, Sites
-from authsrv.service.tries import Tries, TryLimits
+from authsrv.service.sign_in.passwords import PasswordLogin
+from authsrv.service.sign_in.tries import Tries, TryLimits
+from authsrv.service.sites.headers import Attribute, HeaderField, HeaderMap
+from authsrv.service.sites.rule import Rule
+from authsrv.service.sites.rules import RuleList
+from authsrv.service.sites.site import NegotiatePolicy, Site, SiteHost, Sites
 from authsrv.sessions.keyring import KeyRing, RingKey, parse_ring
 from authsrv.stores.machine import MachineStore
 from authsrv.stores.memory import MemoryStore
@@ -124,16 +124,15 @@ NO_SETTINGS = set(
     attributes_of BoundedParser build_error_response build_neg_token_resp CallResult
     Candidates ChallengedEvent Claim Claimant conclude ContextGuard Convention deadline decide
     Decision encode_list encode_text ErrorPage ErrorResponse Finding handler_runner Handshake
-    HandshakeMachine
-    HandshakeRegistry Identity initialize_security_context_async InsecurePage isc_ret_from_asc
-    json_answer largest_field Leg Listener LoginPage LoopPage MessageChannel most_rows
-    NativeContext NegotiatePolicy NegTokenResp NoSignOnPage open_note open_session outcome_of
-    pack_channel_bindings page_headers PasswordLogin PasswordRefusal Problem query_context
-    query_context_attributes query_native QueryResult queue read_channel_bindings refusal_of
-    read_session ReloadEvent render RenderedHeaders ResponseRule RuleTrace Ruling run_app
-    ScriptedContext seal_note seal_session SecBuffer set_up_logs SignedInEvent SignedOutPage
-    StatusReport Step Subject TokenPeek UnavailablePage unpack_channel_bindings UserPattern
-    WhoamiPage WorkerPool
+    HandshakeMachine HandshakeRegistry Identity initialize_security_context_async InsecurePage
+    isc_ret_from_asc json_answer largest_field Leg Listener LoginPage LoopPage MessageChannel
+    most_rows NativeContext NegotiatePolicy NegTokenResp NoSignOnPage open_note open_session
+    outcome_of pack_channel_bindings page_headers PasswordLogin PasswordRefusal Problem
+    query_context query_context_attributes query_native QueryResult queue
+    read_channel_bindings read_session refusal_of ReloadEvent render RenderedHeaders
+    ResponseRule RuleTrace Ruling run_app ScriptedContext seal_note seal_session SecBuffer
+    set_up_logs SignedInEvent SignedOutPage StatusReport Step Subject TokenPeek
+    UnavailablePage unpack_channel_bindings UserPattern WhoamiPage WorkerPool
     """.split()
 )
 SETTINGS = (Limits, ChannelBindings)

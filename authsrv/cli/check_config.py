@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from authsrv.service.settings import Settings
+    from authsrv.service.config.settings import Settings
 
 __all__ = ["add_check_config_command"]
 
@@ -72,7 +72,7 @@ def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
         parser.error("--probe-address and --insecure-tls belong to --probe")
     try:
         from authsrv.errors import AuthsrvError
-        from authsrv.service.config import load
+        from authsrv.service.config.loading import load
     except ImportError as error:
         parser.error(f"{error.name} is missing: install authsrv[service]")
     loaded = load(options.file)
@@ -97,7 +97,7 @@ def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
 
 def _foretell(settings: Settings, options: argparse.Namespace) -> None:
     from authsrv.errors import AuthsrvError
-    from authsrv.service.foretell import ForetoldRequest, foretell
+    from authsrv.service.config.foretell import ForetoldRequest, foretell
 
     request = ForetoldRequest(
         options.url,
@@ -115,7 +115,7 @@ def _foretell(settings: Settings, options: argparse.Namespace) -> None:
 
 def _probe(settings: Settings, options: argparse.Namespace) -> bool:
     """Tell whether nothing was let in."""
-    from authsrv.service.probe import Way, probe, summarize
+    from authsrv.service.config.probe import Way, probe, summarize
 
     is_verified = not options.insecure_tls
     way = Way.to(options.probe, options.probe_address, is_tls_verified=is_verified)

@@ -50,8 +50,8 @@ def add_init_command(parser: argparse.ArgumentParser) -> None:
 def _run_init(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     try:
         from authsrv.errors import ConfigError
-        from authsrv.service.config import load
-        from authsrv.service.skeleton import Skeleton, known_proxies, write_folder, write_new
+        from authsrv.service.config.loading import load
+        from authsrv.service.config.skeleton import Skeleton, known_proxies, write_folder, write_new
     except ImportError as error:
         parser.error(f"{error.name} is missing: install authsrv[service]")
     proxies = ", ".join(known_proxies())

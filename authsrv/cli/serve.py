@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from authsrv.errors import AuthsrvError
 
 if TYPE_CHECKING:
-    from authsrv.service.service import Service
+    from authsrv.service.server import Service
 
 __all__ = ["add_serve_options"]
 

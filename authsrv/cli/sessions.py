@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from authsrv.service.settings import Settings
+    from authsrv.service.config.settings import Settings
 
 __all__ = ["add_sessions_commands"]
 
@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from authsrv.core.realms import realm_of
     from authsrv.errors import AuthsrvError
-    from authsrv.service.config import load_settings
+    from authsrv.service.config.loading import load_settings
 
     user = options.user
     if not realm_of(user):
@@ -56,8 +56,8 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _revoke(settings: Settings, user: str) -> None:
     from authsrv.errors import ConfigError
-    from authsrv.service.session_keeper import SessionKeeper
-    from authsrv.service.settings import StoreKind
+    from authsrv.service.config.settings import StoreKind
+    from authsrv.service.sign_in.session_keeper import SessionKeeper
     from authsrv.service.store_choice import make_store
 
     if settings.store_kind is not StoreKind.MACHINE:

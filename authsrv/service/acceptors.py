@@ -10,8 +10,8 @@ from authsrv.handshake.acceptor import Acceptor
 from authsrv.handshake.pool import WorkerPool
 from authsrv.providers.base import ContextRequest
 from authsrv.providers.gssapi.acceptor import GssapiProvider
-from authsrv.service.settings import Settings
-from authsrv.service.sites import Site
+from authsrv.service.config.settings import Settings
+from authsrv.service.sites.site import Site
 from authsrv.stores.base import Store
 
 __all__ = ["Acceptors"]

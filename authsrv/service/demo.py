@@ -23,10 +23,10 @@ from aiohttp import web
 from authsrv.core.limits import DEFAULT_LIMITS
 from authsrv.devrealm import Realm
 from authsrv.errors import AuthsrvError, ConfigError
+from authsrv.service.config.settings import Endpoint
 from authsrv.service.key_files import init_keys
 from authsrv.service.listeners import Listener
 from authsrv.service.run import run_service
-from authsrv.service.settings import Endpoint
 
 __all__ = ["DEFAULT_PORT", "run_demo"]
 

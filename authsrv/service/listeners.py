@@ -22,8 +22,8 @@ from aiohttp import web
 from authsrv.aiohttp.runner import AppRunner, handler_runner
 from authsrv.core.limits import Limits
 from authsrv.errors import ConfigError
+from authsrv.service.config.settings import Endpoint, TlsFiles
 from authsrv.service.connections import Gate
-from authsrv.service.settings import Endpoint, TlsFiles
 
 __all__ = ["Handler", "Listener", "make_tls"]
 

@@ -11,7 +11,7 @@ import logging
 import re
 
 from authsrv.aiohttp.own_log import log_to_stderr
-from authsrv.service.settings import LogFormat
+from authsrv.service.config.settings import LogFormat
 
 __all__ = ["JsonFormatter", "set_up_logs"]
 

@@ -14,12 +14,12 @@ from functools import partial
 
 from authsrv.aiohttp.runner import loop_factory, settled
 from authsrv.errors import ConfigError
-from authsrv.service.config import Loaded, load
+from authsrv.service.config.loading import Loaded, load
+from authsrv.service.config.reload import SettingsHolder
 from authsrv.service.connections import MAX_CONNECTIONS
 from authsrv.service.listeners import Listener
 from authsrv.service.logs import set_up_logs
-from authsrv.service.reload import SettingsHolder
-from authsrv.service.service import Service
+from authsrv.service.server import Service
 
 __all__ = ["run_service"]
 

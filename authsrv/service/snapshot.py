@@ -14,11 +14,11 @@ from authsrv.errors import ConfigError, MetadataError
 from authsrv.http.folding import IdentityNames
 from authsrv.http.forwarded import AskedRequest
 from authsrv.service.acceptors import Acceptors
+from authsrv.service.asks.served import ServedSite, host_text
+from authsrv.service.config.settings import Settings, TrustedPeers
 from authsrv.service.key_files import KeyFile
-from authsrv.service.look import Look
-from authsrv.service.served import ServedSite, host_text
-from authsrv.service.settings import Settings, TrustedPeers
-from authsrv.service.sites import Site
+from authsrv.service.pages.look import Look
+from authsrv.service.sites.site import Site
 from authsrv.sessions.sealing import Sealer
 from authsrv.sessions.tokens import TokenSigner
 

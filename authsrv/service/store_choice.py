@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authsrv.service.settings import Settings, StoreKind
+from authsrv.service.config.settings import Settings, StoreKind
 from authsrv.stores.base import Store
 from authsrv.stores.machine import MachineStore, machine_store
 from authsrv.stores.memory import MemoryStore

@@ -24,11 +24,11 @@ from authsrv.audit.records import (
 from authsrv.errors import AuthsrvError
 from authsrv.handshake.driver import Leg
 from authsrv.http.forwarded import AskedRequest
-from authsrv.service.answers import Denied
-from authsrv.service.claimants import Claimant
-from authsrv.service.header_map import HeaderEvent
-from authsrv.service.rules import Ruling
-from authsrv.service.served import Ask
+from authsrv.service.asks.answers import Denied
+from authsrv.service.asks.claimants import Claimant
+from authsrv.service.asks.served import Ask
+from authsrv.service.sites.headers import HeaderEvent
+from authsrv.service.sites.rules import Ruling
 from authsrv.sessions.session import Session
 
 __all__ = ["Trail"]

@@ -16,9 +16,9 @@ from keytabs import VERSION_2, record
 
 from authsrv.cli.main import main
 from authsrv.errors import ConfigError
-from authsrv.service.config import load
-from authsrv.service.conventions import CONVENTIONS
-from authsrv.service.skeleton import Skeleton, known_proxies, write_folder, write_new
+from authsrv.service.asks.conventions import CONVENTIONS
+from authsrv.service.config.loading import load
+from authsrv.service.config.skeleton import Skeleton, known_proxies, write_folder, write_new
 
 HOST = "wiki.example.org"
 EXAMPLES = Path(__file__).parents[2] / "examples"

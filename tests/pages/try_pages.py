@@ -24,7 +24,7 @@ PICTURES = WORKSHOP / "pictures"
 sys.path.insert(0, str(HERE.parent / "service"))
 from page_site import PAGES, page_site  # noqa: E402
 
-from authsrv.service.look import load_look  # noqa: E402
+from authsrv.service.pages.look import load_look  # noqa: E402
 
 LIMIT_S = 600
 pytestmark = pytest.mark.timeout(LIMIT_S)

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from authsrv.http.languages import choose_language
-from authsrv.service.look import Look
-from authsrv.service.pages import (
+from authsrv.service.pages.look import Look
+from authsrv.service.pages.page import (
     ErrorKind,
     ErrorPage,
     InsecurePage,

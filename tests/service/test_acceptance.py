@@ -11,7 +11,7 @@ from aiohttp import web
 
 from authsrv.aiohttp.runner import handler_runner
 from authsrv.errors import ProviderFaultError
-from authsrv.service.acceptance import Acceptance
+from authsrv.service.asks.acceptance import Acceptance
 
 FIELDS = ((b"Remote-User", b"alice"), (b"X-Authsrv-Cookie", b"a=\xe9\xff; b=2"), (b"Empty", b""))
 

@@ -16,14 +16,14 @@ from keytabs import VERSION_2, record
 from authsrv.core.bindings import BindingPolicy
 from authsrv.errors import ConfigError
 from authsrv.http.forwarded import Scheme
-from authsrv.service.config import MAX_CONFIG_BYTES, Loaded, load, load_settings
-from authsrv.service.header_map import Attribute
-from authsrv.service.networks import LOOPBACK
-from authsrv.service.problems import Level
-from authsrv.service.rule import Access
-from authsrv.service.rules import Ambiguous
-from authsrv.service.settings import Endpoint, LogFormat, StoreKind
-from authsrv.service.sites import NegotiateAt
+from authsrv.service.config.loading import MAX_CONFIG_BYTES, Loaded, load, load_settings
+from authsrv.service.config.problems import Level
+from authsrv.service.config.settings import Endpoint, LogFormat, StoreKind
+from authsrv.service.sites.headers import Attribute
+from authsrv.service.sites.networks import LOOPBACK
+from authsrv.service.sites.rule import Access
+from authsrv.service.sites.rules import Ambiguous
+from authsrv.service.sites.site import NegotiateAt
 
 SMALL = """
 keytab = "http.keytab"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from authsrv.errors import BlockedRequestError, MetadataError
 from authsrv.http.forwarded import AskedRequest, Host, Scheme
 from authsrv.http.paths import Target
-from authsrv.service.conventions import (
+from authsrv.service.asks.conventions import (
     CADDY,
     CONVENTIONS,
     ENVOY,

@@ -16,13 +16,13 @@ from authsrv.audit.records import SignInWay
 from authsrv.core.identity import Identity
 from authsrv.http.forwarded import AskedRequest, Host, Scheme
 from authsrv.http.paths import Target
-from authsrv.service.config import load_settings
-from authsrv.service.fields import Fields
-from authsrv.service.groups import GroupSet
-from authsrv.service.leading import Visit
-from authsrv.service.served import Ask
-from authsrv.service.service import Service
-from authsrv.service.session_cookies import SessionCookies
+from authsrv.service.asks.fields import Fields
+from authsrv.service.asks.leading import Visit
+from authsrv.service.asks.served import Ask
+from authsrv.service.config.loading import load_settings
+from authsrv.service.server import Service
+from authsrv.service.sign_in.session_cookies import SessionCookies
+from authsrv.service.sites.groups import GroupSet
 from authsrv.service.trail import Trail
 from authsrv.sessions.sealed import open_session
 from authsrv.sessions.session import SessionLengths, begin_session

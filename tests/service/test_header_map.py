@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authsrv.errors import ConfigError, ForbiddenError, IdentityTooLargeError
-from authsrv.service.groups import GroupSet
-from authsrv.service.header_map import (
+from authsrv.service.sites.groups import GroupSet
+from authsrv.service.sites.header_text import Encoding
+from authsrv.service.sites.headers import (
     PRESETS,
     Attribute,
     Facts,
@@ -21,8 +22,7 @@ from authsrv.service.header_map import (
     HeaderField,
     HeaderMap,
 )
-from authsrv.service.header_text import Encoding
-from authsrv.service.people import NameList, Subject
+from authsrv.service.sites.people import NameList, Subject
 
 ALICE = Facts(
     Subject("alice@EXAMPLE.ORG", "kerberos", groups=GroupSet(frozenset({"staff", "admins"}))),

@@ -9,9 +9,9 @@ import pytest
 
 import authsrv.service
 from authsrv.errors import ConfigError
-from authsrv.service.look import load_look, placeholders_in
+from authsrv.service.pages.look import load_look, placeholders_in
 
-SHIPPED = Path(authsrv.service.__file__).parent / "texts"
+SHIPPED = Path(authsrv.service.__file__).parent / "pages" / "texts"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 

@@ -12,8 +12,8 @@ import pytest
 from page_site import PAGES
 
 from authsrv.errors import ConfigError
-from authsrv.service.look import Look, Texts, load_look
-from authsrv.service.pages import LoginNotice, LoginPage, Page, page_headers, render
+from authsrv.service.pages.look import Look, Texts, load_look
+from authsrv.service.pages.page import LoginNotice, LoginPage, Page, page_headers, render
 
 LOOK = load_look()
 HOSTILE = "\"'><script>alert(1)</script>{{7*7}}{site}&amp;\u202e\ud800"

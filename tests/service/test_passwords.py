@@ -27,8 +27,8 @@ from authsrv.errors import (
 from authsrv.handshake.pool import WorkerPool
 from authsrv.providers.gssapi.acceptor import GssapiProvider
 from authsrv.providers.kerberos.password import PasswordChecker, PasswordRefusal, Told
-from authsrv.service.passwords import PasswordLogin
-from authsrv.service.tries import KnownDevice, Tries, TryLimits
+from authsrv.service.sign_in.passwords import PasswordLogin
+from authsrv.service.sign_in.tries import KnownDevice, Tries, TryLimits
 from authsrv.stores.memory import MemoryStore
 
 HERE = ip_address("192.0.2.1")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from authsrv.core.flags import AscRet
 from authsrv.core.identity import Identity
 from authsrv.errors import ConfigError
-from authsrv.service.groups import MAX_GROUPS_FILE_BYTES, GroupSet, StaticGroups
-from authsrv.service.networks import ClientNetworks, Fit, parse_networks
-from authsrv.service.people import NameList, Subject, UserList, UserPattern, fold_text
+from authsrv.service.sites.groups import MAX_GROUPS_FILE_BYTES, GroupSet, StaticGroups
+from authsrv.service.sites.networks import ClientNetworks, Fit, parse_networks
+from authsrv.service.sites.people import NameList, Subject, UserList, UserPattern, fold_text
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ from waiting import wait_until
 
 from authsrv.cli.main import main
 from authsrv.http.paths import Target
-from authsrv.service.config import load
-from authsrv.service.conventions import CONVENTIONS, Convention
-from authsrv.service.probe import Outcome, Way, probe, summarize
-from authsrv.service.probe_attempts import Probed, Sign, attempts_of, other_writings
+from authsrv.service.asks.conventions import CONVENTIONS, Convention
+from authsrv.service.config.loading import load
+from authsrv.service.config.probe import Outcome, Way, probe, summarize
+from authsrv.service.config.probe_attempts import Probed, Sign, attempts_of, other_writings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nginx"
 SECRET = f"https://{WIKI_HOST}/secret"

@@ -12,9 +12,9 @@ import pytest
 from keytabs import VERSION_2, record
 
 from authsrv.errors import ConfigError
-from authsrv.service.config import Loaded, load
-from authsrv.service.reload import ReloadEvent, ReloadOutcome, SettingsHolder
-from authsrv.service.settings import Endpoint, Settings
+from authsrv.service.config.loading import Loaded, load
+from authsrv.service.config.reload import ReloadEvent, ReloadOutcome, SettingsHolder
+from authsrv.service.config.settings import Endpoint, Settings
 
 TEXT = """
 keytab = "http.keytab"

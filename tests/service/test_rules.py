@@ -16,12 +16,12 @@ from authsrv.errors import AmbiguousPathError, ConfigError, NoRuleError
 from authsrv.http.folding import HeaderNames
 from authsrv.http.forwarded import AskedRequest, Host, Scheme
 from authsrv.http.paths import PathPattern, Target
-from authsrv.service.explain import explain
-from authsrv.service.groups import GroupSet
-from authsrv.service.networks import ClientNetworks, parse_networks
-from authsrv.service.people import NameList, Subject, UserList
-from authsrv.service.rule import Access, Rule, RuledRequest
-from authsrv.service.rules import Ambiguous, RuleList, Ruling, Verdict
+from authsrv.service.config.explain import explain
+from authsrv.service.sites.groups import GroupSet
+from authsrv.service.sites.networks import ClientNetworks, parse_networks
+from authsrv.service.sites.people import NameList, Subject, UserList
+from authsrv.service.sites.rule import Access, Rule, RuledRequest
+from authsrv.service.sites.rules import Ambiguous, RuleList, Ruling, Verdict
 
 ALICE = Subject("alice@EXAMPLE.ORG", "kerberos", groups=GroupSet(frozenset({"staff"})))
 ADMIN = replace(ALICE, principal="root@EXAMPLE.ORG", groups=GroupSet(frozenset({"admins"})))

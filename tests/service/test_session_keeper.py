@@ -13,7 +13,7 @@ import pytest
 
 from authsrv.core.identity import Identity
 from authsrv.errors import SessionError, StoreError
-from authsrv.service.session_keeper import SessionKeeper
+from authsrv.service.sign_in.session_keeper import SessionKeeper
 from authsrv.sessions.keyring import KeyKind, KeyRing
 from authsrv.sessions.sealed import seal_session
 from authsrv.sessions.sealing import Audience, Sealer
@@ -102,7 +102,7 @@ async def test_what_another_worker_revokes_is_revoked_here(sealer: Sealer, clock
         assert await browser.is_known(clock)
         assert await browser.is_known(clock)
         command = (
-            "import asyncio, sys; from authsrv.service.session_keeper import SessionKeeper;"
+            "import asyncio, sys; from authsrv.service.sign_in.session_keeper import SessionKeeper;"
             "from authsrv.stores.machine import MachineStore;"
             "keeper = SessionKeeper(MachineStore(sys.argv[1], clock=lambda: float(sys.argv[2])));"
             "asyncio.run(keeper.revoke_user('alice@EXAMPLE.ORG', float(sys.argv[2])))"

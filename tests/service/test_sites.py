@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from authsrv.errors import ConfigError, InsecureSchemeError, MetadataError, UnknownSiteError
 from authsrv.http.forwarded import AskedRequest, Host, Scheme
 from authsrv.http.paths import Target
-from authsrv.service.groups import GroupSet
-from authsrv.service.header_map import PRESETS, HeaderMap
-from authsrv.service.networks import ClientNetworks, parse_networks
-from authsrv.service.people import NameList
-from authsrv.service.rule import Rule
-from authsrv.service.rules import RuleList
-from authsrv.service.sites import (
+from authsrv.service.sites.groups import GroupSet
+from authsrv.service.sites.headers import PRESETS, HeaderMap
+from authsrv.service.sites.networks import ClientNetworks, parse_networks
+from authsrv.service.sites.people import NameList
+from authsrv.service.sites.rule import Rule
+from authsrv.service.sites.rules import RuleList
+from authsrv.service.sites.site import (
     TOKEN_HEADER,
     NegotiateAt,
     NegotiatePolicy,

@@ -16,7 +16,7 @@ from service_rig import WIKI_HOST, Answer, Rig, cookies_of, run_rig
 from test_asks import PAGE, Tickets
 
 from authsrv.devrealm import Realm
-from authsrv.service.conventions import TRAEFIK
+from authsrv.service.asks.conventions import TRAEFIK
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "traefik" / "dynamic.yml"
 SESSION = "__Host-authsrv"

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from authsrv.errors import ConfigError, StoreError, TooManyTriesError
-from authsrv.service.tries import Address, KnownDevice, Tries, TryLimits
+from authsrv.service.sign_in.tries import Address, KnownDevice, Tries, TryLimits
 from authsrv.stores.memory import MemoryStore
 
 HERE = ip_address("192.0.2.1")

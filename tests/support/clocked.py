@@ -17,8 +17,8 @@ from sign_in_sites import SITES
 
 from authsrv.audit.records import AuditEvent, RefusedEvent
 from authsrv.devrealm import Realm
-from authsrv.service.config import load_settings
-from authsrv.service.service import Service
+from authsrv.service.config.loading import load_settings
+from authsrv.service.server import Service
 
 __all__ = ["Clocked", "run_clocked"]
 

@@ -1,0 +1,1 @@
+"""The ask of a proxy: read, decided, answered."""

@@ -1,0 +1,1 @@
+"""Sites, and who may do what on them: pure values."""
