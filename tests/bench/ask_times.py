@@ -14,7 +14,8 @@ from workbench import Load, Plan, Workbench
 __all__ = ["measure_ask_times"]
 
 _NAME, _UNIT = "session_ask_p99", "ms"
-_BEYOND_MS = 5.0
+# Beyond a bare server's: what must be kept, and what should be.
+_MUST_MS, _AIM_MS = 15.0, 5.0
 # More than are ever asked for in a second beside so many session asks.
 _TICKETS_PER_SECOND = 6_000
 
@@ -32,9 +33,10 @@ def measure_ask_times(bench: Workbench, plan: Plan) -> list[Figure]:
     with serve_service(bench) as service:
         fields = write_fields(bench, BROWSER, log_in(bench, service, ASK, BROWSER))
         ours, tickets = _load(bench, service, fields, seconds)
-    must = theirs.p99_us / 1e3 + _BEYOND_MS
+    bare_ms = theirs.p99_us / 1e3
+    must, aim = bare_ms + _MUST_MS, bare_ms + _AIM_MS
     return [
-        Figure(_NAME, ours.p99_us / 1e3, _UNIT, must=must, note=_note(ours, tickets)),
+        Figure(_NAME, ours.p99_us / 1e3, _UNIT, must=must, aim=aim, note=_note(ours, tickets)),
         Figure(f"{_NAME}.bare_aiohttp", theirs.p99_us / 1e3, _UNIT, note=_note(theirs, None)),
     ]
 

@@ -30,8 +30,9 @@ __all__ = ["measure_session_asks", "measure_ticket_asks"]
 
 _SESSION, _TICKET, _UNIT = "session_ask_cpu", "kerberos_ask_cpu", "us"
 _BARE, _APACHE, _MIDDLEWARE = "bare_aiohttp", "apache_sessions", "middleware"
-_SESSION_MUST = {_BARE: 1.5, _APACHE: 1.0}
-_TICKET_MUST = 1.15
+# What must be reached, and what should be.
+_SESSION_BOUNDS = {_BARE: (3.0, 1.5), _APACHE: (1.5, 1.0)}
+_TICKET_BOUNDS = (1.2, 1.15)
 _APACHE_PATH = "/session"
 # An application has cookies of its own.
 _OTHER_COOKIE = "; JSESSIONID=0123456789ABCDEF0123456789ABCDEF"
@@ -62,8 +63,8 @@ def measure_session_asks(bench: Workbench, plan: Plan) -> list[Figure]:
         costs = _take_turns(ways, plan.request_rounds)
     ours = costs[_SESSION]
     figures = [
-        _compare(_SESSION, ours, peer, costs.get(peer), must, missing)
-        for peer, must in _SESSION_MUST.items()
+        _compare(_SESSION, ours, peer, costs.get(peer), bounds, missing)
+        for peer, bounds in _SESSION_BOUNDS.items()
     ]
     return [*figures, *_plain(_SESSION, costs)]
 
@@ -85,7 +86,7 @@ def measure_ticket_asks(bench: Workbench, plan: Plan) -> list[Figure]:
         }
         costs = _take_turns(ways, plan.rounds)
     theirs = costs[_MIDDLEWARE]
-    figure = _compare(_TICKET, costs[_TICKET], _MIDDLEWARE, theirs, _TICKET_MUST)
+    figure = _compare(_TICKET, costs[_TICKET], _MIDDLEWARE, theirs, _TICKET_BOUNDS)
     return [figure, *_plain(_TICKET, costs)]
 
 
@@ -113,10 +114,15 @@ def _take_turns(ways: Mapping[str, _Measure], rounds: int) -> dict[str, list[flo
 
 
 def _compare(
-    name: str, ours: list[float], peer: str, theirs: list[float] | None, must: float, note: str = ""
+    name: str,
+    ours: list[float],
+    peer: str,
+    theirs: list[float] | None,
+    bounds: tuple[float, float],
+    note: str = "",
 ) -> Figure:
     ratio = median_ratio(ours, theirs) if theirs else None
-    return Figure(name, median(ours), _UNIT, peer, ratio, must, note=note)
+    return Figure(name, median(ours), _UNIT, peer, ratio, *bounds, note=note)
 
 
 def _plain(name: str, costs: Mapping[str, list[float]]) -> list[Figure]:
