@@ -134,8 +134,8 @@ def test_the_demo_takes_nobody_else_at_its_port_for_nginx(tmp_path: Path) -> Non
 
 
 SAID = re.compile(
-    r"^\s*(?:map|error_page|auth_request\w*|proxy_(?!temp_path)\w+|add_header|return|if|upstream nowhere|"
-    r"absolute_redirect|large_client_header_buffers)\s.*$",
+    r"^\s*(?:map|error_page|auth_request\w*|proxy_(?!temp_path)\w+|add_header|return|if|"
+    r"upstream nowhere|absolute_redirect|large_client_header_buffers)\s.*$",
     re.MULTILINE,
 )
 
