@@ -26,10 +26,15 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--config", metavar="FILE", help="the configuration, such as authsrv.toml")
     chosen.add_argument(
-        "--demo", action="store_true", help="a realm, a site and a login host on this machine"
+        "--demo",
+        action="store_true",
+        help="a realm, a site and a login host on this machine, behind nginx at --port",
     )
     parser.add_argument(
-        "--port", type=int, default=8480, help="where the demonstration's nginx listens"
+        "--port",
+        type=int,
+        default=8480,
+        help="where the demonstration's nginx listens on loopback; %(default)s if not given",
     )
     parser.set_defaults(run=partial(_serve, parser))
 

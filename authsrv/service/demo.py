@@ -7,6 +7,7 @@ it when it ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -49,7 +50,7 @@ With a ticket, no password is asked for:
 Without one, the way leads to the form. Open http://wiki.localhost:{port}/ in a browser,
 and sign in as alice with the password {password}
 
-Ctrl-C ends it; nothing stays.
+Ctrl-C ends it; nothing stays. With --port, nginx listens elsewhere.
 """
 
 
@@ -61,6 +62,7 @@ def run_demo(port: int = DEFAULT_PORT) -> int:
     """
     try:
         nginx = _find_nginx()
+        _check_port(port)
         with (
             tempfile.TemporaryDirectory(prefix="authsrv-demo-") as made,
             Realm(services=[f"HTTP/{host}" for host in _HOSTS], users=_USERS) as realm,
@@ -83,6 +85,25 @@ def _find_nginx() -> str:
     if found is None:
         raise ConfigError("the demonstration needs nginx; Debian has it in the package nginx-light")
     return found
+
+
+def _check_port(port: int) -> None:
+    """Find out whether the port is free before anything is made for it."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OverflowError:
+        raise ConfigError(f"{port} is no port: choose one from 1 to 65535 with --port") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(port) from None
+        reason = os.strerror(error.errno or 0)
+        raise ConfigError(
+            f"nginx cannot listen at port {port} ({reason}): choose another with --port"
+        ) from None
+
+
+def _taken(port: int) -> ConfigError:
+    return ConfigError(f"port {port} is taken: choose another with --port")
 
 
 def _own_environment(realm: Realm) -> dict[str, str]:
@@ -114,21 +135,23 @@ def _running_nginx(program: str, folder: Path, port: int) -> Iterator[None]:
         command = [program, "-e", "stderr", "-c", str(folder / "nginx.conf")]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        _await_port(process, folder, port)
+        _await_nginx(process, folder, port)
         yield
     finally:
         process.terminate()
         process.wait()
 
 
-def _await_port(process: subprocess.Popen[bytes], folder: Path, port: int) -> None:
+def _await_nginx(process: subprocess.Popen[bytes], folder: Path, port: int) -> None:
+    # nginx writes its pid once it listens; that somebody listens, proves nothing about nginx.
     give_up = time.monotonic() + _PATIENCE_S
     while process.poll() is None and time.monotonic() < give_up:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if (folder / "nginx.pid").exists():
+            return
         time.sleep(0.05)
     said = (folder / "nginx.log").read_text(encoding="utf-8", errors="replace").strip()
+    if os.strerror(errno.EADDRINUSE) in said:
+        raise _taken(port)
     raise ConfigError(f"nginx does not start: {said[-300:]}")
 
 

@@ -47,8 +47,12 @@ TOML: tuple[Replacement, ...] = (
     ('convention = "nginx"', 'convention = "{name}"', 1),
     # A store that is this service's alone.
     ("[keys]", '[store]\npath = "{folder}/store/store"\n\n[keys]', 1),
-    # A rule that not everybody passes, and sessions whose renewal is soon due.
-    ('hosts = ["wiki.example.org"]', f'hosts = ["wiki.example.org"]\nidle_seconds = {IDLE_S}', 1),
+    # A rule that not everybody passes, sessions whose renewal is soon due, and tokens.
+    (
+        'hosts = ["wiki.example.org"]',
+        f'hosts = ["wiki.example.org"]\nidle_seconds = {IDLE_S}\ntoken_header = true',
+        1,
+    ),
     (
         '[[site.rule]]\npaths = ["/**"]',
         '[[site.rule]]\npaths = ["/admin", "/admin/**"]\nusers = ["bob@AUTHSRV.TEST"]\n\n'
@@ -94,10 +98,11 @@ FRONTS = (
         "nginx", "nginx.conf",
         lambda conf: [
             program("nginx", "nginx-light"), "-e", "stderr", "-c", str(conf), "-g",
-            f"daemon off; pid {conf.parent}/pid;" + (" user root;" if os.geteuid() == 0 else ""),
+            f"daemon off; pid {conf.parent}/pid;",
         ],
         {
             "nginx.conf": (
+                ("user www-data;", "user root;" if os.geteuid() == 0 else "", 1),
                 ("listen 443 ssl", "listen 127.0.0.1:{port} ssl", 3),
                 ("/etc/nginx/", "{folder}/", 4),
                 ("/run/authsrv/", "{folder}/", 2),
@@ -115,6 +120,7 @@ FRONTS = (
             "Caddyfile": (
                 ("https://wiki.example.org:443", "https://wiki.example.org:{port}", 1),
                 ("https://login.example.org:443", "https://login.example.org:{port}", 1),
+                ("https://:443", "https://:{port}", 1),
                 ("/etc/caddy/", "{folder}/", 4),
                 ("/run/authsrv/", "{folder}/", 3),
                 ("127.0.0.1:3000 {", "127.0.0.1:{app} {", 1),

@@ -9,6 +9,8 @@ has what its documentation says.
 from __future__ import annotations
 
 import base64
+import json
+import re
 import time
 
 import pytest
@@ -110,7 +112,8 @@ def test_nothing_of_ours_reaches_the_application(standing: Standing) -> None:
     fields = [(name, ours), ("Authorization", "Basic eDp5"), ("X-Authsrv-Verdict", "admitted")]
     answer = standing.fetch("/public/x", *fields)
     assert answer.told("cookie") == ["a=1; b=2"]
-    seen = str(answer.seen).lower()
+    # Envoy alone sends an empty token where there is none.
+    seen = str(answer.seen).lower().replace("['x-authsrv-token', '']", "")
     assert "authsrv" not in seen
     assert "eDp5".lower() not in seen
     told = " ".join([*answer.fields, *map(str, answer.fields.values())]).lower()
@@ -141,3 +144,38 @@ def test_a_large_ticket_arrives(standing: Standing) -> None:
     answer = standing.fetch("/secret", ("Authorization", f"Negotiate {token}"))
     assert answer.status == 401
     assert f"{size}B" in standing.served.logged()[before:]
+
+
+def test_the_application_gets_the_token_and_none_of_a_client(standing: Standing) -> None:
+    own = ("X-Authsrv-Token", "mine")
+    for fields in ([standing.session("alice")], [standing.session("alice"), own]):
+        (token,) = standing.fetch("/secret", *fields).told("xauthsrvtoken")
+        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        assert claims["sub"] == "alice@AUTHSRV.TEST"
+    for fields in ([], [own]):
+        told = standing.fetch("/public/x", *fields).told("xauthsrvtoken")
+        # Envoy alone sends an empty one.
+        assert told == ([""] if standing.front.name == "envoy" else [])
+
+
+def test_a_refusal_tells_its_reference(standing: Standing) -> None:
+    answer = standing.fetch("/admin", standing.session("alice"))
+    assert (answer.status, answer.is_from_app) == (403, False)
+    found = re.search(r"[Rr]eference:? ([0-9A-Za-z-]{6,})", answer.body.decode())
+    assert found is not None, answer.body
+    assert f"reference={found[1]}" in standing.served.logged()
+
+
+def test_a_refused_ticket_tells_its_reference(standing: Standing) -> None:
+    token = base64.b64encode(b"no ticket at all").decode()
+    answer = standing.fetch("/secret", ("Authorization", f"Negotiate {token}"))
+    found = re.search(r"[Rr]eference:? ([0-9A-Za-z-]{6,})", answer.body.decode())
+    assert (answer.status, found is not None) == (401, True), answer.body
+
+
+def test_a_host_of_no_site_is_misdirected(standing: Standing) -> None:
+    # The name in the handshake is one of the proxy's, and so there is a connection.
+    answer = standing.fetch("/", host="unknown.example.org")
+    expected = {"nginx": 421, "caddy": 421, "haproxy": 503, "envoy": 403}
+    assert (answer.status, answer.is_from_app) == (expected[standing.front.name], False)
+    assert b"Welcome" not in answer.body

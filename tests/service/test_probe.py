@@ -97,6 +97,7 @@ def nginx(folder: Path, rig: Rig, application: int, *holes: Hole) -> Iterator[in
     )
     for old, new in (
         *holes,
+        ("user www-data;", "user root;" if os.geteuid() == 0 else ""),
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("/etc/nginx/", f"{folder}/"),
         ("/run/authsrv/", f"{rig.folder}/"),
@@ -104,7 +105,7 @@ def nginx(folder: Path, rig: Rig, application: int, *holes: Hole) -> Iterator[in
         ("http {\n", f"http {{\n access_log off;{places}\n"),
     ):
         _replace(folder, old, new)
-    more = f"daemon off; pid {folder}/pid;" + (" user root;" if os.geteuid() == 0 else "")
+    more = f"daemon off; pid {folder}/pid;"
     command = [find_program("nginx", package="nginx-light"), "-e", "stderr", "-g", more]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, "-c", str(folder / "nginx.conf")], stderr=log)
@@ -239,7 +240,7 @@ HOLES: dict[str, tuple[list[Hole], list[str]]] = {
     "hosts that are named nowhere lead to the application": (
         [
             (
-                "ssl_reject_handshake on;",
+                "ssl_reject_handshake on;\n        return 421;",
                 "ssl_certificate /etc/nginx/wiki.example.org.crt; ssl_certificate_key "
                 f"/etc/nginx/wiki.example.org.key; location / {TO_APPLICATION}",
             ),

@@ -107,7 +107,7 @@ def test_a_websocket_is_told_without_an_upgrade(rig: Rig, ticket_of: Tickets, pr
 def test_the_example_takes_from_the_client_and_hands_on_what_it_must() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     identity = {"Remote-User", "Remote-Name", "Remote-Email", "Remote-Groups",
-                "Remote-Groups-Truncated"}  # fmt: skip
+                "Remote-Groups-Truncated", "X-Authsrv-Token"}  # fmt: skip
     removed = set(re.findall(r'^ +([\w-]+): ""$', text, re.MULTILINE))
     assert identity | {"Authorization"} <= removed
     handed_on = text.partition("authResponseHeaders:")[2].partition("addAuthCookies")[0]

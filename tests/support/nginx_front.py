@@ -92,6 +92,7 @@ def _configuration(folder: Path, sockets: Path, port: int, application: int) -> 
     """The example, with the places that an administrator would change, changed."""
     text = (_EXAMPLE / "nginx.conf").read_text()
     for before, after in (
+        ("user www-data;", "user root;" if os.geteuid() == 0 else ""),
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("/etc/nginx/", f"{folder}/"),
         ("/run/authsrv/", f"{sockets}/"),
@@ -103,8 +104,7 @@ def _configuration(folder: Path, sockets: Path, port: int, application: int) -> 
     paths = "".join(f"{name}_temp_path {folder}/{name};\n" for name in _TEMPORARY)
     sibling = _SIBLING.format(folder=folder, port=port, application=application)
     text = text.replace("http {", f"http {{\naccess_log {folder}/access.log;\n{paths}{sibling}", 1)
-    user = "user root;\n" if os.geteuid() == 0 else ""
-    return f"daemon off;\n{user}pid {folder}/nginx.pid;\nerror_log {folder}/error.log info;\n{text}"
+    return f"daemon off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log info;\n{text}"
 
 
 def _write_certificate(folder: Path, host: str) -> None:

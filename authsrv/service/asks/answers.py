@@ -19,13 +19,24 @@ from authsrv.http.reply import answer_for, build_error_response
 from authsrv.service.asks.acceptance import Acceptance
 from authsrv.service.asks.conventions import Convention
 
-__all__ = ["ADMITTED", "VERDICT_HEADER", "Admitted", "Answer", "Denied", "SignIn", "render"]
+__all__ = [
+    "ADMITTED",
+    "REFERENCE_HEADER",
+    "VERDICT_HEADER",
+    "Admitted",
+    "Answer",
+    "Denied",
+    "SignIn",
+    "render",
+]
 
 VERDICT_HEADER = "X-Authsrv-Verdict"
 """Of an acceptance. Without it the examples let nobody in, whatever the status says: something else
 than the service may answer at its address."""
 ADMITTED = "admitted"
 """The value of that header; no other answer has it."""
+REFERENCE_HEADER = "X-Authsrv-Reference"
+"""Of a denial: its reference, for proxies that show the client a text of their own."""
 
 _FIXED = (
     ("Cache-Control", "no-store"),
@@ -120,9 +131,8 @@ def render(answer: Answer, convention: Convention) -> web.Response:
             return _redirect(answer, convention)
         case SignIn():
             return _challenge(answer, convention)
-        case Denied(status=status, text=text, challenge=challenge):
-            headers = () if challenge is None else (("WWW-Authenticate", challenge),)
-            return _answer(convention.status_of(status), headers, text)
+        case Denied():
+            return _denial(answer, convention)
 
 
 def _acceptance(answer: Admitted, convention: Convention) -> web.Response:
@@ -157,6 +167,13 @@ def _redirect(answer: SignIn, convention: Convention) -> web.Response:
     assert answer.location is not None
     headers = [(convention.redirect_header, answer.location), *_cookies(answer, convention)]
     return _answer(convention.redirect_status, headers, _REQUIRED)
+
+
+def _denial(answer: Denied, convention: Convention) -> web.Response:
+    headers = [(REFERENCE_HEADER, answer.reference)]
+    if answer.challenge is not None:
+        headers.append(("WWW-Authenticate", answer.challenge))
+    return _answer(convention.status_of(answer.status), headers, answer.text)
 
 
 def _cookies(answer: SignIn, convention: Convention) -> Iterable[tuple[str, str]]:

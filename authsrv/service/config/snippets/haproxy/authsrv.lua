@@ -7,9 +7,13 @@ local SOCKET = "unix@@SOCKETS@/asks.sock"
 -- HAProxy asks up to four times before it gives up.
 local TIMEOUT_MS = 4000
 
--- What the application is told; all of it is overwritten, whatever the client sent.
+-- What the application is told; all of it is overwritten, whatever the client sent. These are the
+-- fields of `headers` in authsrv.toml, here of the preset "authelia", and that of token_header, and
+-- must be changed with them, here and in haproxy.cfg. For the preset "grafana":
+--     "x-webauth-user",
 local IDENTITY = {
     "remote-user", "remote-name", "remote-email", "remote-groups", "remote-groups-truncated",
+    "x-authsrv-token",
 }
 
 -- Of a body that the ask does not have, and of the client's connection to HAProxy.
@@ -66,6 +70,16 @@ local function refuse(txn, answer)
     txn:done(reply)
 end
 
+-- Sets a field of the request to the first of some values. Where that is empty, or there is none,
+-- the request has none.
+local function set(txn, name, values)
+    local value = (values or {})[0] or ""
+    txn.http:req_del_header(name)
+    if value ~= "" then
+        txn.http:req_set_header(name, value)
+    end
+end
+
 core.register_action("authsrv_ask", {"http-req"}, function(txn, site)
     txn:unset_var("txn.authsrv_verdict")
     local answer = core.httpclient():get{
@@ -81,13 +95,9 @@ core.register_action("authsrv_ask", {"http-req"}, function(txn, site)
         return
     end
     for _, name in ipairs(IDENTITY) do
-        txn.http:req_set_header(name, (told[name] or {})[0] or "")
+        set(txn, name, told[name])
     end
-    local cookie = (told["x-authsrv-cookie"] or {})[0] or ""
-    txn.http:req_del_header("cookie")
-    if cookie ~= "" then
-        txn.http:req_set_header("cookie", cookie)
-    end
+    set(txn, "cookie", told["x-authsrv-cookie"])
     if told["set-cookie"] then
         txn:set_var("txn.authsrv_set_cookie", told["set-cookie"][0])
     end
