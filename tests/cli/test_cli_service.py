@@ -342,7 +342,25 @@ def test_a_folder_that_no_socket_can_be_made_in_is_an_error(
     assert "listen.asks: the folder" in capsys.readouterr().out
 
 
-def test_what_is_given_by_remedy_helps(startable: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_start_that_failed_leaves_nothing_to_wait_for(startable: Path) -> None:
+    (startable.parent / "sockets" / "asks.sock").mkdir()
+    code = (
+        "import gc, threading\nfrom authsrv.cli.main import main\n"
+        f"assert main(['serve', '--config', {str(startable)!r}]) == 1\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+        # What the interpreter would look through before it ends.
+        "assert len(gc.get_objects()) < gc.get_freeze_count() / 10\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.startswith("cannot listen at unix:"), done.stderr
+
+
+def test_the_remedy_for_missing_keys_helps(
+    startable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = startable.parent / "keys"
     shutil.rmtree(folder)
     assert main(["keys", "init", str(folder)]) == 0
