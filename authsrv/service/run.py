@@ -126,8 +126,10 @@ class _KeysKeeper:
     async def run(self) -> None:
         """Look at the files until cancelled."""
         while True:
+            # wait_for of Python 3.11 loses a cancellation that comes with the request.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), _KEYS_SECONDS)
+                async with asyncio.timeout(_KEYS_SECONDS):
+                    await self._asked.wait()
             self._asked.clear()
             await self._refresh()
 
