@@ -71,28 +71,44 @@ def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     if (options.probe_address or options.insecure_tls) and not options.probe:
         parser.error("--probe-address and --insecure-tls belong to --probe")
     try:
-        from authsrv.errors import AuthsrvError
+        from authsrv.core.realms import realm_of
+        from authsrv.errors import AuthsrvError, ConfigError
         from authsrv.service.config.loading import load
+        from authsrv.service.start import make_service
     except ImportError as error:
         parser.error(f"{error.name} is missing: install authsrv[service]")
+    if options.user and not realm_of(options.user):
+        parser.error(f"--user: {options.user!a} has no realm: write it as alice@EXAMPLE.ORG")
     loaded = load(options.file)
     for problem in loaded.problems:
         print(problem)
     settings = loaded.settings
     if settings is None:
         return 1
-    sites = settings.sites.sites
-    rules = sum(len(site.rules.rules) for site in sites)
-    print(f"{options.file} is good: {_counted(len(sites), 'site')}, {_counted(rules, 'rule')}")
+    code = 0
+    try:
+        make_service(settings, options.file)
+    except ConfigError as error:
+        print(error.detail)
+        code = 1
+    else:
+        _praise(settings, options)
+    # What the rules say, and what the proxy lets in, can be told all the same.
     if options.url:
         _foretell(settings, options)
     if not options.probe:
-        return 0
+        return code
     try:
-        return 0 if _probe(settings, options) else 1
+        return code if _probe(settings, options) else 1
     except AuthsrvError as error:
         print(f"there is no probe: {error.detail}")
         return 1
+
+
+def _praise(settings: Settings, options: argparse.Namespace) -> None:
+    sites = settings.sites.sites
+    rules = sum(len(site.rules.rules) for site in sites)
+    print(f"{options.file} is good: {_counted(len(sites), 'site')}, {_counted(rules, 'rule')}")
 
 
 def _foretell(settings: Settings, options: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from authsrv.service.connections import MAX_CONNECTIONS
 from authsrv.service.listeners import Listener
 from authsrv.service.logs import set_up_logs
 from authsrv.service.server import Service
+from authsrv.service.start import make_service
 
 __all__ = ["run_service"]
 
@@ -55,8 +56,9 @@ def run_service(
     for problem in first.problems:
         print(problem, file=sys.stderr)
     _raise_file_limit()
+    service = make_service(first.settings, path)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_run(path, first, announce, beside))
+        runner.run(_run(path, first, service, announce, beside))
 
 
 def _raise_file_limit() -> None:
@@ -70,21 +72,21 @@ def _raise_file_limit() -> None:
 async def _run(
     path: str | os.PathLike[str],
     first: Loaded,
+    service: Service,
     announce: Callable[[Service], None],
     beside: Listener | None,
 ) -> None:
-    assert first.settings is not None
-    service, ended = Service(first.settings), asyncio.Event()
+    ended, keys = asyncio.Event(), _KeysKeeper(service)
     holder = SettingsHolder(first, partial(load, path), service.use)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    loop.add_signal_handler(signal.SIGHUP, holder.request_reload)
+    loop.add_signal_handler(signal.SIGHUP, _renew, holder, keys)
     if beside is not None:
         await beside.start()
     try:
         await service.start()
-        with settled(), _renewed(holder, service):
+        with settled(), _kept_up(holder, keys):
             announce(service)
             await ended.wait()
     finally:
@@ -93,10 +95,16 @@ async def _run(
             await beside.stop()
 
 
+def _renew(holder: SettingsHolder, keys: _KeysKeeper) -> None:
+    """Have settings and keys read again soon: the handler of SIGHUP."""
+    holder.request_reload()
+    keys.request_refresh()
+
+
 @contextlib.contextmanager
-def _renewed(holder: SettingsHolder, service: Service) -> Iterator[None]:
+def _kept_up(holder: SettingsHolder, keys: _KeysKeeper) -> Iterator[None]:
     """Keep settings and keys up to date until the end of the block."""
-    tasks = [asyncio.create_task(holder.run()), asyncio.create_task(_keep_keys(service))]
+    tasks = [asyncio.create_task(holder.run()), asyncio.create_task(keys.run())]
     try:
         yield
     finally:
@@ -104,11 +112,30 @@ def _renewed(holder: SettingsHolder, service: Service) -> Iterator[None]:
             task.cancel()
 
 
-async def _keep_keys(service: Service) -> None:
-    while True:
-        await asyncio.sleep(_KEYS_SECONDS)
+class _KeysKeeper:
+    """Takes over keys whose files changed, every few seconds and when it was requested."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._asked = asyncio.Event()
+
+    def request_refresh(self) -> None:
+        """Have the files looked at soon. On the loop's thread only."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Look at the files until cancelled."""
+        while True:
+            # wait_for of Python 3.11 loses a cancellation that comes with the request.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KEYS_SECONDS):
+                    await self._asked.wait()
+            self._asked.clear()
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         try:
-            if await asyncio.to_thread(service.refresh_keys):
+            if await asyncio.to_thread(self._service.refresh_keys):
                 _LOG.info("the keys were replaced")
         except ConfigError as error:
             _LOG.error("the keys stay as they were: %s", error.detail)

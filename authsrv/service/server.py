@@ -40,6 +40,7 @@ from authsrv.service.asks.conventions import read_page
 from authsrv.service.asks.fields import Fields
 from authsrv.service.asks.leading import visit_of
 from authsrv.service.asks.served import Ask, host_text
+from authsrv.service.asks.wrong_paths import WrongPaths
 from authsrv.service.config.settings import Settings
 from authsrv.service.key_files import FILE_NAMES, KeyFile
 from authsrv.service.listeners import Listener, make_tls
@@ -60,6 +61,7 @@ from authsrv.service.sign_in.session_cookies import SessionCookies
 from authsrv.service.sign_in.session_keeper import SessionKeeper
 from authsrv.service.sign_in.site_pages import SitePages
 from authsrv.service.sign_in.tries import Tries, TryLimits
+from authsrv.service.sites.site import LOGIN_SITE
 from authsrv.service.snapshot import Keys, Snapshot, make_snapshot
 from authsrv.service.store_choice import make_store
 from authsrv.service.trail import Trail
@@ -69,8 +71,6 @@ from authsrv.stores.base import Store
 __all__ = ["Service"]
 
 _LOG = logging.getLogger("authsrv")
-
-_LOGIN_SITE_NAME = "login"
 
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
@@ -106,6 +106,7 @@ class Service:
         _demand_fast_parser()
         self._clock = clock
         self._convention = settings.convention
+        self._wrong_paths = WrongPaths(settings.convention, time.monotonic)
         # Settings and keys are renewed on threads; neither may bring back what the other replaced.
         self._renewing = threading.Lock()
         self._store = make_store(settings)
@@ -190,6 +191,7 @@ class Service:
     async def _answer_ask(self, request: web.BaseRequest) -> web.Response:
         convention = self._convention
         if not convention.is_ask(request.raw_path):
+            self._wrong_paths.note(request.raw_path)
             return _closing(request, web.Response(status=HTTPStatus.NOT_FOUND, headers=_NOT_KEPT))
         return _closing(request, await self._asks.handle(convention, request))
 
@@ -242,7 +244,7 @@ class Service:
         if asset is not None:
             return asset
         if host_text(asked.host) == snapshot.login_host:
-            if asked.site != _LOGIN_SITE_NAME or asked.scheme is not settings.login.scheme:
+            if asked.site != LOGIN_SITE or asked.scheme is not settings.login.scheme:
                 raise UnknownSiteError("the proxy names another site or scheme than the login host")
             visit = LoginVisit(asked, fields, snapshot, snapshot.login_host, self._clock())
             return await self._login_pages.answer(visit, request)

@@ -9,6 +9,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from authsrv.errors import ConfigError
 from authsrv.service.asks.conventions import CONVENTIONS
 from authsrv.service.config.loading import load
 from authsrv.service.config.skeleton import Skeleton, known_proxies, write_folder, write_new
+from authsrv.service.key_files import init_keys
 
 HOST = "wiki.example.org"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -204,6 +207,18 @@ def test_traefik_asks_by_tcp() -> None:
     assert f"http://{asks[1]}/ask/traefik" in skeleton.proxy_files()["dynamic.yml"]
 
 
+@pytest.fixture
+def startable(written: Path) -> Path:
+    """The same, with keys, and with sockets in a folder that there is."""
+    folder = written.parent
+    init_keys(folder / "keys", time.time())
+    (folder / "sockets").mkdir()
+    text = written.read_text().replace("/run/authsrv/", f"{folder}/sockets/")
+    text = text.replace("# [keys]", "[keys]").replace("# folder = ", "folder = ")
+    written.write_text(text.replace("/var/lib/authsrv/keys", "keys"))
+    return written
+
+
 def explained(written: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     capsys.readouterr()
     assert main(["check-config", str(written), *arguments]) == 0
@@ -242,17 +257,134 @@ URL = f"https://{HOST}/secret"
     ],
 )
 def test_check_config_explains(
-    written: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+    startable: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
-    assert expected in explained(written, capsys, *arguments)
+    assert expected in explained(startable, capsys, *arguments)
 
 
 def test_check_config_tells_what_an_open_page_is_told(
+    startable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with startable.open("a") as file:
+        file.write('access = "open"\n')
+    assert "\n  Remote-User:\n" in explained(startable, capsys, "--url", URL)
+
+
+AGAIN = "make both anew, which ends all sessions: authsrv keys init {folder}/keys)"
+UNSTARTABLE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "no folder of keys": (
+        lambda folder: shutil.rmtree(folder / "keys"),
+        [
+            "keys.folder: the folder {folder}/keys of the keys is not there "
+            "(authsrv keys init {folder}/keys)"
+        ],
+    ),
+    "no keys": (
+        lambda folder: [each.unlink() for each in (folder / "keys").iterdir()],
+        ["keys.folder: the folder {folder}/keys has no keys (authsrv keys init {folder}/keys)"],
+    ),
+    "half of the keys": (
+        lambda folder: (folder / "keys" / "signing.json").unlink(),
+        ["keys.folder: the key file {folder}/keys/signing.json: No such file", AGAIN],
+    ),
+    "a broken key file": (
+        lambda folder: (folder / "keys" / "sealing.json").write_text("x"),
+        ["keys.folder: the key file {folder}/keys/sealing.json"],
+    ),
+    "no folder of sockets": (
+        lambda folder: (folder / "sockets").rmdir(),
+        [
+            f"listen.{name}: the folder {{folder}}/sockets of the socket does not exist "
+            "(create it, or let systemd do it (RuntimeDirectory))"
+            for name in ("asks", "pages")
+        ],
+    ),
+    "a certificate that is none": (
+        lambda folder: spoil_tls(folder),
+        ["the TLS files {folder}/tls.pem and {folder}/tls.pem: SSLError"],
+    ),
+}
+
+
+def spoil_tls(folder: Path) -> None:
+    (folder / "tls.pem").write_text("x")
+    (folder / "tls.pem").chmod(0o600)
+    with (folder / "authsrv.toml").open("a") as file:
+        file.write('[listen.tls]\ncertificate = "tls.pem"\nkey = "tls.pem"\n')
+
+
+@pytest.mark.parametrize(("spoil", "expected"), UNSTARTABLE.values(), ids=UNSTARTABLE)
+def test_check_config_says_what_serve_says_and_fails_with_it(
+    startable: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Path], object],
+    expected: list[str],
+) -> None:
+    folder = startable.parent
+    spoil(folder)
+    capsys.readouterr()
+    assert main(["check-config", str(startable)]) == 1
+    told = capsys.readouterr().out
+    assert " is good" not in told
+    assert main(["serve", "--config", str(startable)]) == 1
+    assert capsys.readouterr().err == told
+    for each in expected:
+        assert each.format(folder=folder) in told
+    assert all(line.startswith(f"error: {startable}: ") for line in told.splitlines())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_no_socket_can_be_made_in_is_an_error(
+    startable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (startable.parent / "sockets").chmod(0o500)
+    assert main(["check-config", str(startable)]) == 1
+    assert "listen.asks: the folder" in capsys.readouterr().out
+
+
+def test_a_start_that_failed_leaves_nothing_to_wait_for(startable: Path) -> None:
+    (startable.parent / "sockets" / "asks.sock").mkdir()
+    code = (
+        "import gc, threading\nfrom authsrv.cli.main import main\n"
+        f"assert main(['serve', '--config', {str(startable)!r}]) == 1\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+        # What the interpreter would look through before it ends.
+        "assert len(gc.get_objects()) < gc.get_freeze_count() / 10\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.startswith("cannot listen at unix:"), done.stderr
+
+
+def test_the_remedy_for_missing_keys_helps(
+    startable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = startable.parent / "keys"
+    shutil.rmtree(folder)
+    assert main(["keys", "init", str(folder)]) == 0
+    assert "is good" in explained(startable, capsys)
+
+
+def test_check_config_explains_what_could_not_start_here(
     written: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with written.open("a") as file:
-        file.write('access = "open"\n')
-    assert "\n  Remote-User:\n" in explained(written, capsys, "--url", URL)
+    assert main(["check-config", str(written), "--url", URL, "--user", "alice@R.TEST"]) == 1
+    assert "\nallowed: " in capsys.readouterr().out
+
+
+def test_check_config_asks_for_the_realm_of_a_user(
+    startable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["check-config", str(startable), "--url", URL, "--user", "bob"])
+    assert caught.value.code == 2
+    assert "'bob' has no realm: write it as alice@EXAMPLE.ORG" in capsys.readouterr().err
+
+
+def test_init_never_calls_a_site_as_the_login_host() -> None:
+    assert Skeleton("login.example.org", "http.keytab", "nginx").site == "site"
 
 
 def test_check_config_fails_where_the_service_would(

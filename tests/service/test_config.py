@@ -207,7 +207,6 @@ def test_a_small_configuration_is_safe(write: Write) -> None:
     assert made.asks != made.pages
     assert made.store_kind is StoreKind.MACHINE
     assert made.login.host is None
-    assert not made.login.has_form_on_app_host
     (site,) = made.sites.sites
     assert site.scheme is Scheme.HTTPS
     assert site.has_sessions
@@ -321,9 +320,14 @@ SETTINGS: dict[str, tuple[str, str]] = {
         changed('host = "login.test"', 'host = "login.test"\nscheme = "http"'),
         "login.scheme: no password",
     ),
-    "forms on two sites": (
-        changed('host = "login.test"', "form_on_app_host = true"),
-        "with more than one site",
+    "a realm of passwords without a key": (
+        changed('realm = "R.TEST"', 'realm = "S.TEST"'),
+        "login.realm: the keytab has no key of a service HTTP/... in the realm S.TEST (it has keys "
+        "of: R.TEST)",
+    ),
+    "a site with the login host's name": (
+        changed('"shop"', '"login"'),
+        "site[login].name: 'login' is how the proxy calls the login host (rename the site)",
     ),
     "a site of http with sessions": (
         changed('hosts = ["shop.test"]', 'hosts = ["shop.test"]\nscheme = "http"'),
@@ -441,10 +445,6 @@ def test_all_that_is_wrong_is_told_at_once_and_with_a_remedy(write: Write) -> No
 
 MORE: dict[str, tuple[str, str]] = {
     "a login host that is none": (changed("login.test", "login.test."), "login.host: "),
-    "a login host beside a form elsewhere": (
-        SMALL + '[login]\nhost = "login.test"\nform_on_app_host = true\n',
-        "there is a login host, too",
-    ),
     "no file of groups": (changed('file = "groups.toml"\n', ""), "groups.file: the key is missing"),
     "a joiner of a preset": (
         changed('preset = "authelia"', 'preset = "authelia"\njoiner = "ab"'),
@@ -468,7 +468,6 @@ MORE: dict[str, tuple[str, str]] = {
         "listen.pages",
     ),
     "a folder of keys that is a file": (changed('"keys"', '"own.css"'), "is not a folder"),
-    "a folder of keys that is not there": (changed('"keys"', '"nokeys"'), "keys.folder"),
     "tables where values belong": (changed('keytab = "FILE:http.keytab"', "[keytab]"), "keytab"),
 }
 
@@ -533,9 +532,13 @@ WARNED: dict[str, tuple[str, str]] = {
         f"{SMALL}[proxy]\ninsecure_trust_all_peers = true\n",
         "whoever reaches the listener",
     ),
-    "a form on the application's host": (
-        f"{SMALL}[login]\nform_on_app_host = true\n",
-        "the application can read every password",
+    "a rule behind one for everything": (
+        f'{SMALL}[[site.rule]]\nname = "late"\naccess = "deny"\npaths = ["/admin/**"]\n',
+        "the rule 'late' can never match: 'rule 1' before it always does (put it before 'rule 1')",
+    ),
+    "a rule behind one without any condition": (
+        SMALL.replace('paths = ["/**"]', 'name = "all"\n[[site.rule]]\nname = "late"\n'),
+        "the rule 'late' can never match: 'all' before it always does",
     ),
     "asks over the network": (f'{SMALL}[listen]\nasks = "0.0.0.0:9180"\n', "listen.asks"),
     "no rule": (SMALL.partition("[[site.rule]]")[0], "nobody is let in"),
@@ -594,7 +597,38 @@ paths = ["/a/**"]
 def test_a_rule_that_keeps_the_others_out_is_no_reason_to_warn(write: Write, between: str) -> None:
     rules = '[[site.rule]]\npaths = ["/a/**"]\nrealms = ["R.TEST"]\n' + between
     loaded = load(write(SMALL.replace("[[site.rule]]", f"{rules}[[site.rule]]", 1)), {})
-    assert loaded.problems == ()
+    assert not [each for each in warnings(loaded) if "may come in" in each]
+
+
+@pytest.mark.parametrize(
+    "condition", ['methods = ["GET"]', 'networks = ["10.0.0.0/8"]', 'users = ["bob@R.TEST"]']
+)
+def test_a_rule_behind_one_with_conditions_may_match(write: Write, condition: str) -> None:
+    loaded = load(write(f'{SMALL}{condition}\n[[site.rule]]\npaths = ["/**"]\n'), {})
+    assert not [each for each in warnings(loaded) if "never match" in each]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "remedy"),
+    [
+        ('paths = ["/**"]', 'path = ["/**"]', "is paths meant?"),
+        ("hosts =", "hostz =", "is hosts meant?"),
+        ("keytab =", "keytabs =", "is keytab meant?"),
+        ("hosts =", "headers.encodings = 1\nhosts =", "is encoding meant?"),
+        ("hosts =", "headers.fields.X-A.attributes = 1\nhosts =", "is attribute meant?"),
+        ("hosts =", "headers.fields.encoding.joiners = 1\nhosts =", "is joiner meant?"),
+        ("hosts =", "negotiate = [{ network = [] }]\nhosts =", "is networks meant?"),
+        ("[[site]]", "[listen.tls]\ncertificates = 1\n[[site]]", "is certificate meant?"),
+        # A key of another table is none that helps here.
+        ("hosts =", "folder = 1\nhosts =", "remove it"),
+        ("[[site]]", "[login]\nform_on_app_host = true\n[[site]]", "remove it"),
+    ],
+)
+def test_a_key_of_the_very_table_is_suggested(
+    write: Write, old: str, new: str, remedy: str
+) -> None:
+    found = load(write(SMALL.replace(old, new, 1)), {}).problems
+    assert [each.remedy for each in found if each.text == "unknown key"] == [remedy]
 
 
 def test_alternatives_for_one_place_are_no_reason_to_warn(write: Write) -> None:

@@ -224,6 +224,14 @@ async def test_a_storm_of_signals_with_good_and_broken_files_mixes_nothing(folde
         assert holder.state.degraded is None
 
 
+async def test_it_ends_also_where_a_reload_was_just_requested(folder: Folder) -> None:
+    async with running(folder, interval_seconds=3_600) as (holder, _):
+        # It waits, is woken, and has not run when it is cancelled.
+        await asyncio.sleep(0.01)
+        holder.request_reload()
+        await asyncio.sleep(0)
+
+
 async def test_reading_does_not_hold_up_the_loop(folder: Folder) -> None:
     going, threads = threading.Event(), []
 

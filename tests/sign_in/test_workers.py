@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ from visiting import Visitor, location_of
 from waiting import wait_until
 
 from authsrv.devrealm import Realm
+from authsrv.service.key_files import rotate_keys
 from authsrv.stores.machine import MachineStore
 
 FORMS = "https://forms.example.org"
@@ -204,6 +206,9 @@ def test_without_its_store_the_service_lets_nobody_in(workers: Workers, ticket_o
     assert not visitor.open(f"{FORMS}/secret").is_yes
     workers.store.unlink()
     assert rig.served.stop() == 0
+    # A session knows whole seconds only: one of the second in which the store was made counts.
+    ended = int(time.time())
+    wait_until(lambda: int(time.time()) > ended)
     with workers.running("one") as fresh:
         visitor.rig = fresh
         assert not visitor.open(f"{FORMS}/secret").is_yes
@@ -272,4 +277,13 @@ def test_a_configuration_that_was_broken_changes_nothing_and_is_told(workers: Wo
     assert rig.ask("/x").status == 200
     keytab.with_suffix(".away").rename(keytab)
     reload(good, "configuration was replaced")
+    assert rig.ask("/x").status == 401
+
+
+def test_keys_are_taken_over_at_once_when_it_is_asked_for(workers: Workers) -> None:
+    rig = workers.start("one")
+    rotate_keys(rig.folder / "keys", time.time())
+    rig.served.process.send_signal(signal.SIGHUP)
+    # Without the signal, they are looked at every 10 s only.
+    wait_until(lambda: "the keys were replaced" in rig.served.logged(), seconds=5)
     assert rig.ask("/x").status == 401

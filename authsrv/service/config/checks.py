@@ -9,15 +9,12 @@ from authsrv.service.sites.site import SiteHost, Sites
 __all__ = ["check_hosts"]
 
 
-def check_hosts(
-    sites: Sites, login: Host | None, *, has_form_on_app_host: bool, findings: Findings
-) -> None:
+def check_hosts(sites: Sites, login: Host | None, findings: Findings) -> None:
     """Look at the hosts of the sites, and at the login host among them.
 
     Args:
         sites: The sites.
         login: The login host; None where there is none.
-        has_form_on_app_host: Whether the password form stands on the application's host.
         findings: Where problems go.
     """
     for site in sites.sites:
@@ -30,8 +27,6 @@ def check_hosts(
                     "its own",
                 )
     _warn_of_ports(sites, findings)
-    if has_form_on_app_host:
-        _check_form(sites, login, findings)
 
 
 def _covers_name(host: SiteHost, login: Host) -> bool:
@@ -51,21 +46,3 @@ def _warn_of_ports(sites: Sites, findings: Findings) -> None:
                     "give each a name of its own",
                 )
             seen[key] = str(host)
-
-
-def _check_form(sites: Sites, login: Host | None, findings: Findings) -> None:
-    key = "login.form_on_app_host"
-    if len(sites.sites) > 1:
-        findings.error(
-            key,
-            "with more than one site, each application could read what is typed for the others",
-            "set login.host to a host that serves no application",
-        )
-    elif login is not None:
-        findings.error(key, "there is a login host, too", "leave out one of both")
-    else:
-        findings.warn(
-            key,
-            "the application can read every password that is typed on its host",
-            "set login.host to a host that serves no application",
-        )

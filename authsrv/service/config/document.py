@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 
@@ -76,7 +76,7 @@ def _tell(error: Mapping[str, Any], document: dict[str, Any], findings: Findings
     key = _key_of(error["loc"], document)
     kind = error["type"]
     if kind == "extra_forbidden":
-        findings.error(key, "unknown key", _resembling(str(error["loc"][-1])))
+        findings.error(key, "unknown key", _resembling(error["loc"]))
     elif kind == "literal_error":
         findings.error(key, f"it must be one of {error['ctx']['expected']}")
     elif kind in _WORDS:
@@ -129,7 +129,23 @@ def _shown(name: str) -> str:
     return name if name.isprintable() and len(name) <= _MAX_SHOWN else ascii(name[:_MAX_SHOWN])
 
 
-def _resembling(key: str) -> str:
-    known = {name for table in Table.__subclasses__() for name in table.model_fields}
-    found = difflib.get_close_matches(key, sorted(known), n=1)
+def _resembling(where: tuple[int | str, ...]) -> str:
+    known = sorted(_table_around(where).model_fields)
+    found = difflib.get_close_matches(str(where[-1]), known, n=1)
     return f"is {found[0]} meant?" if found else "remove it"
+
+
+def _table_around(where: tuple[int | str, ...]) -> type[Table]:
+    """The table that a key is of. Numbers, and names that the file gives, are within a field."""
+    table: type[Table] = Configuration
+    for step in where[:-1]:
+        field = table.model_fields.get(str(step))
+        table = (field and _table_in(field.annotation)) or table
+    return table
+
+
+def _table_in(annotation: Any) -> type[Table] | None:
+    """The table in the type of a field, which has one at most."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return annotation
+    return next(filter(None, map(_table_in, get_args(annotation))), None)

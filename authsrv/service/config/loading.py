@@ -28,7 +28,12 @@ from authsrv.service.config.files import (
 )
 from authsrv.service.config.model import Configuration, LoginTable, ProxyTable
 from authsrv.service.config.problems import Findings, Level, Problem
-from authsrv.service.config.services import as_services, check_services, read_principals
+from authsrv.service.config.services import (
+    as_services,
+    check_login_realm,
+    check_services,
+    read_principals,
+)
 from authsrv.service.config.settings import (
     DEFAULT_KEYS_FOLDER,
     Endpoint,
@@ -240,7 +245,12 @@ class _Loader:
         if not check_file(path, self._findings, "keytab", is_secret=True):
             return None
         principals = read_principals(path, self._findings)
-        if principals is not None and sites is not None:
+        if principals is None:
+            return path
+        login = self._document.login
+        if login is not None and login.realm is not None:
+            check_login_realm(login.realm, principals, self._findings)
+        if sites is not None:
             keyed = [(f"site[{site.name}]", site) for site in sites.sites]
             check_services(keyed, principals, services, self._findings)
         return path
@@ -278,13 +288,11 @@ class _Loader:
         scheme = Scheme(table.scheme or "https")
         host = self._login_host(table.host, scheme)
         files = {name: self._page_file(name, getattr(table, name)) for name in _PAGE_FILES}
-        has_form = bool(table.form_on_app_host)
         if sites is not None:
-            check_hosts(sites, host, has_form_on_app_host=has_form, findings=findings)
+            check_hosts(sites, host, findings)
         return Login(
             host=host,
             scheme=scheme,
-            has_form_on_app_host=has_form,
             realm=table.realm,
             netbios_names=tuple(table.netbios_names or ()),
             upn_suffixes=tuple(table.upn_suffixes or ()),
@@ -315,13 +323,11 @@ class _Loader:
 
     def _keys_folder(self) -> str:
         table = self._document.keys
-        if table is None or table.folder is None:
-            # It is made when the first keys are.
-            if os.path.isdir(DEFAULT_KEYS_FOLDER):
-                check_secret_folder(DEFAULT_KEYS_FOLDER, self._findings, "keys.folder")
-            return DEFAULT_KEYS_FOLDER
-        path = self._resolve(table.folder)
-        check_secret_folder(path, self._findings, "keys.folder")
+        given = None if table is None else table.folder
+        path = DEFAULT_KEYS_FOLDER if given is None else self._resolve(given)
+        # Where it is not there yet, the service does not start: see `make_service`.
+        if os.path.exists(path):
+            check_secret_folder(path, self._findings, "keys.folder")
         return path
 
     def _store(self) -> dict[str, Any]:

@@ -98,7 +98,6 @@ class LoginTable(Table):
 
     host: _Text | None = None
     scheme: Literal["https", "http"] | None = None
-    form_on_app_host: bool | None = None
     realm: _Text | None = None
     netbios_names: _Texts | None = None
     upn_suffixes: _Texts | None = None

@@ -130,8 +130,10 @@ class SettingsHolder:
     async def run(self) -> None:
         """Reload when the files change or it was requested, until cancelled."""
         while True:
+            # wait_for of Python 3.11 loses a cancellation that comes with the request.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await self._asked.wait()
             is_asked = self._asked.is_set()
             self._asked.clear()
             found = await asyncio.to_thread(_look_at, tuple(self._watched))

@@ -15,7 +15,7 @@ __all__ = ["warn_of_rules"]
 
 
 def warn_of_rules(rules: tuple[Rule, ...], findings: Findings, key: str) -> None:
-    """Warn of each rule that lets in some to a place that a later rule opens to others.
+    """Warn of rules that never match, or let some in where a later one opens the place to others.
 
     Args:
         rules: Those of a site, in their order.
@@ -24,6 +24,7 @@ def warn_of_rules(rules: tuple[Rule, ...], findings: Findings, key: str) -> None
     """
     if not rules:
         findings.warn(key, "the site has no rules, so nobody is let in", 'add paths = ["/**"]')
+    _warn_of_unreached(rules, findings, key)
     for number, rule in enumerate(rules):
         if rule.access is not Access.ALLOW or not rule.asks_who:
             continue
@@ -34,6 +35,21 @@ def warn_of_rules(rules: tuple[Rule, ...], findings: Findings, key: str) -> None
                 f"whom the rule {rule.name!r} does not let in may come in by {wider.name!r}",
                 f'put a rule with the same paths and access = "deny" behind {rule.name!r}',
             )
+
+
+def _warn_of_unreached(rules: tuple[Rule, ...], findings: Findings, key: str) -> None:
+    last = next((number for number, rule in enumerate(rules) if _matches_all(rule)), len(rules))
+    for rule in rules[last + 1 :]:
+        findings.warn(
+            key,
+            f"the rule {rule.name!r} can never match: {rules[last].name!r} before it always does",
+            f"put it before {rules[last].name!r}",
+        )
+
+
+def _matches_all(rule: Rule) -> bool:
+    has_all_paths = not rule.paths or any(each.pattern == "/**" for each in rule.paths)
+    return has_all_paths and not rule.methods and rule.networks is None and not rule.asks
 
 
 def _opened_by(rule: Rule, later: tuple[Rule, ...]) -> Rule | None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from authsrv.core.realms import realm_of
 from authsrv.errors import KeytabError
 from authsrv.providers.kerberos.service_names import ServiceNames
 from authsrv.service.config.problems import Findings
 from authsrv.service.sites.site import Site
 
-__all__ = ["as_services", "check_services", "read_principals", "realms_of_keytab"]
+__all__ = [
+    "as_services",
+    "check_login_realm",
+    "check_services",
+    "read_principals",
+    "realms_of_keytab",
+]
 
 
 def as_services(names: Sequence[str] | None, findings: Findings, key: str) -> tuple[str, ...]:
@@ -54,6 +61,17 @@ def realms_of_keytab(path: str) -> frozenset[str]:
     from authsrv.providers.kerberos.keytab import KeytabFile
 
     return KeytabFile(path, settle_seconds=0).snapshot().realms
+
+
+def check_login_realm(realm: str, principals: tuple[str, ...], findings: Findings) -> None:
+    """Look whether passwords of a realm can be checked: with a ticket for a service of it."""
+    realms = sorted(filter(None, map(realm_of, principals)))
+    if realm not in realms:
+        findings.error(
+            "login.realm",
+            f"the keytab has no key of a service HTTP/... in the realm {realm}",
+            f"it has keys of: {', '.join(dict.fromkeys(realms))}",
+        )
 
 
 def check_services(

@@ -150,9 +150,8 @@ class Login:
     """The login host, and what its pages look like.
 
     Args:
-        host: It; None where there is no form, or only on the application's host.
+        host: It; None where there is no form.
         scheme: Its scheme.
-        has_form_on_app_host: Whether the password form stands on the application's host.
         realm: The realm whose passwords are checked; None for that of the keytab.
         netbios_names: What may stand before a backslash in a typed name.
         upn_suffixes: What may stand behind its "@", beside the realm.
@@ -167,7 +166,6 @@ class Login:
 
     host: Host | None = None
     scheme: Scheme = Scheme.HTTPS
-    has_form_on_app_host: bool = False
     realm: str | None = None
     netbios_names: tuple[str, ...] = ()
     upn_suffixes: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from authsrv.service.sites.headers import Attribute
 from authsrv.service.sites.networks import ClientNetworks, parse_networks
 from authsrv.service.sites.people import NameList, Subject
 from authsrv.service.sites.rules import RuleList
-from authsrv.service.sites.site import NegotiateAt, NegotiatePolicy, Site, SiteHost
+from authsrv.service.sites.site import LOGIN_SITE, NegotiateAt, NegotiatePolicy, Site, SiteHost
 
 __all__ = ["Surroundings", "as_realms", "build_sites", "site_key"]
 
@@ -92,6 +92,12 @@ def _build_site(
     headers = build_headers(table.headers, known, findings, f"{key}.headers")
     if not table.name:
         findings.error(f"{key}.name", "the site has no name", 'add name = "wiki"')
+    if table.name == LOGIN_SITE:
+        findings.error(
+            f"{key}.name",
+            f"{LOGIN_SITE!r} is how the proxy calls the login host",
+            "rename the site",
+        )
     realms = as_realms(table.realms, findings, f"{key}.realms") or around.realms
     # Only what was given: each default stands in one place.
     given = {

@@ -17,7 +17,7 @@ from authsrv.core.settings import as_path
 from authsrv.errors import ConfigError
 from authsrv.http.forwarded import Scheme
 from authsrv.service.config.settings import Endpoint
-from authsrv.service.sites.site import SiteHost
+from authsrv.service.sites.site import LOGIN_SITE, SiteHost
 
 __all__ = ["Skeleton", "known_proxies", "write_folder", "write_new"]
 
@@ -76,7 +76,8 @@ class Skeleton:
     def site(self) -> str:
         """The site's name: the first label of its host."""
         found = re.sub(r"[^a-z0-9-]", "", self.host.partition(".")[0].partition(":")[0])
-        return found.strip("-") or "site"
+        name = found.strip("-")
+        return "site" if name in ("", LOGIN_SITE) else name
 
     def configuration(self) -> str:
         """The text of authsrv.toml."""

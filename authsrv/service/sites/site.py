@@ -20,6 +20,7 @@ from authsrv.service.sites.networks import ClientNetworks, Fit
 from authsrv.service.sites.rules import RuleList
 
 __all__ = [
+    "LOGIN_SITE",
     "TOKEN_HEADER",
     "NegotiateAt",
     "NegotiatePolicy",
@@ -30,6 +31,9 @@ __all__ = [
 
 TOKEN_HEADER: Final = "X-Authsrv-Token"  # noqa: S105
 """The header by which an application is given the signed token."""
+
+LOGIN_SITE: Final = "login"
+"""The name by which the proxy's configuration calls the login host, which is no site."""
 
 _DEFAULT_PORTS: Final = {Scheme.HTTP: 80, Scheme.HTTPS: 443}
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
