@@ -26,6 +26,7 @@ from authsrv.audit.records import (
     RefusedEvent,
     Request,
 )
+from authsrv.audit.shown import shown_by
 from authsrv.codecs.inspect import peek
 from authsrv.core.identity import Identity
 from authsrv.errors import AuthsrvError
@@ -95,7 +96,7 @@ class AuditTrail:
             token: The token.
             identity: The client, where it is known and not allowed.
         """
-        mechanism, service = _shown_by(token)
+        mechanism, service = shown_by(token)
         if token:
             self._note_token(request)
         self._sink(
@@ -113,7 +114,7 @@ class AuditTrail:
 
     def abandoned(self, request: web.Request, token: bytes) -> None:
         """Report that a request was cancelled while its token was worked on."""
-        mechanism, _ = _shown_by(token)
+        mechanism, _ = shown_by(token)
         self._sink(AbandonedEvent(_described(request), mechanism, len(token)))
 
     def ended(self, request: web.Request, principal: str, cause: str) -> None:
@@ -122,14 +123,6 @@ class AuditTrail:
 
     def _note_token(self, request: web.Request) -> None:
         self._challenged.discard(request.task)
-
-
-def _shown_by(token: bytes) -> tuple[str, str | None]:
-    """The mechanism and the service that a token shows; nothing of it is authenticated."""
-    if not token:
-        return "", None
-    shown = peek(token)
-    return shown.mechanism.label, None if shown.ap_req is None else shown.ap_req.service
 
 
 def _described(request: web.Request) -> Request:

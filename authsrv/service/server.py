@@ -39,7 +39,7 @@ from authsrv.service.asks.claimants import Claimants
 from authsrv.service.asks.conventions import read_page
 from authsrv.service.asks.fields import Fields
 from authsrv.service.asks.leading import visit_of
-from authsrv.service.asks.served import Ask, host_text
+from authsrv.service.asks.served import Ask
 from authsrv.service.asks.wrong_paths import WrongPaths
 from authsrv.service.config.settings import Settings
 from authsrv.service.key_files import FILE_NAMES, KeyFile
@@ -243,7 +243,7 @@ class Service:
         asset = _asset_of(asked.target.path, snapshot.look)
         if asset is not None:
             return asset
-        if host_text(asked.host) == snapshot.login_host:
+        if str(asked.host) == snapshot.login_host:
             if asked.site != LOGIN_SITE or asked.scheme is not settings.login.scheme:
                 raise UnknownSiteError("the proxy names another site or scheme than the login host")
             visit = LoginVisit(asked, fields, snapshot, snapshot.login_host, self._clock())

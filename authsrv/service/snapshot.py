@@ -14,7 +14,7 @@ from authsrv.errors import ConfigError, MetadataError
 from authsrv.http.folding import IdentityNames
 from authsrv.http.forwarded import AskedRequest
 from authsrv.service.acceptors import Acceptors
-from authsrv.service.asks.served import ServedSite, host_text
+from authsrv.service.asks.served import ServedSite
 from authsrv.service.config.settings import Settings, TrustedPeers
 from authsrv.service.key_files import KeyFile
 from authsrv.service.pages.look import Look
@@ -63,7 +63,7 @@ class Snapshot:
         trusts = functools.lru_cache(_MOST_PEERS)(functools.partial(_trusts, self.settings.peers))
         object.__setattr__(self, "_trusts", trusts)
         login = self.settings.login
-        host = None if login.host is None else host_text(login.host)
+        host = None if login.host is None else str(login.host)
         object.__setattr__(self, "login_host", host)
         origin = None if host is None else f"{login.scheme.value}://{host}"
         object.__setattr__(self, "login_origin", origin)
@@ -131,8 +131,8 @@ def _issuer_of(settings: Settings, site: Site) -> str:
     """The URL that is the issuer of a site's tokens: the login host, else the site's first host."""
     login = settings.login
     if login.host is not None:
-        return f"{login.scheme.value}://{host_text(login.host)}"
+        return f"{login.scheme.value}://{login.host!s}"
     first = site.hosts[0]
     if first.is_wildcard:
         raise ConfigError(f"the site {site.name!r} has tokens, and no host to name as the issuer")
-    return f"{site.scheme.value}://{host_text(first.host)}"
+    return f"{site.scheme.value}://{first.host!s}"

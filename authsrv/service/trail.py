@@ -21,6 +21,7 @@ from authsrv.audit.records import (
     SignedOutEvent,
     SignInWay,
 )
+from authsrv.audit.shown import shown_by
 from authsrv.errors import AuthsrvError
 from authsrv.handshake.driver import Leg
 from authsrv.http.forwarded import AskedRequest
@@ -104,12 +105,19 @@ class Trail:
         denied: Denied,
         *,
         leg: Leg | None = None,
-        principal: str | None = None,
+        sent: bytes = b"",
     ) -> None:
-        """A request, or what it tried, is refused."""
+        """A request, or the token that it sent, is refused."""
+        mechanism, service = shown_by(sent)
         self._sink(
             RefusedEvent(
-                _described(ask), leg, error, "", denied.status, denied.reference, principal
+                _described(ask),
+                leg,
+                error,
+                mechanism,
+                denied.status,
+                denied.reference,
+                service=service,
             )
         )
 

@@ -62,3 +62,12 @@ def test_a_page_of_a_known_host_that_came_by_http_is_another_site(
         assert rig.ask("/x", ticket_of("alice"), insecure, *upgrade, **more).status == 403
         own = ("Origin", f"https://{WIKI_HOST}")
         assert rig.ask("/x", ticket_of("alice"), own, *upgrade, **more).status == 200
+
+
+def test_the_line_of_a_refused_ticket_says_what_it_showed(rig: Rig, ticket_of: Tickets) -> None:
+    ticket = ticket_of("alice")
+    assert rig.ask("/secret", ticket).is_yes
+    assert rig.ask("/secret", ticket).status == 401
+    (line,) = [line for line in rig.served.logged().splitlines() if "cause=replay" in line]
+    assert 'service="HTTP/wiki.example.org"' in line
+    assert "token=Kerberos," in line

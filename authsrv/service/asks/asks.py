@@ -21,13 +21,13 @@ from authsrv.core.identity import Identity
 from authsrv.errors import AuthsrvError, CrossSiteError, ProviderFaultError, SessionError
 from authsrv.http.exchange import Negotiate, Requirement, decide
 from authsrv.http.headers import build_challenge
-from authsrv.http.origins import OriginPolicy, Provenance, is_harmless
+from authsrv.http.origins import OriginPolicy, is_harmless
 from authsrv.service.asks.answers import Admitted, Answer, Denied, SignIn, render
 from authsrv.service.asks.claimants import Claimant, Claimants, TicketRefused
 from authsrv.service.asks.conventions import Convention, read
 from authsrv.service.asks.fields import Fields
-from authsrv.service.asks.leading import Visit, visit_of
-from authsrv.service.asks.served import Ask, host_text
+from authsrv.service.asks.leading import Visit, provenance_of, visit_of
+from authsrv.service.asks.served import Ask
 from authsrv.service.asks.tokens import sign_token
 from authsrv.service.sign_in.own_paths import RENEW, SIGN_IN, with_return
 from authsrv.service.sign_in.session_cookies import SessionCookies
@@ -134,7 +134,7 @@ class Asks:
         if not ruling.is_yes:
             raise ruling.refusal()
         if not is_harmless(ask.asked.method, "websocket" if ask.asked.is_websocket else None):
-            refusal = _OWN_PAGES_ONLY.refusal(_provenance(ask))
+            refusal = _OWN_PAGES_ONLY.refusal(provenance_of(ask.asked, ask.fields))
             if refusal is not None:
                 raise refusal
         if claimant.identity is not None:
@@ -237,7 +237,7 @@ class Asks:
     def _refuse_ticket(self, ask: Ask, refused: TicketRefused) -> Answer:
         """Lead a browser to the form instead of challenging it again; tell a program no."""
         denied = Denied.because(refused.error)
-        self._trail.refused(ask, refused.error, denied, leg=refused.leg)
+        self._trail.refused(ask, refused.error, denied, leg=refused.leg, sent=refused.sent)
         if denied.status != 401:
             return denied
         if ask.visit is Visit.PAGE and ask.served.has_sessions:
@@ -267,14 +267,3 @@ class Asks:
         denied = Denied.because(error)
         self._trail.denied(request, ask, error, denied)
         return denied
-
-
-def _provenance(ask: Ask) -> Provenance:
-    return Provenance(
-        method=ask.asked.method,
-        is_websocket=ask.asked.is_websocket,
-        fetch_site=ask.fields.texts(b"sec-fetch-site"),
-        origin=ask.fields.texts(b"origin"),
-        host=[host_text(ask.asked.host)],
-        scheme=ask.asked.scheme.value,
-    )

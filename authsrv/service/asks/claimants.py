@@ -50,10 +50,18 @@ class Claimant:
 
 @dataclass(frozen=True, slots=True)
 class TicketRefused:
-    """A ticket that was not accepted, with what it led to; the token tells the client of it."""
+    """A ticket that was not accepted, with what it led to.
+
+    Args:
+        error: The cause.
+        leg: What the ticket led to.
+        sent: The client's token.
+        token: What tells the client of it; empty for nothing.
+    """
 
     error: AuthsrvError
     leg: Leg
+    sent: bytes = field(repr=False)
     token: bytes = field(default=b"", repr=False)
 
 
@@ -85,11 +93,11 @@ class Claimants:
                     challenge=challenge,
                 )
             case Refused(error=error, token=answer):
-                return TicketRefused(error, leg, answer)
+                return TicketRefused(error, leg, token, answer)
             case _:
                 # Proxies share connections, so nothing may wait on one for a second leg.
                 handshake.close()
-                return TicketRefused(MechanismError(_ONE_LEG), leg)
+                return TicketRefused(MechanismError(_ONE_LEG), leg, token)
 
     async def by_session(self, ask: Ask) -> Claimant | None:
         """Read the session's cookie; None where there is none.

@@ -9,13 +9,14 @@ what the browser says of it (W3C Fetch Metadata); programs say nothing.
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 from typing import NamedTuple
 
 from authsrv.http.forwarded import AskedRequest
 from authsrv.http.origins import OriginPolicy, Provenance
 from authsrv.service.asks.fields import Fields
 
-__all__ = ["Visit", "visit_of"]
+__all__ = ["Visit", "provenance_of", "visit_of"]
 
 _OWN_PAGES_ONLY = OriginPolicy()
 _OWN_SITES = frozenset({b"same-origin", b"none"})
@@ -74,13 +75,18 @@ def _is_own(fetch: _Fetch, asked: AskedRequest, fields: Fields) -> bool:
     """
     if not fields.has(b"origin") or (fetch.site and not asked.is_websocket):
         return fetch.site in (b"", *_OWN_SITES)
-    provenance = Provenance(
+    # As of a WebSocket, so that safe methods are looked at, too.
+    provenance = replace(provenance_of(asked, fields), is_websocket=True)
+    return _OWN_PAGES_ONLY.refusal(provenance) is None
+
+
+def provenance_of(asked: AskedRequest, fields: Fields) -> Provenance:
+    """What a request says of where it comes from, for the rule on other sites' pages."""
+    return Provenance(
         method=asked.method,
-        # As of a WebSocket, so that safe methods are looked at, too.
-        is_websocket=True,
+        is_websocket=asked.is_websocket,
         fetch_site=fields.texts(b"sec-fetch-site"),
         origin=fields.texts(b"origin"),
         host=[str(asked.host)],
         scheme=asked.scheme.value,
     )
-    return _OWN_PAGES_ONLY.refusal(provenance) is None

@@ -19,7 +19,7 @@ from authsrv.sessions.sealing import Audience, Sealer
 from authsrv.sessions.session import SessionLengths, digest_of_groups
 from authsrv.sessions.tokens import TokenSigner
 
-__all__ = ["Ask", "ServedSite", "host_text"]
+__all__ = ["Ask", "ServedSite"]
 
 # Hosts that were asked about lately; each is one of a site's.
 _MOST_KEPT: Final = 1_024
@@ -114,9 +114,4 @@ class Ask:
 
 @functools.lru_cache(_MOST_KEPT)
 def _audience(host: Host, site: str) -> Audience:
-    return Audience(host_text(host), site)
-
-
-def host_text(host: Host) -> str:
-    """Write a host as it stands in a URL."""
-    return str(host)
+    return Audience(str(host), site)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from authsrv.errors import StateError
 from authsrv.service.asks.claimants import Claimant
-from authsrv.service.asks.served import Ask, host_text
+from authsrv.service.asks.served import Ask
 from authsrv.sessions.tokens import TokenClaims
 
 __all__ = ["sign_token"]
@@ -21,7 +21,7 @@ def sign_token(ask: Ask, claimant: Claimant) -> str:
         raise StateError(f"the site {ask.served.site.name!r} has no tokens")
     groups = claimant.subject.groups
     claims = TokenClaims(
-        host=host_text(ask.asked.host),
+        host=str(ask.asked.host),
         principal=claimant.subject.principal,
         groups=tuple(sorted(groups.names)),
         truncated=groups.is_truncated,

@@ -33,11 +33,11 @@ from authsrv.errors import (
 )
 from authsrv.http.cookies import build_cookie_deletion, build_set_cookie
 from authsrv.http.forwarded import AskedRequest, Host
-from authsrv.http.origins import OriginPolicy, Provenance
+from authsrv.http.origins import OriginPolicy
 from authsrv.providers.kerberos.password import PasswordRefusal, Told
 from authsrv.service.asks.answers import Denied
 from authsrv.service.asks.fields import Fields
-from authsrv.service.asks.served import host_text
+from authsrv.service.asks.leading import provenance_of
 from authsrv.service.pages.page import (
     ErrorKind,
     ErrorPage,
@@ -202,7 +202,7 @@ class LoginPages:
         return self._form(visit, text, order, trouble=_TROUBLES.get(query.get("trouble", "")))
 
     async def _sign_in(self, visit: LoginVisit, request: web.Request) -> web.Response:
-        refusal = _SAME_ORIGIN.refusal(_provenance(visit))
+        refusal = _SAME_ORIGIN.refusal(provenance_of(visit.asked, visit.fields))
         if refusal is not None:
             denied = Denied.because(refusal)
             self._trail.page_refused(visit.asked, refusal, denied)
@@ -397,7 +397,7 @@ class LoginPages:
             return None
 
     async def _sign_out(self, visit: LoginVisit, request: web.Request) -> web.Response:
-        refusal = _SAME_ORIGIN.refusal(_provenance(visit))
+        refusal = _SAME_ORIGIN.refusal(provenance_of(visit.asked, visit.fields))
         if refusal is not None:
             denied = Denied.because(refusal)
             self._trail.page_refused(visit.asked, refusal, denied)
@@ -475,17 +475,6 @@ async def _read_body(request: web.Request, seconds: float) -> bytes:
     except TimeoutError:
         raise BlockedRequestError(f"the form did not come within {seconds:g} s") from None
     return bytes(body)
-
-
-def _provenance(visit: LoginVisit) -> Provenance:
-    return Provenance(
-        method=visit.asked.method,
-        is_websocket=False,
-        fetch_site=visit.fields.texts(b"sec-fetch-site"),
-        origin=visit.fields.texts(b"origin"),
-        host=[host_text(visit.asked.host)],
-        scheme=visit.asked.scheme.value,
-    )
 
 
 def _moment(seconds: float) -> datetime.datetime:

@@ -29,11 +29,11 @@ from authsrv.errors import (
 from authsrv.http.cookies import build_set_cookie
 from authsrv.http.exchange import Negotiate, Requirement, decide
 from authsrv.http.headers import build_challenge
-from authsrv.http.origins import OriginPolicy, Provenance
+from authsrv.http.origins import OriginPolicy
 from authsrv.service.asks.answers import Denied
 from authsrv.service.asks.claimants import Claimant, Claimants
-from authsrv.service.asks.leading import Visit
-from authsrv.service.asks.served import Ask, host_text
+from authsrv.service.asks.leading import Visit, provenance_of
+from authsrv.service.asks.served import Ask
 from authsrv.service.asks.tokens import sign_token
 from authsrv.service.pages.page import (
     ErrorKind,
@@ -209,7 +209,7 @@ class SitePages:
         if isinstance(found, Claimant):
             return await self._begin(visiting, found)
         denied = Denied.because(found.error)
-        self._trail.refused(ask, found.error, denied, leg=found.leg)
+        self._trail.refused(ask, found.error, denied, leg=found.leg, sent=found.sent)
         if isinstance(found.error, UnavailableError):
             return self._unavailable(visiting, denied.reference)
         return self._to_form(visiting, _trouble_of(found.error), cookies=[self._cookies.tried(ask)])
@@ -331,7 +331,7 @@ class SitePages:
         page = WhoamiPage(
             session.principal,
             session.mechanism,
-            host_text(ask.asked.host),
+            str(ask.asked.host),
             session.groups,
             session.groups_truncated,
             _moment(session.authenticated_at),
@@ -372,7 +372,7 @@ class SitePages:
         has_form = visiting.snapshot.login_host is not None
         return NoSignOnPage(
             trouble,
-            host_text(visiting.ask.asked.host),
+            str(visiting.ask.asked.host),
             # It is we who lead there, also somebody who has signed out before.
             form=visiting.sign_in(on="1", again="1") if has_form else None,
             retry=visiting.sign_in(again="1"),
@@ -383,7 +383,7 @@ class SitePages:
         denied = Denied.because(error)
         self._trail.refused(visiting.ask, error, denied)
         page = LoopPage(
-            host_text(visiting.ask.asked.host),
+            str(visiting.ask.asked.host),
             denied.reference,
             visiting.sign_in(on="1", again="1"),
         )
@@ -395,7 +395,7 @@ class SitePages:
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look, headers=headers)
 
     def _insecure(self, visiting: _Visiting) -> web.Response:
-        page = InsecurePage(host_text(visiting.ask.asked.host))
+        page = InsecurePage(str(visiting.ask.asked.host))
         return page_answer(page, visiting.ask.fields, visiting.snapshot.look)
 
     # What a request carries.
@@ -413,16 +413,7 @@ class SitePages:
         return asked.token if isinstance(asked, Negotiate) else None
 
     def _refuse_other_sites(self, ask: Ask) -> None:
-        refusal = _SAME_ORIGIN.refusal(
-            Provenance(
-                method=ask.asked.method,
-                is_websocket=False,
-                fetch_site=ask.fields.texts(b"sec-fetch-site"),
-                origin=ask.fields.texts(b"origin"),
-                host=[host_text(ask.asked.host)],
-                scheme=ask.asked.scheme.value,
-            )
-        )
+        refusal = _SAME_ORIGIN.refusal(provenance_of(ask.asked, ask.fields))
         if refusal is not None:
             raise refusal
 
